@@ -1,0 +1,1 @@
+//! Throughput and latency of TCP: one source, two bindings.

@@ -1,0 +1,1 @@
+//! HTTP/1.0 GET over plain TCP, by name.

@@ -1,0 +1,1 @@
+//! The smallest app: prints a greeting and its arguments.

@@ -1,0 +1,1 @@
+//! Conformance guests: one per interface and behaviour.

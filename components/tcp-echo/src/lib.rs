@@ -1,0 +1,1 @@
+//! Serves TCP and echoes every byte back.

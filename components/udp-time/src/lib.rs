@@ -1,0 +1,1 @@
+//! Asks a time server over UDP, and serves the time.

@@ -1,0 +1,1 @@
+//! What an app author sees: svc::net.

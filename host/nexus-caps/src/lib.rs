@@ -1,0 +1,1 @@
+//! One file = one WIT interface: what a granted import of an app reaches, behind the gate and its quota.

@@ -1,0 +1,1 @@
+//! The host: command line, runtime, driver. It picks NIC, clock and seed.

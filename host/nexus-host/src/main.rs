@@ -1,0 +1,2 @@
+//! The `nexus-host` binary.
+fn main() {}

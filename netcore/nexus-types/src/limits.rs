@@ -1,0 +1,155 @@
+//! Every bound on what comes from outside, each with the attack or accident it stops.
+//!
+//! A limit is used from here and nowhere else, and has a test at it and one over it where
+//! it is enforced. What happens when it is reached is said beside it.
+
+/// A limit with its reason, for the table in the guide.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// The constant's name, in the words of `nexus.toml` where an app may ask for another value.
+    pub name: &'static str,
+    /// The default.
+    pub value: u64,
+    /// The unit.
+    pub unit: &'static str,
+    /// What it stops, and what happens at it.
+    pub stops: &'static str,
+}
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident : $ty:ty = $value:expr, $word:literal, $unit:literal, $stops:literal;)*) => {
+        $(
+            #[doc = $stops]
+            $(#[$doc])*
+            pub const $name: $ty = $value;
+        )*
+
+        /// All limits, in the order of this file.
+        pub const TABLE: &[Limit] = &[$(Limit { name: $word, value: $value as u64, unit: $unit, stops: $stops },)*];
+    };
+}
+
+limits! {
+    // --- an app ---
+    MEMORY_BYTES: u64 = 64 << 20, "memory", "bytes",
+        "Stops an app from taking the machine's memory; growing past it fails inside the app.";
+    MEMORY_BYTES_CAP: u64 = 1 << 30, "memory, most a manifest may ask", "bytes",
+        "Stops a manifest from asking for the machine; the operator's policy may set another cap.";
+    SOCKETS: u32 = 256, "sockets", "sockets",
+        "Stops an app from taking every port; one more is refused with `no-capacity`.";
+    HANDLES: u32 = 4_096, "handles", "handles",
+        "Stops an app from filling the host with resources it never drops; one more traps.";
+    HOSTCALL_BYTES: u64 = 4 << 20, "hostcall-bytes", "bytes a call",
+        "Stops a call that passes 4 GiB of list from being copied into the host; the call traps.";
+    TABLE_ELEMENTS: u64 = 20_000, "table-elements", "elements",
+        "Stops an app from growing tables instead of memory; growing past it fails inside the app.";
+    WASM_STACK_BYTES: u64 = 512 << 10, "stack", "bytes",
+        "Stops endless recursion; it traps.";
+    EPOCH_TICK_MICROS: u64 = 1_000, "cpu-slice", "microseconds",
+        "Stops a spinning app from keeping the shard's thread; it yields at the next tick.";
+    BYTES_IN_FLIGHT: u64 = 64 << 20, "bytes-in-flight", "bytes",
+        "Stops an app from parking data in socket buffers; a socket past it is refused with `no-capacity`.";
+    READ_BYTES_MAX: u32 = 1 << 20, "read", "bytes a call",
+        "Stops `read(4 GiB)` from allocating 4 GiB; a larger request is answered with this much.";
+    DATAGRAMS_PER_CALL: u32 = 64, "datagrams", "datagrams a call",
+        "Stops one call from holding the shard with a million datagrams; more is refused with `invalid-argument`.";
+    ARGUMENT_BYTES: u64 = 1 << 20, "arguments", "bytes",
+        "Stops a command line from filling the app's memory before it runs; the host refuses to start it.";
+    COMPONENT_BYTES: u64 = 256 << 20, "component", "bytes",
+        "Stops a file from filling the host's memory before it is looked at; the host refuses to load it.";
+
+    // --- policy and manifest ---
+    MANIFEST_BYTES: u64 = 256 << 10, "manifest", "bytes",
+        "Stops a manifest embedded in a component from costing more to read than the app is worth; it is refused.";
+    RULES_PER_CAPABILITY: u32 = 1_024, "rules", "rules a capability",
+        "Stops a manifest from making every decision slow; one more is refused.";
+    POLICY_BYTES: u64 = 8 << 20, "policy", "bytes",
+        "Stops a policy file by accident (a device, a log); it is refused.";
+    DNS_BINDINGS: u32 = 1_024, "name bindings", "addresses an app",
+        "Stops an app from filling the table of answers; the answer that ends soonest makes room.";
+
+    // --- a node's stack ---
+    FLOWS: u32 = 65_536, "flows", "connections a node",
+        "Stops a flood of connections from filling memory; a new one is refused with `no-capacity`, a SYN dropped.";
+    HALF_OPEN: u32 = 1_024, "half-open", "connections a node",
+        "Stops a SYN flood: past it the oldest half-open connection makes room for the new one.";
+    LISTENERS: u32 = 1_024, "listeners", "listeners a node",
+        "Stops listening on every port there is; one more is refused with `no-capacity`.";
+    BACKLOG: u32 = 128, "backlog", "connections a listener",
+        "Stops connections nobody accepts from piling up; a SYN past it is dropped, so the peer tries again.";
+    BACKLOG_MAX: u32 = 4_096, "backlog, most an app may ask", "connections a listener",
+        "Stops an app from asking for a backlog that is no bound; a larger one is cut to this.";
+    UDP_SOCKETS: u32 = 4_096, "udp sockets", "sockets a node",
+        "Stops binding every port there is; one more is refused with `no-capacity`.";
+    UDP_QUEUE_DATAGRAMS: u32 = 256, "udp queue", "datagrams a socket",
+        "Stops datagrams nobody receives from piling up; one more is dropped and counted.";
+    UDP_QUEUE_BYTES: u32 = 256 << 10, "udp queue", "bytes a socket",
+        "Stops large datagrams nobody receives from piling up; one more is dropped and counted.";
+    TCP_RX_BYTES: u32 = 64 << 10, "receive buffer", "bytes a connection",
+        "Stops a fast peer from filling memory; the window closes.";
+    TCP_TX_BYTES: u32 = 64 << 10, "send buffer", "bytes a connection",
+        "Stops an app that writes for ever from filling memory; the write waits.";
+    LINGER_MICROS: u64 = 60_000_000, "linger", "microseconds",
+        "Stops a peer that never acknowledges from keeping a closed connection for ever; it is reset.";
+    TIME_WAIT_MICROS: u64 = 10_000_000, "time-wait", "microseconds",
+        "Keeps late segments of an old connection from being taken for a new one's (RFC 9293 section 3.6.1).";
+    FRAGMENT_DATAGRAMS: u32 = 64, "reassembly", "datagrams a node",
+        "Stops first fragments without their rest from filling memory; the oldest makes room.";
+    FRAGMENT_BYTES: u32 = 1 << 20, "reassembly", "bytes a node",
+        "Stops large first fragments from filling memory; the oldest makes room.";
+    FRAGMENT_MICROS: u64 = 30_000_000, "reassembly", "microseconds",
+        "Stops incomplete datagrams from staying; they are dropped (RFC 8200 section 4.5 allows 60 s).";
+    LINK_FRAMES: u32 = 4_096, "link queue", "frames a direction",
+        "Stops a node that does not read from filling memory; the frame is dropped as a wire would.";
+
+    // --- the resolver ---
+    DNS_LOOKUPS: u32 = 256, "lookups", "at once, a node",
+        "Stops an app from making the node a DNS flood; one more is refused with `no-capacity`.";
+    DNS_CACHE_NAMES: u32 = 1_024, "dns cache", "names a node",
+        "Stops lookups from filling memory; the answer that ends soonest makes room.";
+    DNS_ANSWERS: u32 = 16, "answers", "addresses a name",
+        "Stops an answer of thousands of addresses; the rest is dropped.";
+    DNS_CNAMES: u32 = 8, "cname chain", "names",
+        "Stops an answer that points at itself; the lookup fails.";
+    DNS_TRIES: u32 = 2, "tries", "a server",
+        "Stops a silent server from holding a lookup for ever.";
+    DNS_TRY_MICROS: u64 = 2_000_000, "try", "microseconds",
+        "Stops a silent server from holding a try for ever; the next server is asked.";
+    DNS_TTL_SECS_MIN: u64 = 5, "ttl, least", "seconds",
+        "Stops an answer of TTL 0 from making every connection a lookup (and from rebinding between check and use).";
+    DNS_TTL_SECS_MAX: u64 = 300, "ttl, most", "seconds",
+        "Stops an answer from binding a name to an address for ever.";
+    DNS_NEGATIVE_SECS: u64 = 30, "negative ttl, most", "seconds",
+        "Stops a name that is not there from making every connection a lookup, and from staying away for ever.";
+
+    // --- the user NIC ---
+    USERNET_FLOWS: u32 = 16_384, "kernel sockets", "a node",
+        "Stops an app from taking every file descriptor of the host; one more is refused.";
+    USERNET_UDP_IDLE_MICROS: u64 = 60_000_000, "udp flow", "idle microseconds",
+        "Stops datagram flows, which have no end of their own, from holding sockets for ever.";
+}
+
+// The whole of one app's sockets, at default buffers, fits what it may have in flight.
+const _: () =
+    assert!(SOCKETS as u64 * (TCP_RX_BYTES as u64 + TCP_TX_BYTES as u64) <= BYTES_IN_FLIGHT);
+const _: () = assert!(HALF_OPEN < FLOWS && BACKLOG <= BACKLOG_MAX && BACKLOG_MAX < FLOWS);
+const _: () = assert!(DNS_TTL_SECS_MIN < DNS_TTL_SECS_MAX);
+const _: () = assert!(READ_BYTES_MAX as u64 <= HOSTCALL_BYTES);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_says_what_it_stops() {
+        for limit in TABLE {
+            assert!(limit.value > 0, "{}", limit.name);
+            assert!(
+                limit.stops.ends_with(['.', ')']),
+                "{}: {}",
+                limit.name,
+                limit.stops
+            );
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! `cargo xtask`: everything that is not plain cargo.
+fn main() {}
