@@ -1,0 +1,194 @@
+//! What drives a shard under real time: one thread that polls its guests, its timers and its NICs.
+//!
+//! ```text
+//!            +-> guests that are ready, in order, until TURN is over or none is left
+//!   one turn |   timers that are due
+//!            +-- NIC events (waits for them only when no guest is ready)
+//! ```
+//!
+//! A guest that spins gives way at the next epoch tick, so a turn is bounded by [`TURN`] and
+//! one tick; NICs and timers of the same shard wait no longer than that.
+
+mod clock;
+mod executor;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use mio::{Events, Poll, Registry, Token, Waker};
+use nexus_caps::{Clock, Shard};
+use nexus_node::Mesh;
+use nexus_types::Instant;
+
+pub use clock::OsClock;
+use executor::Executor;
+
+/// How long guests are polled before timers and NICs get their turn. Long enough that the
+/// system call of a NIC poll is lost in it, short against any round trip of a real network.
+const TURN: Duration = Duration::from_micros(200);
+
+/// NIC events taken in one turn: bounds how long a flood of them keeps guests waiting.
+const EVENTS_PER_TURN: usize = 256;
+
+/// The token of the shard's own waker; those of NIC number n begin at n + 1 times [`TOKENS_PER_NIC`].
+const ROUSE: Token = Token(0);
+
+/// How many tokens a NIC has to itself.
+pub const TOKENS_PER_NIC: usize = 1 << 32;
+
+type OnEvent = Box<dyn FnMut(&mio::event::Event)>;
+
+/// One shard and the thread that drives it.
+pub struct Driver {
+    shard: Shard,
+    executor: Executor,
+    poll: Poll,
+    events: Events,
+    nics: Vec<OnEvent>,
+}
+
+impl Driver {
+    /// A driver over these nodes.
+    ///
+    /// # Errors
+    /// What the OS says when it has no more file descriptors.
+    pub fn new(mesh: Mesh, clock: impl Clock + 'static) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), ROUSE)?);
+        let executor = Executor::new(move || {
+            // The pipe behind it can only be full when a wake-up is already on its way.
+            let _ = waker.wake();
+        });
+        let shard = Shard::new(mesh, Box::new(clock));
+        Ok(Self {
+            shard,
+            executor,
+            poll,
+            events: Events::with_capacity(EVENTS_PER_TURN),
+            nics: Vec::new(),
+        })
+    }
+
+    /// The shard, for host calls and for setting it up.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// Where a NIC registers its kernel sockets.
+    ///
+    /// # Errors
+    /// What the OS says when it has no more file descriptors.
+    pub fn registry(&self) -> io::Result<Registry> {
+        self.poll.registry().try_clone()
+    }
+
+    /// The first of the [`TOKENS_PER_NIC`] tokens the next NIC to be added may use.
+    pub fn next_tokens(&self) -> Token {
+        Token((self.nics.len() + 1) * TOKENS_PER_NIC)
+    }
+
+    /// Hands the events of the NIC that uses [`Driver::next_tokens`] to `on_event`.
+    pub fn add_nic(&mut self, on_event: impl FnMut(&mio::event::Event) + 'static) {
+        self.nics.push(Box::new(on_event));
+    }
+
+    /// Adds a task to the shard. It goes on when the receiver is dropped.
+    pub fn spawn<T: 'static>(
+        &mut self,
+        task: impl Future<Output = T> + 'static,
+    ) -> oneshot::Receiver<T> {
+        self.executor.spawn(task)
+    }
+
+    /// Drives the shard until `task` has ended.
+    ///
+    /// # Errors
+    /// What the OS says when waiting for NIC events fails.
+    pub fn block_on<T: 'static>(
+        &mut self,
+        task: impl Future<Output = T> + 'static,
+    ) -> io::Result<T> {
+        let mut result = self.executor.spawn(task);
+        loop {
+            self.poll_tasks();
+            match result.try_recv() {
+                Ok(Some(result)) => return Ok(result),
+                Ok(None) => {}
+                Err(oneshot::Canceled) => unreachable!("only a finished task drops its sender"),
+            }
+            self.poll_timers();
+            self.poll_nics()?;
+        }
+    }
+
+    fn poll_tasks(&mut self) {
+        let end = self.shard.now() + TURN;
+        while self.executor.step() && self.shard.now() < end {}
+    }
+
+    fn poll_timers(&mut self) {
+        if self
+            .shard
+            .poll_timeout()
+            .is_some_and(|due| due <= self.shard.now())
+        {
+            self.shard.handle_timeout();
+        }
+    }
+
+    /// Takes what NICs have; waits for it, at most until the next timer, when no task is ready.
+    fn poll_nics(&mut self) -> io::Result<()> {
+        let timeout = if self.executor.ready().fall_asleep() {
+            self.shard
+                .poll_timeout()
+                .map(|due: Instant| due - self.shard.now())
+        } else {
+            Some(Duration::ZERO)
+        };
+        let polled = self.poll.poll(&mut self.events, timeout);
+        self.executor.ready().awake();
+        match polled {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            other => other?,
+        }
+        for event in &self.events {
+            let nic = (event.token().0 / TOKENS_PER_NIC).checked_sub(1);
+            if let Some(on_event) = nic.and_then(|nic| self.nics.get_mut(nic)) {
+                on_event(event);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_from_another_thread_ends_the_wait() {
+        let mut driver = Driver::new(Mesh::new(), OsClock::start()).unwrap();
+        let (sender, receiver) = oneshot::channel();
+        let thread = std::thread::spawn(move || sender.send(7));
+        assert_eq!(driver.block_on(receiver).unwrap(), Ok(7));
+        thread.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_task_that_is_always_ready_does_not_stop_a_timer() {
+        let mut driver = Driver::new(Mesh::new(), OsClock::start()).unwrap();
+        let _spinner = driver.spawn(std::future::poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            std::task::Poll::<()>::Pending
+        }));
+        let shard = driver.shard().clone();
+        let deadline = shard.now() + Duration::from_millis(2);
+        driver
+            .block_on(async move { shard.sleep_until(deadline).await })
+            .unwrap();
+        assert!(driver.shard().now() >= deadline);
+    }
+}
