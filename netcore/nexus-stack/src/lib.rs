@@ -1,1 +1,31 @@
 //! smoltcp behind one door: per-flow demux, TCP, UDP, ICMP, fragments, loopback, resolver. Frames in, frames out.
+//!
+//! [`Stack`] is sans-IO: time and seed are arguments, frames go in by [`Stack::handle_frame`] and come out of
+//! [`Stack::poll_transmit`], and [`Stack::poll_timeout`] says when [`Stack::handle_timeout`] must be called next.
+//! Nothing here reads a clock, the OS or randomness of its own.
+//!
+//! The cost of a packet does not grow with the number of connections: each has a socket set of its own, found by
+//! its four-tuple in a keyed table, and only connections with something to do are polled.
+
+mod config;
+mod error;
+#[allow(
+    dead_code,
+    reason = "the packet path that uses it comes in the next commit"
+)]
+mod frame;
+mod id;
+mod stack;
+mod stats;
+
+pub use config::{
+    Checksums, Config, ConfigError, Congestion, Limits, Medium, ResolverConfig, TcpConfig,
+    TcpOptions, UdpOptions,
+};
+pub use error::{BindError, ConnectError, InvitationError, ListenerClosed, TcpError, UdpError};
+pub use frame::Frame;
+pub use id::{ListenerId, LookupId, Scope, TcpId, UdpId};
+pub use stack::Stack;
+pub use stack::gateway::{Invitation, Refusal};
+pub use stack::lookup::{Answer, ResolveError};
+pub use stats::Stats;

@@ -93,6 +93,16 @@ limits! {
         "Stops a peer that never acknowledges from keeping a closed connection for ever; it is reset.";
     TIME_WAIT_MICROS: u64 = 10_000_000, "time-wait", "microseconds",
         "Keeps late segments of an old connection from being taken for a new one's (RFC 9293 section 3.6.1).";
+    TIME_WAIT: u32 = 16_384, "time-wait", "connections a node",
+        "Stops short connections from piling up in TIME-WAIT; the oldest makes room.";
+    TCP_CONNECT_MICROS: u64 = 75_000_000, "connect", "microseconds",
+        "Stops a far end that never answers from holding a connection attempt; it times out.";
+    TCP_USER_MICROS: u64 = 300_000_000, "unacknowledged", "microseconds",
+        "Stops a far end that vanished from holding a connection for ever (RFC 9293 section 3.8.3); it times out.";
+    INVITATIONS: u32 = 1_024, "invitations", "a gateway",
+        "Stops connection attempts nobody answers from piling up; a SYN past it is dropped, so the peer tries again.";
+    REPLIES_PER_SECOND: u32 = 1_000, "resets and ICMP errors", "a second, a node",
+        "Stops a scan or a spoofed flood from being answered packet by packet; beyond it, silence (RFC 4443 section 2.4 f).";
     FRAGMENT_DATAGRAMS: u32 = 64, "reassembly", "datagrams a node",
         "Stops first fragments without their rest from filling memory; the oldest makes room.";
     FRAGMENT_BYTES: u32 = 1 << 20, "reassembly", "bytes a node",
@@ -132,6 +142,7 @@ limits! {
 // The whole of one app's sockets, at default buffers, fits what it may have in flight.
 const _: () =
     assert!(SOCKETS as u64 * (TCP_RX_BYTES as u64 + TCP_TX_BYTES as u64) <= BYTES_IN_FLIGHT);
+const _: () = assert!(LINGER_MICROS <= TCP_USER_MICROS);
 const _: () = assert!(HALF_OPEN < FLOWS && BACKLOG <= BACKLOG_MAX && BACKLOG_MAX < FLOWS);
 const _: () = assert!(DNS_TTL_SECS_MIN < DNS_TTL_SECS_MAX);
 const _: () = assert!(READ_BYTES_MAX as u64 <= HOSTCALL_BYTES);
