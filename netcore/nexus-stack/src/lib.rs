@@ -9,6 +9,7 @@
 
 mod config;
 mod error;
+pub mod fragment;
 #[allow(
     dead_code,
     reason = "the packet path that uses it comes in the next commit"
