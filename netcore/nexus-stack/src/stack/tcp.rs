@@ -74,6 +74,26 @@ impl Stack {
         Poll::Ready(Err(TcpError::NotFound))
     }
 
+    /// Writes in place: `f` gets the first contiguous free part of the send buffer (never empty)
+    /// and says how much of it it filled. The twin of [`Stack::poll_read_with`].
+    pub fn poll_write_with<R>(
+        &mut self,
+        now: Instant,
+        id: TcpId,
+        waker: &Waker,
+        f: impl FnMut(&mut [u8]) -> (usize, R),
+    ) -> Poll<Result<R, TcpError>> {
+        let _ = (now, id, waker, f);
+        Poll::Ready(Err(TcpError::NotFound))
+    }
+
+    /// Ready when the connection is no more: reset, timed out, or not there. Ends that both sides
+    /// agreed on do not count. For who waits on something else and would not hear of it.
+    pub fn poll_ended(&mut self, id: TcpId, waker: &Waker) -> Poll<TcpError> {
+        let _ = (id, waker);
+        Poll::Ready(TcpError::NotFound)
+    }
+
     /// Bytes that can be read at once.
     pub fn tcp_readable(&self, id: TcpId) -> usize {
         let _ = id;
