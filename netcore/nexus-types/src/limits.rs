@@ -135,6 +135,14 @@ limits! {
     // --- the user NIC ---
     USERNET_FLOWS: u32 = 16_384, "kernel sockets", "a node",
         "Stops an app from taking every file descriptor of the host; one more is refused.";
+    USERNET_UDP_FLOWS: u32 = 4_096, "udp flows", "a node, each way",
+        "Stops datagrams to a thousand places from taking every kernel socket; one more is refused.";
+    USERNET_CONNECT_MICROS: u64 = 30_000_000, "kernel connect", "microseconds",
+        "Stops a silent server from holding a kernel socket for ever; the host counts as unreachable.";
+    USERNET_DNS_QUERIES: u32 = 512, "dns queries", "at once, a node",
+        "Stops a flood of lookups from taking every kernel socket; one more fails at once.";
+    USERNET_DNS_MICROS: u64 = 5_000_000, "dns query", "microseconds",
+        "Stops a silent name server from holding a kernel socket for ever; the query is dropped.";
     USERNET_UDP_IDLE_MICROS: u64 = 60_000_000, "udp flow", "idle microseconds",
         "Stops datagram flows, which have no end of their own, from holding sockets for ever.";
 }
