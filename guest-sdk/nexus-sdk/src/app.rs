@@ -1,0 +1,165 @@
+//! What an app is: an async function, arguments in, text and an exit code out.
+
+use core::fmt::Display;
+
+/// Makes an async function the app's entry: `nexus_sdk::main!(run);`
+///
+/// The function takes nothing and returns `()` or `Result<(), E>` where `E` can be displayed. An error is
+/// printed to stderr and the app exits with code 1; for another code see [`exit`]. Tasks that are still
+/// running when the function returns end with the app.
+///
+/// The crate that uses it is a `cdylib` (`[lib] crate-type = ["cdylib"]`, or an example with that type).
+///
+/// ```no_run
+/// use nexus_sdk::svc::net::TcpStream;
+///
+/// async fn run() -> Result<(), nexus_sdk::Error> {
+///     let mut stream = TcpStream::connect("host.internal:7").await?;
+///     stream.write_all("hello").await?;
+///     stream.finish()?;
+///     let answer = stream.read_to_end(64 * 1024).await?;
+///     println!("{}", String::from_utf8_lossy(&answer));
+///     Ok(())
+/// }
+///
+/// nexus_sdk::main!(run);
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! main {
+    ($run:path) => {
+        #[cfg(target_family = "wasm")]
+        #[allow(unsafe_code, reason = "the generated export is an extern function")]
+        const _: () = {
+            struct App;
+            impl $crate::__private::run::exports::wasi::cli::run::Guest for App {
+                async fn run() -> ::core::result::Result<(), ()> {
+                    $crate::__private::finish($run().await).await
+                }
+            }
+    $crate::__private::run::export_run!(App with_types_in $crate::__private::run);
+        };
+        // Natively there is nobody to call it: only checked, so that `cargo check` and `cargo test` work.
+        #[cfg(not(target_family = "wasm"))]
+        const _: () = {
+            #[allow(dead_code, reason = "type-checked only")]
+            async fn check() -> ::core::result::Result<(), ()> {
+                $crate::__private::finish($run().await).await
+            }
+        };
+    };
+}
+
+/// What an app's entry may return.
+pub trait Outcome {
+    /// The text of a failure, none for success.
+    fn failure(self) -> Option<String>;
+}
+
+impl Outcome for () {
+    fn failure(self) -> Option<String> {
+        None
+    }
+}
+
+impl<E: Display> Outcome for Result<(), E> {
+    fn failure(self) -> Option<String> {
+        self.err().map(|error| error.to_string())
+    }
+}
+
+#[doc(hidden)]
+pub async fn finish(outcome: impl Outcome) -> Result<(), ()> {
+    flush();
+    match outcome.failure() {
+        None => Ok(()),
+        Some(text) => {
+            eprint(&format!("error: {text}\n")).await;
+            Err(())
+        }
+    }
+}
+
+/// The arguments from the command line, without the app's own name.
+///
+/// The same on both targets; where there is a `std` for it (`wasm32-wasip2`), `std::env::args` works too.
+pub fn args() -> Vec<String> {
+    #[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
+    let all = crate::bindings::wasi::cli::environment::get_arguments();
+    #[cfg(not(all(target_family = "wasm", not(target_os = "wasi"))))]
+    let all = std::env::args();
+    all.into_iter().skip(1).collect()
+}
+
+/// Ends the app at once with this exit code. What was written and not yet delivered is delivered in the
+/// background, as after dropping a connection.
+pub fn exit(code: u8) -> ! {
+    flush();
+    #[cfg(target_family = "wasm")]
+    {
+        crate::bindings::wasi::cli::exit::exit_with_code(code);
+        unreachable!("exit does not return")
+    }
+    #[cfg(not(target_family = "wasm"))]
+    std::process::exit(code.into())
+}
+
+/// Writes out an unfinished line: a `cdylib` has no `main` whose end would do it.
+fn flush() {
+    #[cfg(not(all(target_family = "wasm", not(target_os = "wasi"))))]
+    let _ = std::io::Write::flush(&mut std::io::stdout());
+}
+
+/// Prints `text` to stdout. For `wasm32-unknown-unknown`, where `println!` prints nowhere; elsewhere the same
+/// as `print!`. A closed stdout is not an error.
+pub async fn print(text: &str) {
+    #[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
+    write(text, crate::bindings::wasi::cli::stdout::write_via_stream).await;
+    #[cfg(not(all(target_family = "wasm", not(target_os = "wasi"))))]
+    {
+        use std::io::Write as _;
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush());
+    }
+}
+
+/// Prints `text` to stderr; see [`print`].
+pub async fn eprint(text: &str) {
+    #[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
+    write(text, crate::bindings::wasi::cli::stderr::write_via_stream).await;
+    #[cfg(not(all(target_family = "wasm", not(target_os = "wasi"))))]
+    {
+        use std::io::Write as _;
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+#[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
+async fn write<E: 'static>(
+    text: &str,
+    open: impl FnOnce(wit_bindgen::StreamReader<u8>) -> wit_bindgen::FutureReader<Result<(), E>>,
+) {
+    let (mut writer, reader) = crate::bindings::wit_stream::new();
+    let end = open(reader);
+    writer.write_all(text.as_bytes().to_vec()).await;
+    drop(writer);
+    // Waited for, so that two prints come out in their order.
+    let _ = end.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_nothing_or_a_displayed_error() {
+        assert_eq!(().failure(), None);
+        assert_eq!(Ok::<(), String>(()).failure(), None);
+        assert_eq!(
+            Err::<(), _>("no page").failure().as_deref(),
+            Some("no page")
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! The one error of the SDK: what `nexus:error/types` carries, as a Rust error.
+
+use core::fmt;
+
+pub use nexus_types::ErrorCode;
+use nexus_types::Why;
+
+/// What went wrong: a frozen code to program against, a stable finer word, and a sentence for the author.
+///
+/// Displayed, it also says what to do about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Error {
+    code: ErrorCode,
+    reason: String,
+    why: String,
+}
+
+impl Error {
+    /// An error of the app's own making, in the same words. `why` is cut at 256 bytes, like the host's.
+    pub fn new(code: ErrorCode, reason: impl Into<String>, why: impl AsRef<str>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+            why: Why::new(why).into_string(),
+        }
+    }
+
+    /// The code: one of sixteen, for ever.
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// A stable word, finer than the code: for [`ErrorCode::Denied`] the reason of the refusal
+    /// (`not-permitted`, `operator-denied`, ...). New words may appear.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// A sentence for the app's author.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Whether the same call may well succeed later without anybody changing anything: what
+    /// [`retry`](crate::svc::time::retry) goes by.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.code,
+            ErrorCode::WouldBlock
+                | ErrorCode::Deadline
+                | ErrorCode::Refused
+                | ErrorCode::Unreachable
+                | ErrorCode::Reset
+                | ErrorCode::Unavailable
+        )
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> &'static str {
+        match self.code {
+            ErrorCode::Denied => match self.reason.as_str() {
+                "operator-denied" | "consent-denied" => {
+                    "the operator of this host says no; changing nexus.toml does not help"
+                }
+                "revoked" | "expired" => "the grant has ended; ask the operator for a new one",
+                "blocked-range" => {
+                    "name the address, or its class, in nexus.toml: a rule does not reach into this address range by itself"
+                }
+                _ => {
+                    "name the target in the app's nexus.toml; `nexus-host check` shows what is granted"
+                }
+            },
+            ErrorCode::InvalidArgument => "correct the argument; it can never be right as it is",
+            ErrorCode::InvalidState => "see the documentation of the call for when it may be made",
+            ErrorCode::NotFound => "check the name",
+            ErrorCode::AlreadyExists => "take another address or port, or end what holds it",
+            ErrorCode::WouldBlock => "wait and call again",
+            ErrorCode::NoCapacity => {
+                "close what is no longer used, or ask for more under [limits] in nexus.toml"
+            }
+            ErrorCode::Deadline => "allow more time, or try again later",
+            ErrorCode::Cancelled => "the app itself gave up",
+            ErrorCode::Refused => "check that something listens at this address and port",
+            ErrorCode::Unreachable => "check the address, and the network in between",
+            ErrorCode::Reset => "the far end cut the connection; connect again",
+            ErrorCode::Closed => "it has been closed; open a new one",
+            ErrorCode::Protocol => "the far end does not speak the expected protocol",
+            ErrorCode::Unavailable => {
+                "this host lacks what is needed; `nexus-host doctor` tells what"
+            }
+            ErrorCode::Internal => "a fault of the host; please report it",
+        }
+    }
+
+    pub(crate) fn invalid(why: impl AsRef<str>) -> Self {
+        Self::new(ErrorCode::InvalidArgument, "invalid-argument", why)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.as_str())?;
+        if !self.reason.is_empty() && self.reason != self.code.as_str() {
+            write!(f, " ({})", self.reason)?;
+        }
+        if !self.why.is_empty() {
+            write!(f, ": {}", self.why)?;
+        }
+        write!(f, "; {}", self.advice())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<crate::bindings::nexus::error::types::Error> for Error {
+    fn from(error: crate::bindings::nexus::error::types::Error) -> Self {
+        use crate::bindings::nexus::error::types::ErrorCode as Wit;
+        let code = match error.code {
+            Wit::Denied => ErrorCode::Denied,
+            Wit::InvalidArgument => ErrorCode::InvalidArgument,
+            Wit::InvalidState => ErrorCode::InvalidState,
+            Wit::NotFound => ErrorCode::NotFound,
+            Wit::AlreadyExists => ErrorCode::AlreadyExists,
+            Wit::WouldBlock => ErrorCode::WouldBlock,
+            Wit::NoCapacity => ErrorCode::NoCapacity,
+            Wit::Deadline => ErrorCode::Deadline,
+            Wit::Cancelled => ErrorCode::Cancelled,
+            Wit::Refused => ErrorCode::Refused,
+            Wit::Unreachable => ErrorCode::Unreachable,
+            Wit::Reset => ErrorCode::Reset,
+            Wit::Closed => ErrorCode::Closed,
+            Wit::Protocol => ErrorCode::Protocol,
+            Wit::Unavailable => ErrorCode::Unavailable,
+            Wit::Internal => ErrorCode::Internal,
+        };
+        Self {
+            code,
+            reason: error.reason,
+            why: error.why,
+        }
+    }
+}
+
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        use std::io::ErrorKind;
+        let kind = match error.code {
+            ErrorCode::Denied => ErrorKind::PermissionDenied,
+            ErrorCode::InvalidArgument | ErrorCode::InvalidState => ErrorKind::InvalidInput,
+            ErrorCode::NotFound => ErrorKind::NotFound,
+            ErrorCode::AlreadyExists => ErrorKind::AddrInUse,
+            ErrorCode::WouldBlock => ErrorKind::WouldBlock,
+            ErrorCode::NoCapacity => ErrorKind::QuotaExceeded,
+            ErrorCode::Deadline => ErrorKind::TimedOut,
+            ErrorCode::Cancelled => ErrorKind::Interrupted,
+            ErrorCode::Refused => ErrorKind::ConnectionRefused,
+            ErrorCode::Unreachable => ErrorKind::HostUnreachable,
+            ErrorCode::Reset => ErrorKind::ConnectionReset,
+            ErrorCode::Closed => ErrorKind::NotConnected,
+            ErrorCode::Protocol => ErrorKind::InvalidData,
+            ErrorCode::Unavailable => ErrorKind::Unsupported,
+            ErrorCode::Internal => ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn displayed_it_says_what_to_do() {
+        let error = Error::new(
+            ErrorCode::Denied,
+            "not-permitted",
+            "no rule names api.example.com:443",
+        );
+        assert_eq!(
+            error.to_string(),
+            "denied (not-permitted): no rule names api.example.com:443; \
+             name the target in the app's nexus.toml; `nexus-host check` shows what is granted"
+        );
+        // No advice to edit a manifest when the operator refused.
+        let error = Error::new(ErrorCode::Denied, "operator-denied", "");
+        assert!(error.to_string().contains("does not help"), "{error}");
+    }
+
+    #[test]
+    fn a_reason_equal_to_the_code_is_not_repeated() {
+        let error = Error::new(ErrorCode::Refused, "refused", "");
+        assert_eq!(
+            error.to_string(),
+            "refused; check that something listens at this address and port"
+        );
+    }
+
+    #[test]
+    fn a_denial_is_never_worth_retrying() {
+        for code in ErrorCode::ALL {
+            let error = Error::new(code, "", "");
+            assert!(!error.advice().is_empty());
+            if matches!(
+                code,
+                ErrorCode::Denied
+                    | ErrorCode::InvalidArgument
+                    | ErrorCode::NotFound
+                    | ErrorCode::Internal
+            ) {
+                assert!(!error.is_transient(), "{code}");
+            }
+        }
+    }
+}
