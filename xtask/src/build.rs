@@ -40,8 +40,7 @@ pub(crate) fn host(workspace: &Workspace) -> Result<()> {
 
 /// Builds every component.
 pub(crate) fn guests(workspace: &Workspace) -> Result<()> {
-    let archive = std::env::var_os("NEXUS_GUEST_STD").map(PathBuf::from);
-    let guest_std = setup::ensure(workspace, None, archive)?;
+    let guest_std = setup::ensure(workspace, None)?;
     let step = Step::begin("building the components", "2 min at first, then seconds");
 
     fs::create_dir_all(workspace.components())?;

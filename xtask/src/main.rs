@@ -13,7 +13,6 @@ mod step;
 mod test;
 mod workspace;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -96,8 +95,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match verb {
         Verb::Setup { print, from } => {
-            let archive = std::env::var_os("NEXUS_GUEST_STD").map(PathBuf::from);
-            let guest_std = setup::ensure(&workspace, from, archive)?;
+            let guest_std = setup::ensure(&workspace, from)?;
             if print {
                 print!("{}", guest_std.shell_lines()?);
             }
@@ -113,7 +111,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
             Ok(())
         }
         Verb::Demo => demo::run(&workspace),
-        Verb::Test { only } => test::run(&workspace, only.as_deref()),
+        Verb::Test { only } => test::run_all(&workspace, only.as_deref()),
         Verb::Bench { collect, filter } => bench::run(&workspace, collect, filter.as_deref()),
         Verb::Deny => deny::run(&workspace),
     }

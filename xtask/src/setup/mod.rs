@@ -201,12 +201,9 @@ fn holds_std(lib: &Path) -> bool {
     })
 }
 
-/// Makes sure guests can be compiled; `from` forces one way, `archive` is `NEXUS_GUEST_STD`.
-pub(crate) fn ensure(
-    workspace: &Workspace,
-    from: Option<Source>,
-    archive: Option<PathBuf>,
-) -> Result<GuestStd> {
+/// Makes sure guests can be compiled; `from` forces one way.
+pub(crate) fn ensure(workspace: &Workspace, from: Option<Source>) -> Result<GuestStd> {
+    let archive = std::env::var_os("NEXUS_GUEST_STD").map(PathBuf::from);
     let compiler = Compiler::ask(workspace)?;
     let sysroot = Sysroot {
         folder: workspace.target.join("guest-sysroot"),

@@ -1,0 +1,190 @@
+//! Dependencies between our crates point one way, and netcore stands on nothing that does IO.
+//!
+//! The table is the design; a new arrow needs a line here and a reason in docs/decisions/.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+const TYPES: &str = "nexus-types";
+const POLICY: &str = "nexus-policy";
+const STACK: &str = "nexus-stack";
+const NODE: &str = "nexus-node";
+const USERNET: &str = "nexus-usernet";
+const CAPS: &str = "nexus-caps";
+const HOST: &str = "nexus-host";
+const SDK: &str = "nexus-sdk";
+
+/// Crate, and which of ours it may use (also in its tests and build script).
+const MAY_USE: &[(&str, &[&str])] = &[
+    (TYPES, &[]),
+    // These two never see each other: a stack that knew policy could forget to ask, and a policy
+    // that knew the stack could not be read alone.
+    (POLICY, &[TYPES]),
+    (STACK, &[TYPES]),
+    (NODE, &[STACK, POLICY, TYPES]),
+    (USERNET, &[STACK, TYPES]),
+    (CAPS, &[NODE, STACK, POLICY, TYPES]),
+    (HOST, &[CAPS, USERNET, NODE, STACK, POLICY, TYPES]),
+    (
+        "nexus-bench",
+        &[HOST, CAPS, USERNET, NODE, STACK, POLICY, TYPES],
+    ),
+    ("xtask", &[]),
+    (SDK, &[]),
+];
+
+/// What a component may use: the guest side alone.
+const COMPONENT_MAY_USE: &[&str] = &[SDK];
+
+/// What netcore must not reach, however indirectly: time, randomness, sockets, the wasm engine.
+const NOT_IN_NETCORE: &[&str] = &[
+    "wasmtime",
+    "wasmtime-wasi",
+    "tokio",
+    "mio",
+    "socket2",
+    "getrandom",
+    "async-std",
+    "libc",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask is in the workspace")
+}
+
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(root())
+        .args(arguments)
+        .args(["--offline", "--locked"])
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "cargo {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("cargo speaks UTF-8")
+}
+
+/// Our packages: name, folder below the root, names of the dependencies.
+fn packages() -> Vec<(String, String, BTreeSet<String>)> {
+    let text = cargo(&["metadata", "--no-deps", "--format-version=1"]);
+    let metadata: Value = serde_json::from_str(&text).expect("cargo speaks JSON");
+    metadata["packages"]
+        .as_array()
+        .expect("packages")
+        .iter()
+        .map(|package| {
+            let text = |value: &Value| value.as_str().expect("a string").to_owned();
+            let manifest = text(&package["manifest_path"]);
+            let folder = Path::new(&manifest)
+                .parent()
+                .and_then(|folder| folder.strip_prefix(root()).ok())
+                .expect("a member is below the root")
+                .display()
+                .to_string();
+            let dependencies = package["dependencies"]
+                .as_array()
+                .expect("dependencies")
+                .iter()
+                .map(|dependency| text(&dependency["name"]))
+                .collect();
+            (text(&package["name"]), folder, dependencies)
+        })
+        .collect()
+}
+
+/// The arrows that the table does not have.
+fn wrong_arrows(packages: &[(String, String, BTreeSet<String>)]) -> Vec<String> {
+    let table: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
+    let ours: BTreeSet<&str> = packages.iter().map(|(name, ..)| name.as_str()).collect();
+    let mut wrong = Vec::new();
+    for (name, folder, dependencies) in packages {
+        let allowed = if folder.starts_with("components/") {
+            COMPONENT_MAY_USE
+        } else if let Some(allowed) = table.get(name.as_str()) {
+            allowed
+        } else {
+            wrong.push(format!("{name} is not in the table: say what it may use"));
+            continue;
+        };
+        for dependency in dependencies {
+            if ours.contains(dependency.as_str()) && !allowed.contains(&dependency.as_str()) {
+                wrong.push(format!("{name} -> {dependency}"));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn every_arrow_is_in_the_table() {
+    let wrong = wrong_arrows(&packages());
+    assert!(
+        wrong.is_empty(),
+        "not in the table of this file: {wrong:#?}"
+    );
+}
+
+#[test]
+fn reject_an_arrow_that_is_not_in_the_table() {
+    let package = |name: &str, folder: &str, uses: &[&str]| {
+        let uses = uses.iter().map(|&name| name.to_owned()).collect();
+        (name.to_owned(), folder.to_owned(), uses)
+    };
+    let packages = [
+        package(TYPES, "netcore/nexus-types", &["serde"]),
+        package(POLICY, "netcore/nexus-policy", &[TYPES, STACK]),
+        package(STACK, "netcore/nexus-stack", &[TYPES]),
+        package("hello", "components/hello", &[TYPES]),
+        package("stranger", "host/stranger", &[]),
+    ];
+    assert_eq!(
+        wrong_arrows(&packages),
+        [
+            "nexus-policy -> nexus-stack",
+            "hello -> nexus-types",
+            "stranger is not in the table: say what it may use",
+        ]
+    );
+}
+
+#[test]
+fn netcore_stands_on_nothing_that_does_io() {
+    let mut wrong = Vec::new();
+    for (name, folder, _) in packages() {
+        if !folder.starts_with("netcore/") {
+            continue;
+        }
+        let tree = cargo(&[
+            "tree",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+            "--package",
+            &name,
+            // Nothing of the machine this runs on: a wasm build shows what the code itself wants.
+            "--target",
+            "wasm32-unknown-unknown",
+        ]);
+        for line in tree.lines() {
+            let found = line.split_whitespace().next().unwrap_or_default();
+            if NOT_IN_NETCORE.contains(&found) {
+                wrong.push(format!("{name} ... -> {found}"));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{wrong:#?}; `cargo tree -p CRATE -i THAT` shows the way"
+    );
+}
