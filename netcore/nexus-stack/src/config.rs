@@ -225,13 +225,13 @@ impl Default for Limits {
 pub struct ResolverConfig {
     /// DNS servers, asked in this order; at most [`ResolverConfig::SERVERS_MAX`].
     pub servers: Vec<SocketAddr>,
-    /// Names that are known without asking.
+    /// Names that are known without asking, and never asked for; `localhost` and its like need no entry.
     pub hosts: Vec<(HostName, Vec<IpAddr>)>,
 }
 
 impl ResolverConfig {
-    /// Most servers.
-    pub const SERVERS_MAX: usize = 4;
+    /// Most servers: more would only make a lookup that fails take longer to say so.
+    pub const SERVERS_MAX: usize = 2;
 }
 
 /// Why a stack cannot be made of this.

@@ -16,6 +16,7 @@ pub mod fragment;
 )]
 mod frame;
 mod id;
+pub mod resolver;
 mod stack;
 mod stats;
 

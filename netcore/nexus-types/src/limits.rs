@@ -114,9 +114,19 @@ limits! {
 
     // --- the resolver ---
     DNS_LOOKUPS: u32 = 256, "lookups", "at once, a node",
-        "Stops an app from making the node a DNS flood; one more is refused with `no-capacity`.";
+        "Stops apps together from making the node a DNS flood; one more is refused with `no-capacity`.";
+    DNS_LOOKUPS_SCOPE: u32 = 64, "lookups", "at once, an app",
+        "Stops an app from taking every lookup of the node; one more is refused with `no-capacity`.";
     DNS_CACHE_NAMES: u32 = 1_024, "dns cache", "names a node",
-        "Stops lookups from filling memory; the answer that ends soonest makes room.";
+        "Stops lookups from filling memory; past it only the app's own answers make room, so that no app sees another's.";
+    DNS_CACHE_NAMES_SCOPE: u32 = 256, "dns cache", "names an app",
+        "Stops an app from filling the cache for all; its own answer that ends soonest makes room.";
+    DNS_MESSAGE_BYTES: u32 = 16 << 10, "dns answer", "bytes",
+        "Stops a server from filling memory with one answer; a larger one counts as none.";
+    DNS_STRAYS: u32 = 16, "stray answers", "a query",
+        "Stops a guesser who found a query's port; the question is asked anew from another one, with another id.";
+    DNS_RENEWALS: u32 = 2, "renewals", "a try",
+        "Stops a guesser who keeps finding the port; after these the question is asked over TCP.";
     DNS_ANSWERS: u32 = 16, "answers", "addresses a name",
         "Stops an answer of thousands of addresses; the rest is dropped.";
     DNS_CNAMES: u32 = 8, "cname chain", "names",
@@ -152,7 +162,8 @@ const _: () =
     assert!(SOCKETS as u64 * (TCP_RX_BYTES as u64 + TCP_TX_BYTES as u64) <= BYTES_IN_FLIGHT);
 const _: () = assert!(LINGER_MICROS <= TCP_USER_MICROS);
 const _: () = assert!(HALF_OPEN < FLOWS && BACKLOG <= BACKLOG_MAX && BACKLOG_MAX < FLOWS);
-const _: () = assert!(DNS_TTL_SECS_MIN < DNS_TTL_SECS_MAX);
+const _: () = assert!(DNS_TTL_SECS_MIN < DNS_TTL_SECS_MAX && DNS_TTL_SECS_MIN < DNS_NEGATIVE_SECS);
+const _: () = assert!(DNS_LOOKUPS_SCOPE < DNS_LOOKUPS && DNS_CACHE_NAMES_SCOPE < DNS_CACHE_NAMES);
 const _: () = assert!(READ_BYTES_MAX as u64 <= HOSTCALL_BYTES);
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub enum ResolveError {
     NotFound,
     /// No server is configured, or none can be asked.
     Unavailable,
+    /// The servers that answered cannot or will not say.
+    ServerFailed,
     /// No server answered in time.
     TimedOut,
     /// The servers' answers made no sense.
@@ -39,7 +41,7 @@ impl ResolveError {
     pub const fn code(self) -> ErrorCode {
         match self {
             Self::NotFound => ErrorCode::NotFound,
-            Self::Unavailable => ErrorCode::Unavailable,
+            Self::Unavailable | Self::ServerFailed => ErrorCode::Unavailable,
             Self::TimedOut => ErrorCode::Deadline,
             Self::BadAnswer => ErrorCode::Protocol,
             Self::TooMany => ErrorCode::NoCapacity,
@@ -53,6 +55,7 @@ impl fmt::Display for ResolveError {
         f.write_str(match self {
             Self::NotFound => "the name does not exist or has no address",
             Self::Unavailable => "no name server can be asked",
+            Self::ServerFailed => "the name servers cannot or will not say",
             Self::TimedOut => "no name server answered in time",
             Self::BadAnswer => "the name servers' answers make no sense",
             Self::TooMany => "the stack looks up as many names as it may",
