@@ -33,7 +33,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[HOST, CAPS, USERNET, NODE, STACK, POLICY, TYPES],
     ),
     ("xtask", &[]),
-    (SDK, &[]),
+    // docs/decisions/0003: the frozen error codes and the one backoff schedule.
+    (SDK, &[TYPES]),
 ];
 
 /// What a component may use: the guest side alone.
