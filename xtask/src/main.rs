@@ -113,6 +113,6 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Demo => demo::run(&workspace),
         Verb::Test { only } => test::run_all(&workspace, only.as_deref()),
         Verb::Bench { collect, filter } => bench::run(&workspace, collect, filter.as_deref()),
-        Verb::Deny => deny::run(&workspace),
+        Verb::Deny => deny::run_checks(&workspace),
     }
 }
