@@ -1,2 +1,5 @@
 //! The `nexus-host` binary.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    nexus_host::cli::main()
+}

@@ -1,0 +1,195 @@
+//! The command line: what is asked for, read once, checked, and handed on as values.
+
+mod error;
+mod inspect;
+mod pack;
+mod run;
+mod say;
+mod values;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use error::{CliError, Kind};
+pub use values::{Net, Publish, parse_duration, parse_size};
+
+const ABOUT: &str = "Runs apps compiled to WebAssembly components, each with exactly the imports it was granted.
+
+The host owns the TCP/IP stack: an app reaches the network only through capabilities that its
+manifest (nexus.toml) asks for and the operator's policy allows. What was not granted is not linked.";
+
+const EXAMPLES: &str = "Examples:
+  nexus-host app.wasm                        run an app that asks for nothing
+  nexus-host run app.wasm --allow-manifest -- --flag-of-the-app
+                                             say yes to everything its manifest asks for, this once
+  nexus-host run app.wasm --allow network.tcp.connect=api.example.com:443
+                                             grant one thing, this once
+  nexus-host inspect app.wasm                what it imports, and the capability each import needs
+
+Exit codes of `run`: the app's own; 1 host error, 2 usage, 77 refused before it started,
+78 bad manifest or policy, 124 deadline, 130 interrupted, 134 trap. An app may return the same
+numbers: --report FILE is authoritative.";
+
+#[derive(Parser)]
+#[command(
+    name = "nexus-host",
+    version,
+    about = ABOUT,
+    after_help = EXAMPLES,
+    disable_help_subcommand = true,
+    max_term_width = 110
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run one app (the verb may be left out: nexus-host app.wasm)
+    Run(run::RunArgs),
+    /// Show what a component imports, and the capability each import needs
+    Inspect(inspect::InspectArgs),
+    /// Embed a manifest in a component, so that the app's digest covers it
+    Pack(pack::PackArgs),
+}
+
+/// How what we say is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object: {"ok", "data", "error": {"code", "message", "hint"}}
+    Json,
+}
+
+/// Flags every verb has.
+#[derive(Args)]
+struct Common {
+    /// Write for people, or for programs
+    #[arg(long, value_enum, default_value = "text", env = "NEXUS_OUTPUT")]
+    output: Output,
+}
+
+/// Where the host keeps what it remembers.
+#[derive(Args)]
+struct StateArgs {
+    /// The folder for keys and compiled code [default: nexus-host in the user's state folder]
+    #[arg(long, value_name = "DIR", env = "NEXUS_STATE")]
+    state: Option<PathBuf>,
+    /// Neither use nor keep compiled code
+    #[arg(long, env = "NEXUS_NO_CACHE")]
+    no_cache: bool,
+}
+
+impl StateArgs {
+    /// The folder named, or the one the XDG base directory specification names.
+    fn dir(&self) -> Option<PathBuf> {
+        if let Some(dir) = &self.state {
+            return Some(dir.clone());
+        }
+        let absolute = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        absolute("XDG_STATE_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+            .map(|dir| dir.join("nexus-host"))
+    }
+
+    fn cache(&self) -> crate::runtime::cache::CodeCache {
+        use crate::runtime::cache::CodeCache;
+        match self.dir() {
+            Some(dir) if !self.no_cache => CodeCache::open(&dir),
+            _ => CodeCache::off(),
+        }
+    }
+}
+
+/// Reads the command line of this process and does what it says.
+pub fn main() -> ExitCode {
+    let arguments = with_default_verb(std::env::args_os().collect());
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help asked for goes to standard output and is no error; clap knows which.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let (output, result) = match cli.verb {
+        Verb::Run(args) => (args.common.output, run::run(&args)),
+        Verb::Inspect(args) => (args.common.output, inspect::inspect(&args)),
+        Verb::Pack(args) => (args.common.output, pack::pack(&args)),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            error.say(output);
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
+}
+
+/// `nexus-host app.wasm` is `nexus-host run app.wasm`.
+fn with_default_verb(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let app = arguments
+        .get(1)
+        .is_some_and(|first| first.to_string_lossy().ends_with(".wasm"));
+    if app {
+        arguments.insert(1, "run".into());
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_verb_may_be_left_out_before_an_app() {
+        let parsed = |line: &[&str]| {
+            with_default_verb(line.iter().map(OsString::from).collect())
+                .into_iter()
+                .map(|s| s.to_string_lossy().into_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            parsed(&["n", "a.wasm", "--", "x"]),
+            ["n", "run", "a.wasm", "--", "x"]
+        );
+        assert_eq!(
+            parsed(&["n", "inspect", "a.wasm"]),
+            ["n", "inspect", "a.wasm"]
+        );
+        assert_eq!(parsed(&["n"]), ["n"]);
+    }
+
+    #[test]
+    fn what_widens_a_grant_has_no_variable() {
+        for verb in Cli::command().get_subcommands() {
+            for flag in verb.get_arguments() {
+                let name = flag.get_id().as_str();
+                let widens = name.starts_with("allow")
+                    || ["policy", "manifest", "publish", "ca", "mode"].contains(&name);
+                if widens {
+                    assert_eq!(flag.get_env(), None, "--{name}");
+                } else if flag.get_long().is_some() && !["help", "version"].contains(&name) {
+                    let variable = format!("NEXUS_{}", name.to_uppercase());
+                    assert_eq!(flag.get_env(), Some(variable.as_ref()), "--{name}");
+                }
+            }
+        }
+    }
+}

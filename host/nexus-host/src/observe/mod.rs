@@ -1,0 +1,4 @@
+//! What a run tells about itself: the summary at its end, the report file, refusals as they happen.
+
+pub mod report;
+pub mod summary;

@@ -1,0 +1,159 @@
+//! What belongs to one running app: the data of its wasmtime store.
+
+use nexus_caps::Shard;
+use nexus_types::Seed;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_io::IoView;
+
+use super::clocks::{ClocksView, WallClock};
+use super::limits::{AppLimits, Ledger};
+use super::stdio::{Input, Output};
+
+/// A directory the app was granted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GrantedDir {
+    /// Where it is.
+    pub host: std::path::PathBuf,
+    /// What the app calls it.
+    pub guest: String,
+    /// Whether the app may change what is in it.
+    pub writable: bool,
+}
+
+/// What an app is started with.
+pub struct AppStart {
+    /// `argv`, the app's own name first.
+    pub args: Vec<String>,
+    /// Its whole environment.
+    pub env: Vec<(String, String)>,
+    /// The directories it may open, and nothing beside them.
+    pub dirs: Vec<GrantedDir>,
+    /// Standard input; none: at its end from the start.
+    pub stdin: Option<Input>,
+    /// Standard output; none: into the void.
+    pub stdout: Option<Output>,
+    /// Standard error; none: into the void.
+    pub stderr: Option<Output>,
+    /// Where its randomness comes from.
+    pub seed: Seed,
+    /// Where its time of day comes from.
+    pub wall: WallClock,
+    /// What it may use.
+    pub limits: AppLimits,
+}
+
+/// A granted directory cannot be opened.
+#[derive(Debug)]
+pub struct DirError {
+    /// Where it should be.
+    pub host: std::path::PathBuf,
+    /// What the OS says.
+    pub why: String,
+}
+
+impl std::fmt::Display for DirError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the granted directory {} cannot be opened: {}",
+            self.host.display(),
+            self.why
+        )
+    }
+}
+
+impl std::error::Error for DirError {}
+
+/// The data of an app's store.
+pub struct AppState {
+    table: ResourceTable,
+    wasi: WasiCtx,
+    shard: Shard,
+    wall: WallClock,
+    pub(crate) ledger: Ledger,
+}
+
+impl AppState {
+    /// Everything an app has before its first instruction.
+    pub fn new(start: AppStart, shard: Shard) -> Result<Self, DirError> {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(start.limits.handles as usize);
+        Ok(Self {
+            table,
+            wasi: wasi(&start)?,
+            shard,
+            wall: start.wall,
+            ledger: Ledger::new(start.limits),
+        })
+    }
+
+    /// The shard it runs on.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    pub(crate) fn clocks(&mut self) -> ClocksView<'_> {
+        ClocksView {
+            shard: &self.shard,
+            wall: self.wall,
+            table: &mut self.table,
+        }
+    }
+}
+
+fn wasi(start: &AppStart) -> Result<WasiCtx, DirError> {
+    let mut ctx = WasiCtx::builder();
+    // Nothing on a guest's path goes to another thread (DESIGN section 5).
+    ctx.allow_blocking_current_thread(true)
+        .args(&start.args)
+        .envs(&start.env)
+        .secure_random(ChaCha20Rng::from_seed(start.seed.split("secure").bytes()))
+        .insecure_random(ChaCha20Rng::from_seed(start.seed.split("insecure").bytes()))
+        .insecure_random_seed(insecure_seed(&start.seed))
+        .max_random_size(start.limits.hostcall_bytes);
+    if let Some(stdin) = &start.stdin {
+        ctx.stdin(stdin.clone());
+    }
+    if let Some(stdout) = &start.stdout {
+        ctx.stdout(stdout.clone());
+    }
+    if let Some(stderr) = &start.stderr {
+        ctx.stderr(stderr.clone());
+    }
+    for dir in &start.dirs {
+        let perms = if dir.writable {
+            FsPerms::ReadWrite
+        } else {
+            FsPerms::ReadOnly
+        };
+        ctx.preopened_dir(&dir.host, &dir.guest, perms)
+            .map_err(|error| DirError {
+                host: dir.host.clone(),
+                why: format!("{error:#}"),
+            })?;
+    }
+    Ok(ctx.build())
+}
+
+fn insecure_seed(seed: &Seed) -> u128 {
+    let mut rng = ChaCha20Rng::from_seed(seed.split("insecure-seed").bytes());
+    u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())
+}
+
+impl WasiView for AppState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl IoView for AppState {
+    fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+}
