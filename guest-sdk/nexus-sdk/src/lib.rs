@@ -85,7 +85,8 @@
     clippy::undocumented_unsafe_blocks,
     reason = "generated"
 )]
-mod bindings;
+#[doc(hidden)]
+pub mod bindings;
 #[allow(
     unsafe_code,
     missing_docs,
@@ -108,9 +109,11 @@ pub mod task;
 pub use app::{Outcome, args, eprint, exit, print};
 pub use error::{Error, ErrorCode};
 
+/// For `main!`, and for the probes, which check what the SDK does not let an app do. Not for apps.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::app::finish;
+    pub use crate::bindings as raw;
     pub use crate::run;
     pub use wit_bindgen;
 }
