@@ -9,6 +9,9 @@ pub(crate) const HEADROOM: usize = 14;
 /// full size, so that a pool of small acknowledgements does not pin 64 KiB each.
 const SMALL: usize = 2_048;
 
+/// The longest IP packet there is, with its link header.
+const FULL: usize = HEADROOM + 65_535;
+
 /// One frame to transmit. Give it back with [`Stack::recycle`](crate::Stack::recycle).
 pub struct Frame {
     /// The length is kept apart from the buffer's: `resize(len, 0)` would zero it again each time.
@@ -30,6 +33,7 @@ impl Frame {
     }
 
     /// Puts a link header before the packet.
+    #[allow(dead_code, reason = "Ethernet comes with the neighbour table")]
     pub(crate) fn set_link_header(&mut self, header: &[u8; HEADROOM]) {
         self.buffer[..HEADROOM].copy_from_slice(header);
         self.start = 0;
@@ -61,34 +65,32 @@ impl core::fmt::Debug for Frame {
 pub(crate) struct Pool {
     small: Vec<Box<[u8]>>,
     full: Vec<Box<[u8]>>,
-    full_size: usize,
 }
 
 impl Pool {
     /// Most buffers kept of each size; beyond, they are freed.
-    const KEPT: usize = 256;
+    const SMALL_KEPT: usize = 1_024;
+    const FULL_KEPT: usize = 64;
 
-    pub(crate) fn new(mtu: usize) -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             small: Vec::new(),
             full: Vec::new(),
-            full_size: mtu + HEADROOM,
         }
     }
 
-    /// A frame with room for a packet of `len` bytes (of the full size at most); its bytes are
-    /// whatever they were.
+    /// A frame with room for a packet of `len` bytes, at most 65535; its bytes are whatever they were.
     pub(crate) fn take(&mut self, len: usize) -> Frame {
         let end = HEADROOM + len;
-        let (shelf, size) = if end <= SMALL.min(self.full_size) {
-            (&mut self.small, SMALL.min(self.full_size))
+        debug_assert!(end <= FULL, "no IP packet is longer than 65535 bytes");
+        let (shelf, size) = if end <= SMALL {
+            (&mut self.small, SMALL)
         } else {
-            (&mut self.full, self.full_size)
+            (&mut self.full, FULL)
         };
-        let buffer = match shelf.pop() {
-            Some(buffer) if buffer.len() >= end => buffer,
-            _ => vec![0; size.max(end)].into_boxed_slice(),
-        };
+        let buffer = shelf
+            .pop()
+            .unwrap_or_else(|| vec![0; size].into_boxed_slice());
         Frame {
             buffer,
             start: HEADROOM,
@@ -98,12 +100,12 @@ impl Pool {
     }
 
     pub(crate) fn put(&mut self, frame: Frame) {
-        let shelf = match frame.buffer.len() {
-            len if len == SMALL.min(self.full_size) => &mut self.small,
-            len if len == self.full_size => &mut self.full,
+        let (shelf, kept) = match frame.buffer.len() {
+            SMALL => (&mut self.small, Self::SMALL_KEPT),
+            FULL => (&mut self.full, Self::FULL_KEPT),
             _ => return,
         };
-        if shelf.len() < Self::KEPT {
+        if shelf.len() < kept {
             shelf.push(frame.buffer);
         }
     }

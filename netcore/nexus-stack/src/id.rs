@@ -3,6 +3,7 @@
 use core::fmt;
 
 /// One app instance, or the host itself: loopback never crosses from one to another.
+/// `u32::MAX` is not one (its loopback would be that of the number before).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Scope(pub u32);
 

@@ -7,18 +7,30 @@
 //! The cost of a packet does not grow with the number of connections: each has a socket set of its own, found by
 //! its four-tuple in a keyed table, and only connections with something to do are polled.
 
+mod bucket;
+mod checksum;
 mod config;
+mod datagrams;
+mod emit;
+mod engine;
 mod error;
+mod flow;
+mod flow_map;
 pub mod fragment;
-#[allow(
-    dead_code,
-    reason = "the packet path that uses it comes in the next commit"
-)]
 mod frame;
+mod half_open;
 mod id;
+mod key;
+mod packet;
+mod ports;
 pub mod resolver;
+mod rng;
+mod slab;
 mod stack;
 mod stats;
+mod time_wait;
+mod timers;
+mod wakers;
 
 pub use config::{
     Checksums, Config, ConfigError, Congestion, Limits, Medium, ResolverConfig, TcpConfig,

@@ -1,47 +1,164 @@
 //! The stack: its tables, the wire side, and what drives them.
 
+mod control;
+mod flows;
 pub(crate) mod gateway;
+mod handshake;
 mod listen;
 pub(crate) mod lookup;
 mod tcp;
 mod udp;
 
-use nexus_types::{Instant, InterfaceAddress, Seed};
+use std::collections::VecDeque;
 
-use crate::config::{Config, ConfigError};
+use nexus_types::{Instant, InterfaceAddress, IpAddr, Seed, SocketAddr};
+
+use crate::bucket::Bucket;
+use crate::config::{Checksums, Config, ConfigError};
+use crate::emit::Emit;
+use crate::engine::Engine;
+use crate::flow::Flow;
+use crate::flow_map::{FlowMap, siphash};
+use crate::fragment::{Reassembler, Reassembly};
 use crate::frame::{Frame, Pool};
-use crate::id::Scope;
+use crate::half_open::HalfOpens;
+use crate::id::{Key, Scope};
+use crate::key::{BoundKey, FlowKey, Path};
+use crate::packet::{self, Packet};
+use crate::ports::Ports;
+use crate::rng::Random;
+use crate::slab::Slab;
 use crate::stats::Stats;
+use crate::time_wait::TimeWaits;
+use crate::timers::Timers;
+use gateway::Gateway;
+use listen::Listener;
+use udp::UdpSocket;
 
 /// One TCP/IP stack. See the crate's documentation.
 pub struct Stack {
     config: Config,
+    checksums: bool,
     stats: Stats,
     pool: Pool,
+    engine: Engine,
+    random: Random,
+    isn_key: (u64, u64),
+    replies: Bucket,
+    reassembler: Reassembler,
+
+    /// Who owns a connection's packets.
+    places: FlowMap<FlowKey, Place>,
+    flows: Slab<Flow>,
+    timers: Timers,
+    /// Flows that may have something to send. A flow is here at most once.
+    dirty: VecDeque<u32>,
+    half_open: HalfOpens,
+    half_open_timers: Timers,
+    time_wait: TimeWaits,
+
+    /// Who owns packets that belong to no connection.
+    bound: FlowMap<BoundKey, Bound>,
+    ports: Ports,
+    listeners: Slab<Listener>,
+    udp: Slab<UdpSocket>,
+    gateway: Gateway,
+
+    /// Frames for the wire.
+    out: VecDeque<Frame>,
+    /// Packets within scopes.
+    looped: VecDeque<(Scope, Frame)>,
+    /// When we were last told the time.
+    now: Instant,
 }
+
+/// What a four-tuple belongs to; slab indices.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Flow(u32),
+    HalfOpen(u32),
+    TimeWait(u32),
+}
+
+/// What an address and port belong to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Bound {
+    Listener(Key),
+    Udp(Key),
+}
+
+/// Steps of work one `poll_transmit` does before it lets its caller breathe: two ends in one scope
+/// could keep each other busy.
+const STEPS: u32 = 4_096;
 
 impl Stack {
     /// A stack that has sent nothing yet.
     pub fn new(config: Config, now: Instant, seed: Seed) -> Result<Self, ConfigError> {
         config.check()?;
-        let _ = (now, seed);
+        let checksums = config.checksums == Checksums::Full;
+        let mut random = Random::new(&seed.split("random"));
+        let mut word = || u64::from(random.word()) << 32 | u64::from(random.word());
+        let isn_key = (word(), word());
         Ok(Self {
-            pool: Pool::new(config.mtu),
+            checksums,
             stats: Stats::default(),
+            pool: Pool::new(),
+            engine: Engine::new(config.mtu),
+            isn_key,
+            random,
+            replies: Bucket::new(config.limits.replies_per_second, now),
+            reassembler: Reassembler::new(checksums),
+            places: FlowMap::new(&seed.split("places")),
+            flows: Slab::new(),
+            timers: Timers::default(),
+            dirty: VecDeque::new(),
+            half_open: HalfOpens::new(if config.any_address {
+                config.limits.invitations
+            } else {
+                config.limits.half_open
+            }),
+            half_open_timers: Timers::default(),
+            time_wait: TimeWaits::new(config.limits.time_wait),
+            bound: FlowMap::new(&seed.split("bound")),
+            ports: Ports::default(),
+            listeners: Slab::new(),
+            udp: Slab::new(),
+            gateway: Gateway::default(),
+            out: VecDeque::new(),
+            looped: VecDeque::new(),
+            now,
             config,
         })
     }
 
     /// Takes one frame from the wire. Never panics, whatever the bytes.
     pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
-        let _ = now;
+        self.now = now;
         self.stats.frames_in += 1;
         self.stats.bytes_in += frame.len() as u64;
+        self.handle_packet(now, Path::Wire, frame);
     }
 
     /// The next frame for the wire, if there is one. Give it back with [`Stack::recycle`].
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
-        let _ = now;
+        self.now = now;
+        for _ in 0..STEPS {
+            if let Some((scope, frame)) = self.looped.pop_front() {
+                self.stats.loopback += 1;
+                self.handle_packet(now, Path::Loop(scope), frame.packet());
+                self.sent(&frame);
+                self.pool.put(frame);
+            } else if let Some(frame) = self.out.pop_front() {
+                self.stats.frames_out += 1;
+                self.stats.bytes_out += frame.len() as u64;
+                self.sent(&frame);
+                return Some(frame);
+            } else if let Some(index) = self.dirty.pop_front() {
+                self.run_flow(now, index);
+            } else {
+                return None;
+            }
+        }
         None
     }
 
@@ -52,12 +169,34 @@ impl Stack {
 
     /// When [`Stack::handle_timeout`] must be called next, if nothing else happens before.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        None
+        if !(self.dirty.is_empty() && self.looped.is_empty() && self.out.is_empty()) {
+            return Some(self.now);
+        }
+        [
+            self.timers.next(),
+            self.half_open_timers.next(),
+            self.time_wait.next(),
+            self.reassembler.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Does what is due at `now`. Frames may have to be transmitted afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
+        self.now = now;
+        while let Some(index) = self.timers.pop_due(now) {
+            self.handle_flow_timeout(now, index);
+        }
+        while let Some(index) = self.half_open_timers.pop_due(now) {
+            self.handle_half_open_timeout(now, index);
+        }
+        while let Some(entry) = self.time_wait.pop_due(now) {
+            self.places.remove(&entry.key);
+            self.stats.time_wait = self.time_wait.len() as u32;
+        }
+        self.reassembler.handle_timeout(now);
     }
 
     /// Our addresses, loopback apart.
@@ -72,6 +211,221 @@ impl Stack {
 
     /// Ends everything of a scope: an instance is gone. Connections are reset.
     pub fn end_scope(&mut self, now: Instant, scope: Scope) {
-        let _ = (now, scope);
+        for key in self
+            .listeners
+            .keys_where(|listener| listener.scope == scope)
+        {
+            self.close_listener(now, key);
+        }
+        for key in self.udp.keys_where(|socket| socket.scope == scope) {
+            self.close_udp(key);
+        }
+        for key in self.flows.keys_where(|flow| flow.scope == scope) {
+            self.abort_flow(now, key);
+        }
+    }
+
+    /// One IP packet, whichever way it came.
+    fn handle_packet(&mut self, now: Instant, path: Path, bytes: &[u8]) {
+        let checksums = self.checksums && path == Path::Wire;
+        let packet = match Packet::parse(bytes, checksums) {
+            Ok(packet) => packet,
+            Err(cause) => return self.count_drop(cause),
+        };
+        if path == Path::Wire && !self.may_arrive(&packet) {
+            self.stats.dropped_address += 1;
+            return;
+        }
+        if packet.fragment {
+            self.stats.fragments_held += 1;
+            // What is whole is no fragment, so this goes no deeper.
+            if let Reassembly::Whole(whole) = self.reassembler.handle(now, packet.bytes) {
+                match Packet::parse(&whole, checksums) {
+                    Ok(packet) if !packet.fragment => self.handle_whole(now, path, &packet),
+                    Ok(_) => self.stats.dropped_malformed += 1,
+                    Err(cause) => self.count_drop(cause),
+                }
+            }
+            return;
+        }
+        self.handle_whole(now, path, &packet);
+    }
+
+    fn handle_whole(&mut self, now: Instant, path: Path, packet: &Packet<'_>) {
+        match packet.protocol {
+            packet::TCP => self.handle_tcp(now, path, packet),
+            packet::UDP => self.handle_udp(now, path, packet),
+            packet::ICMP if packet.src.is_ipv4() => self.handle_icmp(now, path, packet),
+            packet::ICMP6 if packet.src.is_ipv6() => self.handle_icmp(now, path, packet),
+            _ => self.stats.dropped_protocol += 1,
+        }
+    }
+
+    fn count_drop(&mut self, cause: packet::Drop) {
+        match cause {
+            packet::Drop::Malformed => self.stats.dropped_malformed += 1,
+            packet::Drop::Checksum => self.stats.dropped_checksum += 1,
+        }
+    }
+
+    /// Whether a packet on the wire is for us and from somebody who can be there.
+    fn may_arrive(&self, packet: &Packet<'_>) -> bool {
+        let (src, dst) = (packet.src, packet.dst);
+        if !is_unicast(src) || src.is_loopback() || self.owns(src) || dst.is_loopback() {
+            return false;
+        }
+        self.owns(dst) || (self.config.any_address && is_unicast(dst) && !self.is_broadcast(dst))
+    }
+
+    fn owns(&self, ip: IpAddr) -> bool {
+        self.config.addresses.iter().any(|own| own.address() == ip)
+    }
+
+    /// The broadcast address of one of our links, or of all.
+    fn is_broadcast(&self, ip: IpAddr) -> bool {
+        let IpAddr::V4(ip) = ip else {
+            return false;
+        };
+        ip.is_broadcast()
+            || self.config.addresses.iter().any(|own| match own.address() {
+                IpAddr::V4(address) if own.prefix() < 31 => {
+                    let host_bits = u32::MAX.checked_shr(own.prefix().into()).unwrap_or(0);
+                    address.to_bits() | host_bits == ip.to_bits()
+                }
+                _ => false,
+            })
+    }
+
+    /// The path to an address, from within a scope.
+    fn path_to(&self, scope: Scope, remote: IpAddr) -> Path {
+        if remote.is_loopback() || self.owns(remote) {
+            Path::Loop(scope)
+        } else {
+            Path::Wire
+        }
+    }
+
+    /// Which of our addresses talks to `remote`: one on its link, else a global one, else any.
+    fn source_for(&self, path: Path, remote: IpAddr) -> Option<IpAddr> {
+        if let Path::Loop(_) = path {
+            return Some(match remote {
+                IpAddr::V4(v4) if v4.is_loopback() => nexus_types::Ipv4Addr::LOCALHOST.into(),
+                other => other,
+            });
+        }
+        let of_family = || {
+            self.config
+                .addresses
+                .iter()
+                .filter(|own| own.address().is_ipv4() == remote.is_ipv4())
+        };
+        of_family()
+            .find(|own| contains(own, remote))
+            .or_else(|| of_family().find(|own| !is_link_local(own.address())))
+            .or_else(|| of_family().next())
+            .map(|own| own.address())
+    }
+
+    /// A first sequence number as RFC 6528 wants it: a clock, plus a keyed hash of the connection.
+    fn isn(&self, now: Instant, key: &FlowKey) -> u32 {
+        use crate::flow_map::MapKey as _;
+        let clock = (now.as_micros() / 4) as u32;
+        clock.wrapping_add(siphash(self.isn_key.0, self.isn_key.1, &key.words()) as u32)
+    }
+
+    fn emit(&mut self, path: Path) -> Emit<'_> {
+        Emit {
+            checksums: self.checksums && path == Path::Wire,
+            pool: &mut self.pool,
+        }
+    }
+
+    /// Sends a packet on its way.
+    fn send(&mut self, path: Path, frame: Frame) {
+        let limit = self.config.limits.queue_frames as usize;
+        let full = match path {
+            Path::Wire => self.out.len() >= limit,
+            Path::Loop(_) => self.looped.len() >= limit,
+        };
+        if full {
+            self.stats.dropped_queue += 1;
+            self.sent(&frame);
+            return self.pool.put(frame);
+        }
+        match path {
+            Path::Wire => self.out.push_back(frame),
+            Path::Loop(scope) => self.looped.push_back((scope, frame)),
+        }
+    }
+
+    /// Whether one more answer to what matched nothing may go out.
+    fn may_reply(&mut self, now: Instant, path: Path) -> bool {
+        // Within a scope an app can only flood itself, and a refusal has to be told.
+        let may = path != Path::Wire || self.replies.take(now);
+        self.stats.replies_suppressed += u64::from(!may);
+        may
+    }
+
+    /// A frame left its queue: its owner has room again.
+    fn sent(&mut self, frame: &Frame) {
+        if let Some(owner) = frame.owner {
+            self.udp_sent(owner, frame.packet().len());
+        }
+    }
+
+    /// Finds who is bound to an address and port, a specific address first.
+    fn find_bound(
+        &self,
+        transport: nexus_types::Transport,
+        path: Path,
+        local: SocketAddr,
+    ) -> Option<Bound> {
+        self.bound
+            .get(&BoundKey::new(transport, path, local))
+            .or_else(|| {
+                let any = SocketAddr::new(unspecified(local.ip()), local.port());
+                self.bound.get(&BoundKey::new(transport, path, any))
+            })
+    }
+}
+
+/// The unspecified address of the same family.
+fn unspecified(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => nexus_types::Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => nexus_types::Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// An address one host can have. Mapped addresses are none: nothing on a wire carries them (RFC 4942 section 2.2).
+fn is_unicast(ip: IpAddr) -> bool {
+    !ip.is_unspecified()
+        && !ip.is_multicast()
+        && match ip {
+            IpAddr::V4(v4) => !v4.is_broadcast(),
+            IpAddr::V6(v6) => v6.to_ipv4_mapped().is_none(),
+        }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+/// Whether an address is on the link of one of ours.
+fn contains(own: &InterfaceAddress, ip: IpAddr) -> bool {
+    let prefix = u32::from(own.prefix());
+    match (own.address(), ip) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => {
+            let differ = a.to_bits() ^ b.to_bits();
+            differ.leading_zeros() >= prefix
+        }
+        (IpAddr::V6(a), IpAddr::V6(b)) => {
+            let differ = a.to_bits() ^ b.to_bits();
+            differ.leading_zeros() >= prefix
+        }
+        _ => false,
     }
 }

@@ -1,0 +1,312 @@
+//! One TCP connection: a socket set of its own, and what smoltcp does not keep.
+
+use nexus_types::{Duration, Instant, SocketAddr};
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{self, State};
+
+use crate::checksum::Sum;
+use crate::config::{Congestion, TcpConfig, TcpOptions};
+use crate::engine;
+use crate::error::TcpError;
+use crate::frame::Frame;
+use crate::id::{Key, Scope};
+use crate::key::{FlowKey, Path};
+use crate::packet::{self, RST, SYN, Segment, seq_lt, u32_at};
+use crate::wakers::Wakers;
+
+/// Who holds a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    /// An app, by its handle.
+    App,
+    /// A listener's queue.
+    Listener(Key),
+    /// Nobody: it delivers what was queued, until then at most.
+    Lingering(Instant),
+}
+
+pub(crate) struct Flow {
+    pub(crate) key: FlowKey,
+    pub(crate) path: Path,
+    pub(crate) scope: Scope,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) set: SocketSet<'static>,
+    handle: SocketHandle,
+    pub(crate) owner: Owner,
+    /// In the dirty list.
+    pub(crate) dirty: bool,
+    /// No packet comes or goes any more; what was received can still be read.
+    pub(crate) off_wire: bool,
+    /// Its local port was asked for, and is bound.
+    pub(crate) bound: bool,
+    /// The app has finished writing.
+    pub(crate) finished: bool,
+    /// What ended it, if not the two ends in agreement.
+    pub(crate) error: Option<TcpError>,
+    /// Their first sequence number.
+    pub(crate) irs: u32,
+    /// Bytes read so far, on the circle.
+    read: u32,
+    /// SND.MAX: the end of what was ever sent. smoltcp goes back behind it after a timeout.
+    pub(crate) snd_max: u32,
+    /// The window we last told, as it stood in the segment.
+    pub(crate) window: u16,
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) heard_at: Instant,
+    /// Since when something of ours is unacknowledged without a word from the far end.
+    pub(crate) waiting_since: Option<Instant>,
+    pub(crate) readers: Wakers,
+    pub(crate) writers: Wakers,
+}
+
+impl Flow {
+    /// A connection with buffers and a closed socket.
+    pub(crate) fn new(
+        now: Instant,
+        path: Path,
+        scope: Scope,
+        local: SocketAddr,
+        remote: SocketAddr,
+        config: &TcpConfig,
+        options: &TcpOptions,
+    ) -> Self {
+        let (rx, tx) = buffer_bytes(config, options);
+        // `vec![0; n]` is calloc: pages nobody touches stay with the OS, so an idle connection is cheap.
+        let mut socket = tcp::Socket::new(
+            tcp::SocketBuffer::new(vec![0; rx]),
+            tcp::SocketBuffer::new(vec![0; tx]),
+        );
+        // On the loopback nothing is lost and nobody waits for company.
+        let looped = matches!(path, Path::Loop(_));
+        let congestion = options.congestion.unwrap_or(config.congestion);
+        socket.set_congestion_control(match congestion {
+            _ if looped => tcp::CongestionControl::None,
+            Congestion::None => tcp::CongestionControl::None,
+            Congestion::Reno => tcp::CongestionControl::Reno,
+            Congestion::Cubic => tcp::CongestionControl::Cubic,
+        });
+        let ack_delay = config.ack_delay.filter(|_| !looped);
+        socket.set_ack_delay(ack_delay.map(engine::duration));
+        socket.set_nagle_enabled(options.nagle.unwrap_or(config.nagle));
+        socket.set_hop_limit(options.hop_limit.map(core::num::NonZeroU8::get));
+        let mut set = SocketSet::new(Vec::with_capacity(1));
+        let handle = set.add(socket);
+        let mut flow = Self {
+            key: FlowKey::new(path, local, remote),
+            path,
+            scope,
+            local,
+            remote,
+            set,
+            handle,
+            owner: Owner::App,
+            dirty: false,
+            off_wire: false,
+            bound: false,
+            finished: false,
+            error: None,
+            irs: 0,
+            read: 0,
+            snd_max: 0,
+            window: 0,
+            keep_alive: None,
+            heard_at: now,
+            waiting_since: None,
+            readers: Wakers::default(),
+            writers: Wakers::default(),
+        };
+        flow.set_keep_alive(options.keep_alive);
+        flow
+    }
+
+    #[inline]
+    pub(crate) fn socket(&self) -> &tcp::Socket<'static> {
+        self.set.get(self.handle)
+    }
+
+    #[inline]
+    pub(crate) fn socket_mut(&mut self) -> &mut tcp::Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+
+    pub(crate) fn set_keep_alive(&mut self, interval: Option<Duration>) {
+        // A shorter one would be a flood.
+        let interval = interval.map(|interval| interval.max(Duration::from_secs(1)));
+        self.keep_alive = interval;
+        self.socket_mut()
+            .set_keep_alive(interval.map(engine::duration));
+    }
+
+    /// Counts what was read, for RCV.NXT.
+    pub(crate) fn count_read(&mut self, bytes: usize) {
+        self.read = self.read.wrapping_add(bytes as u32);
+    }
+
+    /// RCV.NXT. smoltcp keeps it to itself; it is all that came, in order.
+    pub(crate) fn rcv_nxt(&self) -> u32 {
+        let socket = self.socket();
+        let fin = matches!(
+            socket.state(),
+            State::CloseWait | State::LastAck | State::Closing | State::TimeWait
+        );
+        self.irs
+            .wrapping_add(1)
+            .wrapping_add(self.read)
+            .wrapping_add(socket.recv_queue() as u32)
+            .wrapping_add(u32::from(fin))
+    }
+
+    /// How far right of RCV.NXT a segment may lie.
+    pub(crate) fn receive_room(&self) -> u32 {
+        let socket = self.socket();
+        (socket.recv_capacity() - socket.recv_queue()) as u32
+    }
+
+    /// Something of ours is on the way, or waits to be.
+    pub(crate) fn is_unacknowledged(&self) -> bool {
+        let socket = self.socket();
+        match socket.state() {
+            State::SynSent
+            | State::SynReceived
+            | State::FinWait1
+            | State::Closing
+            | State::LastAck => true,
+            State::Established | State::CloseWait => socket.send_queue() > 0,
+            _ => false,
+        }
+    }
+
+    /// All that was written is acknowledged, and the end if it was finished.
+    pub(crate) fn is_flushed(&self) -> bool {
+        let socket = self.socket();
+        let end = !self.finished
+            || matches!(
+                socket.state(),
+                State::FinWait2 | State::TimeWait | State::Closed
+            );
+        socket.send_queue() == 0 && end
+    }
+
+    /// Notes what a segment that goes out says, puts SND.MAX into it if it is empty, and seals it.
+    /// True if it was corrected.
+    pub(crate) fn seal(&mut self, frame: &mut Frame, correction: bool, checksums: bool) -> bool {
+        let bytes = frame.packet_mut();
+        let header_len = if self.local.is_ipv4() { 20 } else { 40 };
+        let Ok(segment) = Segment::parse(&bytes[header_len..]) else {
+            debug_assert!(false, "smoltcp writes well-formed segments");
+            return false;
+        };
+        let mut corrected = false;
+        let end = segment.seq.wrapping_add(segment.len());
+        if segment.has(SYN) {
+            self.snd_max = end;
+        } else if segment.len() == 0 {
+            // An empty segment tells where we are: at SND.MAX, wherever a retransmission stands (RFC 9293
+            // section 3.4). A reset has to hit the far end's RCV.NXT exactly (RFC 5961 section 3).
+            if correction && seq_lt(segment.seq, self.snd_max) {
+                bytes[header_len + 4..header_len + 8].copy_from_slice(&self.snd_max.to_be_bytes());
+                corrected = true;
+            }
+        } else if seq_lt(self.snd_max, end) {
+            self.snd_max = end;
+        }
+        if !segment.has(RST) {
+            self.window = segment.window;
+        }
+        if checksums {
+            seal(bytes, self.local, self.remote, header_len);
+        }
+        corrected
+    }
+
+    /// Whether a segment that came may have been sent by the far end, as far as RST and SYN go.
+    /// smoltcp takes a reset anywhere in the window; RFC 5961 sections 3 and 4 do not.
+    pub(crate) fn judge(&self, segment: &Segment) -> Judgement {
+        let state = self.socket().state();
+        if matches!(state, State::SynSent | State::Closed | State::Listen) {
+            return Judgement::Take;
+        }
+        if segment.has(RST) {
+            let ahead = segment.seq.wrapping_sub(self.rcv_nxt());
+            return match ahead {
+                0 => Judgement::Take,
+                _ if ahead < self.receive_room() => Judgement::Challenge,
+                _ => Judgement::Ignore,
+            };
+        }
+        if segment.has(SYN) && state != State::SynReceived {
+            return Judgement::Challenge;
+        }
+        Judgement::Take
+    }
+
+    /// When we stop waiting for the far end.
+    pub(crate) fn give_up_at(&self, connect: Duration, user: Duration) -> Option<Instant> {
+        let state = self.socket().state();
+        if matches!(state, State::Closed | State::TimeWait) {
+            return None;
+        }
+        let waiting = self.waiting_since.map(|since| {
+            since
+                + if matches!(state, State::SynSent | State::SynReceived) {
+                    connect
+                } else {
+                    user
+                }
+        });
+        // One silent interval before the first probe, then four probes.
+        let silent = self
+            .keep_alive
+            .filter(|_| state != State::SynSent)
+            .map(|interval| self.heard_at + interval * 5);
+        let lingering = match self.owner {
+            Owner::Lingering(until) => Some(until),
+            _ => None,
+        };
+        [waiting, silent, lingering].into_iter().flatten().min()
+    }
+}
+
+/// What to do with a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Judgement {
+    Take,
+    Challenge,
+    Ignore,
+}
+
+/// Buffer sizes of a connection with these options: receive, send.
+pub(crate) fn buffer_bytes(config: &TcpConfig, options: &TcpOptions) -> (usize, usize) {
+    let fit = |bytes: usize| {
+        bytes.clamp(
+            *TcpConfig::BUFFER_BYTES.start(),
+            *TcpConfig::BUFFER_BYTES.end(),
+        )
+    };
+    (
+        fit(options.rx_bytes.unwrap_or(config.rx_bytes)),
+        fit(options.tx_bytes.unwrap_or(config.tx_bytes)),
+    )
+}
+
+/// Makes the checksums of a segment (and its IPv4 header) that has none.
+fn seal(bytes: &mut [u8], local: SocketAddr, remote: SocketAddr, header_len: usize) {
+    if header_len == 20 {
+        bytes[10..12].fill(0);
+        let sum = Sum::default().bytes(&bytes[..20]).finish();
+        bytes[10..12].copy_from_slice(&sum);
+    }
+    let payload = &mut bytes[header_len..];
+    payload[16..18].fill(0);
+    let sum = Sum::default()
+        .pseudo(local.ip(), remote.ip(), packet::TCP, payload.len())
+        .bytes(payload)
+        .finish();
+    payload[16..18].copy_from_slice(&sum);
+}
+
+/// The sequence number of a packet smoltcp made.
+pub(crate) fn seq_of(frame: &Frame, v4: bool) -> u32 {
+    u32_at(frame.packet(), if v4 { 24 } else { 44 })
+}

@@ -1,0 +1,427 @@
+//! Driving connections: segments in, segments out, timers, and how each ends.
+
+use nexus_types::{Duration, Instant, SocketAddr, Transport};
+use smoltcp::socket::tcp::State;
+
+use super::{Place, Stack};
+use crate::checksum::Sum;
+use crate::emit::{Bare, HOP_LIMIT};
+use crate::error::TcpError;
+use crate::flow::{Flow, Judgement, Owner};
+use crate::id::Key;
+use crate::key::{FlowKey, Path};
+use crate::packet::{self, ACK, Packet, RST, SYN, Segment};
+use crate::time_wait::TimeWait;
+
+/// Segments a flow sends before it is another one's turn.
+const BURST: u32 = 16;
+
+impl Stack {
+    pub(super) fn handle_tcp(&mut self, now: Instant, path: Path, packet: &Packet<'_>) {
+        let bytes = packet.payload();
+        let segment = match Segment::parse(bytes) {
+            Ok(segment) => segment,
+            Err(cause) => return self.count_drop(cause),
+        };
+        if self.checksums && path == Path::Wire {
+            let sum = Sum::default()
+                .pseudo(packet.src, packet.dst, packet::TCP, bytes.len())
+                .bytes(bytes);
+            if !sum.is_intact() {
+                return self.count_drop(packet::Drop::Checksum);
+            }
+        }
+        let local = SocketAddr::new(packet.dst, segment.dst_port);
+        let remote = SocketAddr::new(packet.src, segment.src_port);
+        let key = FlowKey::new(path, local, remote);
+        match self.places.get(&key) {
+            Some(Place::Flow(index)) => self.flow_segment(now, index, packet, &segment),
+            Some(Place::HalfOpen(index)) => {
+                self.half_open_segment(now, index, packet, &segment);
+            }
+            Some(Place::TimeWait(index)) => {
+                self.time_wait_segment(now, index, packet, &segment);
+            }
+            None if segment.flags & (SYN | ACK | RST) == SYN => {
+                self.handle_syn(now, path, local, remote, packet, &segment, None);
+            }
+            None => self.refuse_segment(now, path, local, remote, &segment),
+        }
+    }
+
+    /// A segment of a connection.
+    pub(super) fn flow_segment(
+        &mut self,
+        now: Instant,
+        index: u32,
+        packet: &Packet<'_>,
+        segment: &Segment,
+    ) {
+        let Some(flow) = self.flows.at_mut(index) else {
+            debug_assert!(false, "a place that is a flow has one");
+            return;
+        };
+        match flow.judge(segment) {
+            Judgement::Take => {}
+            Judgement::Ignore => return,
+            Judgement::Challenge => return self.challenge(now, index),
+        }
+        self.stats.segments_in += 1;
+        let state = flow.socket().state();
+        let path = flow.path;
+        // smoltcp reads no IPv6 extension headers: it gets the packet without them.
+        let stripped;
+        let bytes = if packet.src.is_ipv6() && !packet.is_plain() {
+            stripped = without_extensions(packet);
+            &stripped
+        } else {
+            packet.bytes
+        };
+        let answer = self
+            .engine
+            .ingress(now, path, bytes, &mut flow.set, &mut self.pool);
+        flow.heard_at = now;
+        let after = flow.socket().state();
+        if state == State::SynSent && after != State::SynSent && !segment.has(RST) {
+            flow.irs = segment.seq;
+        }
+        if let Some(frame) = answer {
+            self.send_segment(index, frame);
+        }
+        self.after_segment(now, index, state, segment.has(RST));
+    }
+
+    /// What follows from a segment: states, wakers, deadlines.
+    fn after_segment(&mut self, now: Instant, index: u32, before: State, reset: bool) {
+        let Some(flow) = self.flows.at_mut(index) else {
+            return;
+        };
+        let after = flow.socket().state();
+        if after == State::Closed || after == State::Listen {
+            // Listen: smoltcp sends a passively opened connection back there on a reset.
+            if reset && flow.error.is_none() {
+                flow.error = Some(match before {
+                    State::SynSent => TcpError::Refused,
+                    _ => TcpError::Reset,
+                });
+            }
+            return self.end_flow(index);
+        }
+        if before == State::SynSent && after != State::SynSent && flow.finished {
+            flow.socket_mut().close();
+        }
+        flow.waiting_since = flow.is_unacknowledged().then_some(now);
+        if let Owner::Lingering(_) = flow.owner {
+            let unread = flow.socket().recv_queue();
+            if unread > 0 {
+                if after == State::FinWait2 {
+                    // All of ours arrived, and nobody will read what still comes: say so (RFC 1122 section 4.2.2.13).
+                    flow.socket_mut().abort();
+                } else {
+                    discard(flow);
+                }
+            }
+        }
+        let socket = flow.socket();
+        let readable = socket.can_recv() || !socket.may_recv();
+        // A writer is woken when it is worth its while, or when the state is another one.
+        let room = socket.send_capacity() - socket.send_queue();
+        let writable = before != after || room * 3 >= socket.send_capacity();
+        if readable {
+            flow.readers.wake();
+        }
+        if writable {
+            flow.writers.wake();
+        }
+        self.mark_dirty(index);
+    }
+
+    #[inline]
+    pub(super) fn mark_dirty(&mut self, index: u32) {
+        if let Some(flow) = self.flows.at_mut(index)
+            && !flow.dirty
+            && !flow.off_wire
+        {
+            flow.dirty = true;
+            self.dirty.push_back(index);
+        }
+    }
+
+    /// Lets a dirty flow send.
+    pub(super) fn run_flow(&mut self, now: Instant, index: u32) {
+        for _ in 0..BURST {
+            let Some(flow) = self.flows.at_mut(index) else {
+                return;
+            };
+            if flow.off_wire || !flow.dirty {
+                return;
+            }
+            let path = flow.path;
+            match self.engine.egress(now, path, &mut flow.set, &mut self.pool) {
+                Some(frame) => self.send_segment(index, frame),
+                None => {
+                    flow.dirty = false;
+                    return self.settle_flow(now, index);
+                }
+            }
+        }
+        self.dirty.push_back(index);
+    }
+
+    fn send_segment(&mut self, index: u32, mut frame: crate::frame::Frame) {
+        let Some(flow) = self.flows.at_mut(index) else {
+            return;
+        };
+        let path = flow.path;
+        let corrected = flow.seal(
+            &mut frame,
+            self.config.tcp.snd_max_correction,
+            self.checksums && path == Path::Wire,
+        );
+        self.stats.snd_max_corrected += u64::from(corrected);
+        self.send(path, frame);
+    }
+
+    /// A flow has nothing to send now: when will it, and is it over?
+    fn settle_flow(&mut self, now: Instant, index: u32) {
+        let Some(flow) = self.flows.at_mut(index) else {
+            return;
+        };
+        match flow.socket().state() {
+            State::Closed => return self.end_flow(index),
+            State::TimeWait => return self.enter_time_wait(now, index),
+            _ => {}
+        }
+        let limits = &self.config.limits;
+        let give_up = flow.give_up_at(limits.connect_timeout, limits.user_timeout);
+        let path = flow.path;
+        let next = self
+            .engine
+            .poll_at(now, path, &flow.set)
+            // It just had its turn: "now" would be a loop.
+            .map(|at| at.max(now + Duration::from_micros(100)));
+        let deadline = [next, give_up].into_iter().flatten().min();
+        self.timers.set(index, deadline);
+    }
+
+    pub(super) fn handle_flow_timeout(&mut self, now: Instant, index: u32) {
+        let Some(flow) = self.flows.at_mut(index) else {
+            return;
+        };
+        let limits = &self.config.limits;
+        let give_up = flow.give_up_at(limits.connect_timeout, limits.user_timeout);
+        if give_up.is_some_and(|at| at <= now) {
+            flow.error.get_or_insert(TcpError::TimedOut);
+            flow.socket_mut().abort();
+        }
+        self.mark_dirty(index);
+    }
+
+    /// The connection is over on the wire, by agreement or not.
+    pub(super) fn end_flow(&mut self, index: u32) {
+        let Some(flow) = self.flows.at_mut(index) else {
+            return;
+        };
+        flow.off_wire = true;
+        flow.waiting_since = None;
+        flow.readers.wake();
+        flow.writers.wake();
+        let key = flow.key;
+        if self.places.get(&key) == Some(Place::Flow(index)) {
+            self.places.remove(&key);
+        }
+        self.timers.remove(index);
+        self.free_if_unheld(index);
+    }
+
+    /// Both ends are done: what is left fits a small table.
+    fn enter_time_wait(&mut self, now: Instant, index: u32) {
+        let Some(flow) = self.flows.at_mut(index) else {
+            return;
+        };
+        let entry = TimeWait {
+            key: flow.key,
+            path: flow.path,
+            local: flow.local,
+            remote: flow.remote,
+            snd_nxt: flow.snd_max,
+            rcv_nxt: flow.rcv_nxt(),
+            window: flow.window,
+            until: now + self.config.limits.time_wait_for,
+            answered_at: None,
+        };
+        self.end_flow(index);
+        let key = entry.key;
+        let (place, evicted) = self.time_wait.insert(entry);
+        if let Some(evicted) = evicted {
+            self.places.remove(&evicted.key);
+        }
+        self.places.insert(key, Place::TimeWait(place.index));
+        self.stats.time_wait = self.time_wait.len() as u32;
+    }
+
+    /// Frees a flow that is off the wire and that no handle and no queue holds.
+    pub(super) fn free_if_unheld(&mut self, index: u32) {
+        let Some(flow) = self.flows.at_mut(index) else {
+            return;
+        };
+        if !flow.off_wire || !matches!(flow.owner, Owner::Lingering(_)) {
+            return;
+        }
+        if let Some(key) = self.flows.key_at(index)
+            && let Some(flow) = self.flows.remove(key)
+        {
+            self.stats.flows = self.flows.len() as u32;
+            if flow.bound {
+                self.ports.release(Transport::Tcp, flow.local, flow.scope);
+            }
+        }
+    }
+
+    /// The handle ends, and so does the connection, with a reset.
+    pub(super) fn abort_flow(&mut self, now: Instant, key: Key) {
+        let Some(flow) = self.flows.get_mut(key) else {
+            return;
+        };
+        flow.owner = Owner::Lingering(now);
+        flow.readers.wake();
+        flow.writers.wake();
+        if flow.off_wire {
+            return self.free_if_unheld(key.index);
+        }
+        let state = flow.socket().state();
+        flow.socket_mut().abort();
+        if state == State::SynSent {
+            // Nobody to reset: a SYN-ACK that still comes is answered by the closed port.
+            return self.end_flow(key.index);
+        }
+        self.mark_dirty(key.index);
+    }
+
+    /// Answers a segment that only the real far end can answer back to (RFC 5961).
+    fn challenge(&mut self, now: Instant, index: u32) {
+        let Some(flow) = self.flows.at_mut(index) else {
+            return;
+        };
+        let (path, local, remote) = (flow.path, flow.local, flow.remote);
+        let bare = Bare {
+            seq: flow.snd_max,
+            ack: flow.rcv_nxt(),
+            flags: ACK,
+            window: flow.window,
+            hop_limit: HOP_LIMIT,
+        };
+        if self.may_reply(now, path) {
+            let frame = self.emit(path).segment(local, remote, bare, &[]);
+            self.send(path, frame);
+        }
+    }
+
+    /// A segment that matches nothing (RFC 9293 section 3.10.7.1).
+    pub(super) fn refuse_segment(
+        &mut self,
+        now: Instant,
+        path: Path,
+        local: SocketAddr,
+        remote: SocketAddr,
+        segment: &Segment,
+    ) {
+        if segment.has(RST) || !self.may_reply(now, path) {
+            return;
+        }
+        self.stats.resets_sent += 1;
+        let bare = reset_for(segment);
+        let frame = self.emit(path).segment(local, remote, bare, &[]);
+        self.send(path, frame);
+    }
+
+    fn time_wait_segment(
+        &mut self,
+        now: Instant,
+        index: u32,
+        packet: &Packet<'_>,
+        segment: &Segment,
+    ) {
+        let Some(key) = self.time_wait.key_at(index) else {
+            return;
+        };
+        let Some(entry) = self.time_wait.get(key).cloned() else {
+            return;
+        };
+        if segment.has(RST) {
+            // RFC 1337: a reset must not end the wait.
+            return;
+        }
+        if segment.flags & (SYN | ACK) == SYN && packet::seq_lt(entry.rcv_nxt, segment.seq) {
+            self.time_wait.remove(key);
+            self.stats.time_wait = self.time_wait.len() as u32;
+            self.places.remove(&entry.key);
+            // Beyond all that the old connection sent, so that no late segment of it fits the new one.
+            let isn = entry
+                .snd_nxt
+                .wrapping_add(0x1_0000 + self.random.below(0x1_0000));
+            return self.handle_syn(
+                now,
+                entry.path,
+                entry.local,
+                entry.remote,
+                packet,
+                segment,
+                Some(isn),
+            );
+        }
+        if segment.has(packet::FIN) && segment.seq.wrapping_add(segment.len()) == entry.rcv_nxt {
+            self.time_wait
+                .restart(key, now + self.config.limits.time_wait_for);
+        } else if segment.len() == 0 && segment.seq == entry.rcv_nxt {
+            return;
+        }
+        if self.time_wait.answer(key, now) {
+            let bare = Bare {
+                seq: entry.snd_nxt,
+                ack: entry.rcv_nxt,
+                flags: ACK,
+                window: entry.window,
+                hop_limit: HOP_LIMIT,
+            };
+            let frame = self
+                .emit(entry.path)
+                .segment(entry.local, entry.remote, bare, &[]);
+            self.send(entry.path, frame);
+        }
+    }
+}
+
+/// The reset that answers a segment.
+pub(super) fn reset_for(segment: &Segment) -> Bare {
+    let (seq, ack, flags) = if segment.has(ACK) {
+        (segment.ack, 0, RST)
+    } else {
+        (0, segment.seq.wrapping_add(segment.len()), RST | ACK)
+    };
+    Bare {
+        seq,
+        ack,
+        flags,
+        window: 0,
+        hop_limit: HOP_LIMIT,
+    }
+}
+
+/// Takes what was received and drops it.
+fn discard(flow: &mut Flow) {
+    while let Ok(taken @ 1..) = flow.socket_mut().recv(|bytes| (bytes.len(), bytes.len())) {
+        flow.count_read(taken);
+    }
+}
+
+/// An IPv6 packet with its payload right behind the fixed header.
+fn without_extensions(packet: &Packet<'_>) -> Vec<u8> {
+    let payload = packet.payload();
+    let mut bytes = Vec::with_capacity(40 + payload.len());
+    bytes.extend_from_slice(&packet.bytes[..40]);
+    bytes[4..6].copy_from_slice(&(payload.len() as u16).to_be_bytes());
+    bytes[6] = packet.protocol;
+    bytes.extend_from_slice(payload);
+    bytes
+}

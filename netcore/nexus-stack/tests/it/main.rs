@@ -1,0 +1,4 @@
+//! The stack against itself: pairs of stacks, a virtual link, virtual time.
+
+mod pair;
+mod tcp;
