@@ -1,1 +1,55 @@
 //! The one authority for allow and deny: manifest, operator policy, rules, `decide`, `Permit`, reasons.
+//!
+//! Two keys open a door: the app's manifest asks ([`Manifest`]) and the operator's policy allows
+//! ([`Policy`]). [`Gate`] holds both for every running instance and answers every act with a
+//! [`Permit`] that nothing else can make, or a [`Denial`] that says who refused and what to do.
+//!
+//! Pure: no IO, no clock. Monotonic time is an argument; wall time ([`WallTime`]) is needed once,
+//! when a policy is set, to place the `expires` of its rules on the monotonic line.
+//!
+//! Invariants:
+//! 1. deny is the default, and an error is a deny;
+//! 2. a written forbid beats everything: consent, `--allow`, any allow rule;
+//! 3. `ask` beats `allow` where both match, and consent answers `ask` and nothing else;
+//! 4. a rule is judged on the canonical form of an address, and on its class in this topology;
+//! 5. an allowed decision allocates nothing and does not slow down with the number of rules.
+
+pub mod address;
+pub mod admission;
+pub mod capability;
+pub mod config;
+pub mod decide;
+pub mod denial;
+pub mod explain;
+pub mod gate;
+pub mod limits;
+pub mod manifest;
+pub mod permit;
+pub mod policy;
+pub mod ports;
+pub mod rule;
+pub mod wall;
+pub mod wasi;
+
+mod binding;
+mod catalog;
+mod index;
+mod refuse;
+mod standing;
+mod suggest;
+
+pub use address::{AddressClass, Topology, canonical, classify};
+pub use admission::{Admission, Import};
+pub use capability::{Capability, Class, Status, UnknownCapability};
+pub use config::{ConfigError, Problem};
+pub use decide::Act;
+pub use denial::{Denial, Fix, RefusedBy};
+pub use explain::render;
+pub use gate::{AppIdentity, Consent, Gate};
+pub use limits::{Limits, LimitsAsked};
+pub use manifest::Manifest;
+pub use permit::{Permit, Stamp, Target};
+pub use policy::{Policy, Verdict};
+pub use ports::PortSet;
+pub use rule::{Rule, RuleError, host_name};
+pub use wall::WallTime;

@@ -1,0 +1,237 @@
+//! The catalog: every capability string, its class, the WIT interface it grants, and whether
+//! this build has that interface.
+//!
+//! The strings are stable: manifests, policies, reports and the audit log hold them. One string
+//! is one interface, so what an app can do is visible in its imports.
+
+use core::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::suggest;
+
+/// Who may have a capability when the operator has said nothing about it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// A person may be asked; their yes is enough.
+    App,
+    /// Forbidden until the operator allows it in writing. No consent reaches past that.
+    System,
+}
+
+/// Whether this build can grant a capability.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Its interface is there.
+    Built,
+    /// Known, so that `check` can speak of it; never granted.
+    Absent,
+}
+
+/// What the texts after a capability describe: the schema of `allow` and `to`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Parameter {
+    /// Where to: `api.example.com:443`, `10.0.0.0/8:8000-8010`, `lan:631`.
+    Destination,
+    /// Which address and port of the app's own: `any:8080`, `loopback:*`.
+    Local,
+    /// A folder of the host and how: `/srv/data:ro`.
+    Directory,
+    /// The name of an environment variable: `LANG`.
+    Variable,
+    /// Not decided yet, as the interface is absent: any text.
+    Opaque,
+}
+
+macro_rules! catalog {
+    ($($(#[$doc:meta])* $variant:ident $string:literal $interface:literal $class:ident $status:ident $parameter:ident;)*) => {
+        /// One thing an app can be allowed to do.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[non_exhaustive]
+        pub enum Capability {
+            $(#[doc = concat!("`", $string, "`, grants `", $interface, "`.")] $(#[$doc])* $variant,)*
+            /// `wasi.dirs`: the folders of `[wasi] dirs`. Not an interface but a parameter of
+            /// base WASI, judged like a system-class capability.
+            WasiDirs,
+            /// `wasi.env`: the variables of `[wasi] env`, judged like `wasi.dirs`.
+            WasiEnv,
+        }
+
+        impl Capability {
+            /// The catalog, in its order. [`Capability::WASI`] is not in it.
+            pub const ALL: [Self; 21] = [$(Self::$variant),*];
+
+            /// The stable string.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $string,)*
+                    Self::WasiDirs => "wasi.dirs",
+                    Self::WasiEnv => "wasi.env",
+                }
+            }
+
+            /// The WIT interface it grants, without a version; none for the parameters of base WASI.
+            pub const fn interface(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$variant => Some($interface),)*
+                    Self::WasiDirs | Self::WasiEnv => None,
+                }
+            }
+
+            /// Who may have it when the operator has said nothing.
+            pub const fn class(self) -> Class {
+                match self {
+                    $(Self::$variant => Class::$class,)*
+                    Self::WasiDirs | Self::WasiEnv => Class::System,
+                }
+            }
+
+            /// Whether this build can grant it.
+            pub const fn status(self) -> Status {
+                match self {
+                    $(Self::$variant => Status::$status,)*
+                    Self::WasiDirs | Self::WasiEnv => Status::Built,
+                }
+            }
+
+            /// What its rules describe.
+            pub const fn parameter(self) -> Parameter {
+                match self {
+                    $(Self::$variant => Parameter::$parameter,)*
+                    Self::WasiDirs => Parameter::Directory,
+                    Self::WasiEnv => Parameter::Variable,
+                }
+            }
+        }
+    };
+}
+
+catalog! {
+    NetworkTcpConnect "network.tcp.connect" "nexus:net/tcp-connect" App Built Destination;
+    NetworkTcpListen "network.tcp.listen" "nexus:net/tcp-listen" System Built Local;
+    NetworkUdpSend "network.udp.send" "nexus:net/udp-send" App Built Destination;
+    NetworkUdpBind "network.udp.bind" "nexus:net/udp-bind" System Built Local;
+    NetworkHttpRequest "network.http.request" "nexus:net/http" App Absent Opaque;
+    DsoftbusDiscover "dsoftbus.discover" "nexus:dsoftbus/discovery" App Absent Opaque;
+    /// Pairing included.
+    DsoftbusSessionOpen "dsoftbus.session.open" "nexus:dsoftbus/session" App Absent Opaque;
+    DsoftbusStreamOpen "dsoftbus.stream.open" "nexus:dsoftbus/streams" App Absent Opaque;
+    DsoftbusRpcCall "dsoftbus.rpc.call" "nexus:dsoftbus/rpc" App Absent Opaque;
+    DsoftbusShareSend "dsoftbus.share.send" "nexus:dsoftbus/share-send" App Absent Opaque;
+    DsoftbusShareReceive "dsoftbus.share.receive" "nexus:dsoftbus/share-receive" App Absent Opaque;
+    CloudSync "cloud.sync" "nexus:cloud/sync" App Absent Opaque;
+    CloudGraphqlQuery "cloud.graphql.query" "nexus:cloud/graphql-query" App Absent Opaque;
+    CloudGraphqlMutate "cloud.graphql.mutate" "nexus:cloud/graphql-mutate" App Absent Opaque;
+    CloudOauth2Start "cloud.oauth2.start" "nexus:auth/oauth2-start" System Absent Opaque;
+    CloudOauth2Finish "cloud.oauth2.finish" "nexus:auth/oauth2-finish" System Absent Opaque;
+    CloudOauth2TokenRefresh "cloud.oauth2.token.refresh" "nexus:auth/oauth2-refresh" System Absent Opaque;
+    AccountManage "account.manage" "nexus:auth/account-manage" System Absent Opaque;
+    AccountUse "account.use" "nexus:auth/account-use" App Absent Opaque;
+    AccountProviderRegister "account.provider.register" "nexus:auth/provider-register" System Absent Opaque;
+    /// Ours; the seed names only the calling side. Grants no import but exports on the fabric.
+    DsoftbusRpcServe "dsoftbus.rpc.serve" "nexus:dsoftbus/rpc-serve" System Absent Opaque;
+}
+
+impl Capability {
+    /// The parameters of base WASI that a policy and `--allow` can name, and a manifest asks for in `[wasi]`.
+    pub const WASI: [Self; 2] = [Self::WasiDirs, Self::WasiEnv];
+
+    /// The capability of that name.
+    pub fn parse(text: &str) -> Result<Self, UnknownCapability> {
+        Self::ALL
+            .into_iter()
+            .chain(Self::WASI)
+            .find(|capability| capability.as_str() == text)
+            .ok_or_else(|| UnknownCapability {
+                suggestion: suggest::closest(
+                    text,
+                    Self::ALL.iter().chain(&Self::WASI).map(|c| c.as_str()),
+                ),
+            })
+    }
+}
+
+/// No capability has that name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnknownCapability {
+    /// The one that was probably meant.
+    pub suggestion: Option<&'static str>,
+}
+
+impl fmt::Display for UnknownCapability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no capability has this name")?;
+        match self.suggestion {
+            Some(suggestion) => write!(f, "; did you mean `{suggestion}`?"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl core::error::Error for UnknownCapability {}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Capability {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_string_reads_back_and_none_is_twice() {
+        let mut strings: Vec<_> = Capability::ALL.iter().map(|c| c.as_str()).collect();
+        for text in &strings {
+            assert_eq!(Capability::parse(text).unwrap().as_str(), *text);
+        }
+        strings.sort_unstable();
+        strings.dedup();
+        assert_eq!(strings.len(), 21);
+    }
+
+    #[test]
+    fn the_system_class_is_the_one_of_the_design() {
+        let system: Vec<_> = Capability::ALL
+            .into_iter()
+            .filter(|c| c.class() == Class::System)
+            .map(Capability::as_str)
+            .collect();
+        assert_eq!(
+            system.join(" "),
+            "network.tcp.listen network.udp.bind cloud.oauth2.start cloud.oauth2.finish \
+             cloud.oauth2.token.refresh account.manage account.provider.register dsoftbus.rpc.serve"
+        );
+    }
+
+    #[test]
+    fn reject_a_typo_with_a_suggestion() {
+        for (typo, meant) in [
+            ("network.tcp.conect", "network.tcp.connect"),
+            ("Network.TCP.Connect", "network.tcp.connect"),
+            ("network.udp.sent", "network.udp.send"),
+            ("tcp.listen", "network.tcp.listen"),
+        ] {
+            assert_eq!(
+                Capability::parse(typo).unwrap_err().suggestion,
+                Some(meant),
+                "{typo}"
+            );
+        }
+        assert_eq!(
+            Capability::parse("quantum.teleport")
+                .unwrap_err()
+                .suggestion,
+            None
+        );
+    }
+}

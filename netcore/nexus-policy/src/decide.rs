@@ -1,0 +1,105 @@
+//! What an app can try to do, each act exactly as it is judged.
+
+use core::net::SocketAddr;
+
+use nexus_types::{HostName, Transport};
+
+use crate::capability::Capability;
+use crate::denial::DeniedTarget;
+use crate::wasi::DirectoryMode;
+
+/// One act of one instance. Addresses are the ones packets would carry: never a text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Act<'a> {
+    /// Look a name up, in order to use it with `via`.
+    Resolve {
+        /// The name.
+        name: &'a HostName,
+        /// `network.tcp.connect` or `network.udp.send`.
+        via: Capability,
+    },
+    /// Open a TCP connection.
+    Connect {
+        /// Where to.
+        remote: SocketAddr,
+        /// The name the app gave, if it gave one. It counts only while `remote` is bound to it
+        /// ([`crate::Gate::bind_answer`]). Without one, every name `remote` is bound to counts.
+        name: Option<&'a HostName>,
+    },
+    /// Listen for TCP connections. Port 0 asks for a dynamic port.
+    Listen {
+        /// Where.
+        local: SocketAddr,
+    },
+    /// Hand an incoming connection to the app.
+    Accept {
+        /// The listener's end, with its real port.
+        local: SocketAddr,
+        /// The far end. Listening rules do not name far ends: whoever reaches the port is accepted.
+        remote: SocketAddr,
+    },
+    /// Send datagrams. One decision covers a socket, a far end and an epoch.
+    UdpSend {
+        /// Where to.
+        remote: SocketAddr,
+        /// As in `Connect`.
+        name: Option<&'a HostName>,
+    },
+    /// Bind a UDP socket to an address and port of one's own. Port 0 asks for a dynamic port.
+    UdpBind {
+        /// Where.
+        local: SocketAddr,
+    },
+    /// Open a folder for the app.
+    OpenDirectory {
+        /// Its real, absolute path: links resolved by the caller.
+        path: &'a str,
+        /// How.
+        mode: DirectoryMode,
+    },
+    /// Show the app an environment variable.
+    SetVariable {
+        /// Its name.
+        name: &'a str,
+    },
+}
+
+impl Act<'_> {
+    /// The capability it needs.
+    pub const fn capability(&self) -> Capability {
+        match self {
+            Self::Resolve { via, .. } => *via,
+            Self::Connect { .. } => Capability::NetworkTcpConnect,
+            Self::Listen { .. } | Self::Accept { .. } => Capability::NetworkTcpListen,
+            Self::UdpSend { .. } => Capability::NetworkUdpSend,
+            Self::UdpBind { .. } => Capability::NetworkUdpBind,
+            Self::OpenDirectory { .. } => Capability::WasiDirs,
+            Self::SetVariable { .. } => Capability::WasiEnv,
+        }
+    }
+
+    /// What its ports are counted in.
+    pub(crate) const fn transport(&self) -> Transport {
+        match self {
+            Self::UdpSend { .. } | Self::UdpBind { .. } => Transport::Udp,
+            _ => Transport::Tcp,
+        }
+    }
+
+    /// What it is aimed at, for a refusal.
+    pub(crate) fn denied_target(&self) -> DeniedTarget {
+        match *self {
+            Self::Resolve { name, .. } => DeniedTarget::Name(name.clone()),
+            Self::Connect { remote, name } | Self::UdpSend { remote, name } => {
+                DeniedTarget::Remote {
+                    remote,
+                    name: name.cloned(),
+                }
+            }
+            Self::Listen { local } | Self::UdpBind { local } => DeniedTarget::Local(local),
+            Self::Accept { local, remote } => DeniedTarget::Accepted { local, remote },
+            Self::OpenDirectory { path, mode } => DeniedTarget::Directory(path.to_owned(), mode),
+            Self::SetVariable { name } => DeniedTarget::Variable(name.to_owned()),
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Words for people: what a refusal says on the terminal, and how foreign text is made harmless.
+//!
+//! Every text is built from parsed parts, never from raw input, and is a contract: the golden
+//! files under `tests/golden` hold each of them.
+
+use core::fmt::Write as _;
+
+use nexus_types::Reason;
+
+use crate::address::AddressClass;
+use crate::capability::{Capability, Class, Parameter};
+use crate::denial::{Denial, DeniedTarget, Fix, RefusedBy};
+use crate::gate::AppIdentity;
+
+/// The longest foreign text shown.
+const SHOWN_CHARS_MAX: usize = 256;
+
+/// `text` with everything that could change how a terminal or a reader sees the rest of the line
+/// written out: control characters, bidirectional overrides, invisible and unassigned-looking
+/// ones. Cut to 256 characters.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().min(SHOWN_CHARS_MAX));
+    for (count, c) in text.chars().enumerate() {
+        if count == SHOWN_CHARS_MAX {
+            out.push('…');
+            break;
+        }
+        let invisible = matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
+        if c.is_control() || invisible {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// `id (sha256:9c1f…)`
+pub(crate) fn who(app: &AppIdentity) -> String {
+    format!("{} (sha256:{}…)", escape(&app.id), app.digest.short())
+}
+
+/// What a refusal says on the terminal. No newline at the end.
+pub fn render(denial: &Denial, app: &AppIdentity) -> String {
+    let word = if denial.reason == Reason::Revoked {
+        "revoked"
+    } else {
+        "denied "
+    };
+    let mut out = format!(
+        "{word} {}  app={}  {}\n  why    {}  [{}]",
+        denial.capability,
+        who(app),
+        denial.target.full(),
+        reason(denial),
+        denial.reason
+    );
+    for fix in &denial.fixes {
+        out.push('\n');
+        out.push_str(&render_fix(fix, "  fix    "));
+    }
+    out
+}
+
+/// One fix, its first line after `lead`, the others indented as far.
+pub(crate) fn render_fix(fix: &Fix, lead: &str) -> String {
+    let indent = " ".repeat(lead.chars().count());
+    let block = |lines: &[String]| {
+        lines
+            .iter()
+            .map(|line| format!("\n{indent}  {line}"))
+            .collect::<String>()
+    };
+    match fix {
+        Fix::Manifest {
+            file,
+            section_exists: true,
+            capability,
+            rule,
+        } => format!(
+            "{lead}in {}, under [capabilities.\"{capability}\"], add to allow:{}",
+            file.as_deref().unwrap_or("nexus.toml"),
+            block(&[format!("\"{rule}\"")])
+        ),
+        Fix::Manifest {
+            file,
+            section_exists: false,
+            capability,
+            rule,
+        } => {
+            let whereto = file.as_ref().map_or_else(
+                || "write a nexus.toml (see --manifest) with".to_owned(),
+                |file| format!("add to {file}:"),
+            );
+            format!(
+                "{lead}{whereto}{}",
+                block(&manifest_lines(*capability, rule, file.is_none()))
+            )
+        }
+        Fix::AllowManifest => format!(
+            "{lead}run it again with --allow-manifest, which says yes to what the manifest asks"
+        ),
+        Fix::Allow { capability, rule } => {
+            format!(
+                "{lead}for one run: --allow {}",
+                shell_word(&format!("{capability}={rule}"))
+            )
+        }
+        Fix::Policy {
+            file,
+            id,
+            capability,
+            to,
+        } => {
+            let whereto = file.as_ref().map_or_else(
+                || "the operator can write a policy.toml (see --policy) with".to_owned(),
+                |file| format!("the operator can add to {file}:"),
+            );
+            let to: Vec<_> = to.iter().map(|rule| format!("\"{rule}\"")).collect();
+            let lines = [
+                "[[rule]]".to_owned(),
+                format!("id = \"{id}\""),
+                format!("capability = \"{capability}\""),
+                "verdict = \"allow\"".to_owned(),
+                format!("to = [{}]", to.join(", ")),
+            ];
+            format!("{lead}{whereto}{}", block(&lines))
+        }
+    }
+}
+
+/// The section of a manifest that asks for `rule`.
+fn manifest_lines(capability: Capability, rule: &str, whole_file: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    if whole_file {
+        let class = if capability.class() == Class::System {
+            "system"
+        } else {
+            "app"
+        };
+        lines.extend([
+            "[app]".to_owned(),
+            "id = \"com.example.name\"".to_owned(),
+            format!("class = \"{class}\""),
+        ]);
+    }
+    match capability.parameter() {
+        Parameter::Directory => {
+            lines.extend([
+                "[wasi]".to_owned(),
+                "dirs = [{ host = \"./data\", guest = \"/data\", mode = \"ro\" }]".to_owned(),
+            ]);
+        }
+        Parameter::Variable => {
+            lines.extend(["[wasi]".to_owned(), format!("env = {{ {rule} = \"…\" }}")])
+        }
+        _ => lines.extend([
+            format!("[capabilities.\"{capability}\"]"),
+            format!("allow = [\"{rule}\"]"),
+        ]),
+    }
+    lines
+}
+
+/// A word a shell passes on as it is.
+fn shell_word(text: &str) -> String {
+    let safe = |c: char| {
+        c.is_ascii_alphanumeric()
+            || matches!(c, '.' | ':' | '=' | '-' | '_' | '/' | ',' | '+' | '@' | '%')
+    };
+    if text.chars().all(safe) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// One sentence for the operator.
+fn reason(denial: &Denial) -> String {
+    let manifest = match &denial.refused_by {
+        RefusedBy::Manifest { file: Some(file) } => file.clone(),
+        _ => "the manifest".to_owned(),
+    };
+    let special = denial.class.filter(|class| *class != AddressClass::Public);
+    let operator = match &denial.refused_by {
+        RefusedBy::Operator { file, line, rule } => Some(format!(
+            "rule `{rule}` of the operator's policy ({file}:{line})"
+        )),
+        _ => None,
+    };
+    match (denial.reason, operator) {
+        (Reason::NotGranted, _) => match &denial.refused_by {
+            RefusedBy::Manifest { file: None } => "the app has no manifest, so it asks for nothing".to_owned(),
+            RefusedBy::Manifest { .. } => format!("{manifest} does not ask for this capability"),
+            _ => "the app is not running".to_owned(),
+        },
+        (Reason::NotPermitted, _) => match special {
+            Some(class) => format!("no rule in {manifest} covers this target, an address of class `{class}`"),
+            None => format!("no rule in {manifest} covers this target"),
+        },
+        (Reason::NameNotPermitted, _) => format!("no rule in {manifest} names this name, so it is not looked up"),
+        (Reason::BindNotPermitted, _) => format!("no rule in {manifest} covers this address and port of the app's own"),
+        (Reason::BlockedRange, _) => blocked(denial, &manifest),
+        (Reason::HostOwnedPort, _) => "the host keeps this port for itself; no rule can give it".to_owned(),
+        (Reason::OperatorDenied, Some(rule)) => format!("{rule} forbids it"),
+        (Reason::OperatorDenied, None) if denial.class == Some(AddressClass::Metadata) => {
+            "a metadata service hands out the machine's credentials: the operator's policy must name it".to_owned()
+        }
+        (Reason::OperatorDenied, None) => {
+            "this capability is system-class: no consent is enough, the operator's policy must allow it".to_owned()
+        }
+        (Reason::ConsentRequired, Some(rule)) => format!("{rule} leaves it to a person, and nobody was asked"),
+        (Reason::ConsentRequired, None) => format!("{} asks for it, and nobody has said yes", "the manifest"),
+        (Reason::ConsentDenied, _) => "a person said no".to_owned(),
+        (Reason::Expired, Some(rule)) => format!("{rule} allowed it until its time was over"),
+        (Reason::Expired, None) => "the answer that bound this address to its name is over; look the name up again".to_owned(),
+        (Reason::Revoked, Some(rule)) => format!("{rule} no longer lets it"),
+        (Reason::Revoked, None) => "the policy has changed and no longer lets it".to_owned(),
+        (Reason::RuleError, _) => "a rule could not be evaluated, which is a no".to_owned(),
+        (Reason::MethodNotPermitted, _) => format!("no rule in {manifest} covers this method"),
+        (Reason::RedirectNotPermitted, _) => format!("no rule in {manifest} covers where the redirect leads"),
+        (Reason::NoCapacity, _) => "a quota is used up".to_owned(),
+        (Reason::Deadline, _) => "the time given ran out".to_owned(),
+    }
+}
+
+fn blocked(denial: &Denial, manifest: &str) -> String {
+    let class = denial.class.unwrap_or(AddressClass::Reserved);
+    let by_name = matches!(denial.target, DeniedTarget::Remote { name: Some(_), .. });
+    match (&denial.refused_by, class) {
+        (RefusedBy::Host, AddressClass::Unspecified) => "this stands for no far end; no rule can name it".to_owned(),
+        (RefusedBy::Host, class) if !class.is_nameable() => format!("the address is of class `{class}`, which no rule can name"),
+        (RefusedBy::Host, _) => "there is no such far end; no rule can name it".to_owned(),
+        (_, AddressClass::Host) => {
+            "the address is the machine the host runs on (class `host`), reachable only by the name host.internal".to_owned()
+        }
+        (_, class) if by_name => {
+            format!("the name leads to an address of class `{class}`; a rule for a name means class `public` alone")
+        }
+        (_, class) => format!("the address is of class `{class}`, and no rule in {manifest} names it"),
+    }
+}
+
+/// One sentence for the app's author: nothing of the operator's files, and nothing of what a name
+/// resolved to.
+pub(crate) fn guest_reason(denial: &Denial) -> &'static str {
+    match denial.reason {
+        Reason::NotGranted => "the manifest does not ask for this capability",
+        Reason::NotPermitted => "no rule of the manifest covers this target",
+        Reason::NameNotPermitted => "no rule of the manifest names this name",
+        Reason::BindNotPermitted => "no rule of the manifest covers this address and port",
+        Reason::BlockedRange => "the address is of a class that no rule covers",
+        Reason::HostOwnedPort => "the port belongs to the host",
+        Reason::OperatorDenied => "the operator does not allow it",
+        Reason::ConsentRequired => "nobody has said yes to it",
+        Reason::ConsentDenied => "a person said no",
+        Reason::Expired => "the grant's time is over",
+        Reason::Revoked => "the grant was taken back",
+        Reason::RuleError => "a rule could not be evaluated",
+        Reason::MethodNotPermitted => "no rule covers this method",
+        Reason::RedirectNotPermitted => "no rule covers where the redirect leads",
+        Reason::NoCapacity => "a quota is used up",
+        Reason::Deadline => "the time given ran out",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reject_text_that_would_repaint_the_line() {
+        assert_eq!(escape("a\x1b[2Jb\r\nc"), "a\\u{1b}[2Jb\\u{d}\\u{a}c");
+        assert_eq!(
+            escape("a\u{202e}b\u{200b}c\u{feff}"),
+            "a\\u{202e}b\\u{200b}c\\u{feff}"
+        );
+        assert_eq!(escape("büro 東京"), "büro 東京");
+        assert_eq!(escape(&"x".repeat(300)).chars().count(), 257);
+    }
+
+    #[test]
+    fn a_suggested_argument_survives_a_shell() {
+        assert_eq!(
+            shell_word("network.tcp.connect=[::1]:80"),
+            "'network.tcp.connect=[::1]:80'"
+        );
+        assert_eq!(shell_word("wasi.dirs=/a'b:ro"), r"'wasi.dirs=/a'\''b:ro'");
+        assert_eq!(
+            shell_word("network.tcp.connect=a.example:80"),
+            "network.tcp.connect=a.example:80"
+        );
+    }
+}

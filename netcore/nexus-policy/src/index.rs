@@ -1,0 +1,668 @@
+//! Rules turned into tables, so that a decision costs the same with ten rules as with ten thousand.
+//!
+//! - A name is one probe of a hash table, and one for each of its parents.
+//! - An address is one binary search among networks, then a walk up the networks around it
+//!   (networks nest or are apart, so the walk is as long as the nesting is deep).
+//! - A class is an array element.
+//! - Ports are a binary search among disjoint ranges.
+//!
+//! A table is built when a policy or a manifest is set and never changed. Where several rules
+//! match, one of them is returned, the same each time.
+
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use nexus_types::HostName;
+
+use crate::address::{AddressClass, Canonical, class_named_by, class_of, number};
+use crate::ports::{DYNAMIC_PORTS, PortSet};
+use crate::rule::{Destination, HOST_INTERNAL, HostPattern, Local, LocalPattern, Rule};
+use crate::wasi::{DirectoryMode, DirectoryRule, VariableName};
+
+/// A rule's place in the list the table was built from.
+pub(crate) type RuleIndex = u32;
+
+/// Ports to rules: sorted, disjoint ranges.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PortMap(Vec<PortRange>);
+
+#[derive(Clone, Copy, Debug)]
+struct PortRange {
+    first: u16,
+    last: u16,
+    rule: RuleIndex,
+}
+
+impl PortMap {
+    /// Where ranges overlap the rule that comes first is kept.
+    fn build(ranges: &[(u16, u16, RuleIndex)]) -> Self {
+        let mut edges: BTreeSet<u32> = BTreeSet::new();
+        let mut begins: BTreeMap<u32, Vec<(u32, RuleIndex)>> = BTreeMap::new();
+        for (first, last, rule) in ranges {
+            let (first, end) = (u32::from(*first), u32::from(*last) + 1);
+            edges.extend([first, end]);
+            begins.entry(first).or_default().push((end, *rule));
+        }
+        let mut open: BTreeSet<(RuleIndex, u32)> = BTreeSet::new();
+        let mut map: Vec<PortRange> = Vec::new();
+        let edges: Vec<_> = edges.into_iter().collect();
+        for (at, edge) in edges.iter().enumerate() {
+            open.extend(
+                begins
+                    .remove(edge)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|(end, rule)| (rule, end)),
+            );
+            while open.first().is_some_and(|(_, end)| end <= edge) {
+                open.pop_first();
+            }
+            let (Some((rule, _)), Some(next)) = (open.first().copied(), edges.get(at + 1)) else {
+                continue;
+            };
+            let (first, last) = (*edge as u16, (*next - 1) as u16);
+            match map.last_mut() {
+                Some(before) if before.rule == rule && u32::from(before.last) + 1 == *edge => {
+                    before.last = last
+                }
+                _ => map.push(PortRange { first, last, rule }),
+            }
+        }
+        Self(map)
+    }
+
+    /// The rule for `port`.
+    pub(crate) fn find(&self, port: u16) -> Option<RuleIndex> {
+        let at = self.0.partition_point(|range| range.first <= port);
+        let range = self.0.get(at.checked_sub(1)?)?;
+        (port <= range.last).then_some(range.rule)
+    }
+
+    /// The first port after `port` where the answer may be another.
+    fn next_edge(&self, port: u16) -> Option<u16> {
+        let at = self.0.partition_point(|range| range.last <= port);
+        let range = self.0.get(at)?;
+        if range.first > port {
+            Some(range.first)
+        } else {
+            range.last.checked_add(1)
+        }
+    }
+
+    /// A rule that has any port of the range.
+    fn meets(&self, (first, last): (u16, u16)) -> Option<RuleIndex> {
+        let at = self.0.partition_point(|range| range.last < first);
+        self.0
+            .get(at)
+            .filter(|range| range.first <= last)
+            .map(|range| range.rule)
+    }
+
+    /// Whether the rules have every port of the range between them.
+    fn covers(&self, (first, last): (u16, u16)) -> Option<RuleIndex> {
+        let rule = self.find(first)?;
+        let mut port = first;
+        loop {
+            let at = self.0.partition_point(|range| range.last < port);
+            let range = self.0.get(at).filter(|range| range.first <= port)?;
+            if range.last >= last {
+                return Some(rule);
+            }
+            port = range.last + 1;
+        }
+    }
+}
+
+/// Names to ports. Open addressing with linear probes over a power of two at least twice the
+/// number of names; the salt is the first that keeps every probe short, so that a manifest
+/// cannot choose its names to collide.
+#[derive(Clone, Debug, Default)]
+struct NameTable {
+    slots: Vec<Slot>,
+    entries: Vec<(HostName, PortMap)>,
+    salt: u64,
+}
+
+/// Upper half of the hash, and the entry's place plus one; zero is free.
+type Slot = (u32, u32);
+
+/// A probe longer than this rejects a salt, for the first [`SALTS`] of them.
+const PROBES_MAX: usize = 12;
+const SALTS: u64 = 64;
+
+impl NameTable {
+    fn build(names: BTreeMap<HostName, Vec<(u16, u16, RuleIndex)>>) -> Self {
+        let entries: Vec<_> = names
+            .into_iter()
+            .map(|(name, ranges)| (name, PortMap::build(&ranges)))
+            .collect();
+        if entries.is_empty() {
+            return Self::default();
+        }
+        let size = (entries.len() * 2).next_power_of_two().max(8);
+        let mut best: Option<(usize, u64, Vec<Slot>)> = None;
+        for salt in 0..SALTS {
+            let (probes, slots) = fill(&entries, size, salt);
+            if best.as_ref().is_none_or(|(least, ..)| probes < *least) {
+                best = Some((probes, salt, slots));
+            }
+            if probes <= PROBES_MAX {
+                break;
+            }
+        }
+        let (_, salt, slots) = best.unwrap_or_default();
+        Self {
+            slots,
+            entries,
+            salt,
+        }
+    }
+
+    fn get(&self, hash: u64, name: &str) -> Option<&PortMap> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let tag = (hash >> 32) as u32;
+        let mut at = hash as usize & mask;
+        // At most half of the slots are used, so a free one ends every probe.
+        loop {
+            let (found, entry) = self.slots[at];
+            let place = entry.checked_sub(1)? as usize;
+            if found == tag && self.entries[place].0.as_str() == name {
+                return Some(&self.entries[place].1);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+}
+
+fn fill(entries: &[(HostName, PortMap)], size: usize, salt: u64) -> (usize, Vec<Slot>) {
+    let mask = size - 1;
+    let mut slots = vec![(0, 0); size];
+    let mut longest = 0;
+    for (place, (name, _)) in entries.iter().enumerate() {
+        let hash = finish(name.as_str().bytes().rev().fold(begin(salt), step));
+        let mut at = hash as usize & mask;
+        let mut probes = 1;
+        while slots[at].1 != 0 {
+            at = (at + 1) & mask;
+            probes += 1;
+        }
+        slots[at] = ((hash >> 32) as u32, place as u32 + 1);
+        longest = longest.max(probes);
+    }
+    (longest, slots)
+}
+
+// FNV-1a from the last byte to the first: one pass over a name gives the hash of each parent on
+// its way. The finaliser spreads it over the bits that pick a slot.
+fn begin(salt: u64) -> u64 {
+    0xcbf2_9ce4_8422_2325 ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn step(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+}
+
+fn finish(hash: u64) -> u64 {
+    let hash = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    hash ^ (hash >> 32)
+}
+
+/// Networks of one family to ports, sorted by first address, the wider before the narrower.
+#[derive(Clone, Debug)]
+struct NetTable<K> {
+    starts: Vec<K>,
+    networks: Vec<Net<K>>,
+}
+
+#[derive(Clone, Debug)]
+struct Net<K> {
+    end: K,
+    /// The narrowest network around this one.
+    parent: Option<u32>,
+    /// What it names when it allows.
+    class: AddressClass,
+    /// A single address also names itself where the topology makes it the node's own.
+    is_host: bool,
+    ports: PortMap,
+}
+
+impl<K> Default for NetTable<K> {
+    fn default() -> Self {
+        Self {
+            starts: Vec::new(),
+            networks: Vec::new(),
+        }
+    }
+}
+
+/// A network on its way into a table, keyed so that the order is the table's.
+type NetMap =
+    BTreeMap<(u128, core::cmp::Reverse<u128>), (AddressClass, bool, Vec<(u16, u16, RuleIndex)>)>;
+
+impl<K: Copy + Ord + TryFrom<u128>> NetTable<K> {
+    fn build(networks: NetMap) -> Self {
+        let mut table = Self::default();
+        let mut around: Vec<(u32, u128)> = Vec::new();
+        for ((start, core::cmp::Reverse(end)), (class, is_host, ranges)) in networks {
+            // Bounds of an IPv4 network fit u32, and this table is built from one family.
+            let (Ok(first), Ok(last)) = (K::try_from(start), K::try_from(end)) else {
+                continue;
+            };
+            while around.last().is_some_and(|(_, outer)| *outer < start) {
+                around.pop();
+            }
+            let parent = around.last().map(|(place, _)| *place);
+            around.push((table.starts.len() as u32, end));
+            table.starts.push(first);
+            table.networks.push(Net {
+                end: last,
+                parent,
+                class,
+                is_host,
+                ports: PortMap::build(&ranges),
+            });
+        }
+        table
+    }
+
+    /// The networks around `address`, the narrowest first.
+    fn around(&self, address: K) -> impl Iterator<Item = &Net<K>> {
+        let after = self.starts.partition_point(|start| *start <= address);
+        let mut next = after.checked_sub(1);
+        core::iter::from_fn(move || {
+            loop {
+                let net = self.networks.get(next?)?;
+                next = net.parent.map(|parent| parent as usize);
+                if address <= net.end {
+                    return Some(net);
+                }
+            }
+        })
+    }
+}
+
+/// A far end as rules see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RemoteTarget {
+    /// What is judged.
+    pub(crate) canonical: Canonical,
+    /// As the packets would carry it.
+    pub(crate) dialled: IpAddr,
+    pub(crate) class: AddressClass,
+    pub(crate) port: u16,
+}
+
+/// All rules of one capability and one verdict.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RuleTable {
+    names: NameTable,
+    below: NameTable,
+    v4: NetTable<u32>,
+    v6: NetTable<u128>,
+    classes: [PortMap; AddressClass::COUNT],
+    /// Ports of any network that names `public`: what a name could resolve into.
+    networks: PortMap,
+    locals: LocalTable,
+    directories: Vec<(DirectoryRule, RuleIndex)>,
+    variables: BTreeMap<VariableName, RuleIndex>,
+    /// A rule that names nothing and so means everything.
+    every: Option<RuleIndex>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct LocalTable {
+    any: PortMap,
+    loopback: PortMap,
+    addresses: BTreeMap<IpAddr, PortMap>,
+    /// All of them together.
+    all: PortMap,
+}
+
+impl RuleTable {
+    /// A table of `rules`; a rule of `None` means every target.
+    pub(crate) fn build<'a>(
+        rules: impl IntoIterator<Item = (RuleIndex, Option<&'a Rule>)>,
+    ) -> Self {
+        let mut builder = Builder::default();
+        for (index, rule) in rules {
+            builder.add(index, rule);
+        }
+        builder.finish()
+    }
+
+    /// A rule that covers `target` when it allows: by address if its class is the one the rule
+    /// names, or by `name` if the class is the one names mean.
+    pub(crate) fn allows(
+        &self,
+        target: &RemoteTarget,
+        name: Option<&HostName>,
+    ) -> Option<RuleIndex> {
+        // What a translator or tunnel makes of a number inside is only trusted to be the internet.
+        if !target.canonical.is_direct() && target.class != AddressClass::Public {
+            return None;
+        }
+        self.classes[target.class as usize]
+            .find(target.port)
+            .or_else(|| {
+                self.nets(target.canonical.address, target.port, |class, is_host| {
+                    class == target.class || (is_host && target.class == AddressClass::Loopback)
+                })
+            })
+            .or_else(|| {
+                let name = name.filter(|name| name_means(name) == target.class)?;
+                self.name(name, target.port)
+            })
+    }
+
+    /// A rule that covers `target` when it forbids or asks: every address in a network, in
+    /// either form, whatever its class; a name at any address; `host.internal` is the class `host`.
+    pub(crate) fn catches(
+        &self,
+        target: &RemoteTarget,
+        name: Option<&HostName>,
+    ) -> Option<RuleIndex> {
+        let every = |_, _| true;
+        self.every
+            .or_else(|| self.classes[target.class as usize].find(target.port))
+            .or_else(|| self.nets(target.canonical.address, target.port, every))
+            .or_else(|| {
+                let other = target.dialled != target.canonical.address;
+                other
+                    .then(|| self.nets(target.dialled, target.port, every))
+                    .flatten()
+            })
+            .or_else(|| {
+                let host = target.class == AddressClass::Host;
+                host.then(|| self.exact(HOST_INTERNAL)?.find(target.port))
+                    .flatten()
+            })
+            .or_else(|| self.name(name?, target.port))
+    }
+
+    /// A rule that names `name` at `port`.
+    pub(crate) fn name(&self, name: &HostName, port: u16) -> Option<RuleIndex> {
+        self.port_maps_of(name).find_map(|ports| ports.find(port))
+    }
+
+    /// As `catches`, for a name that has no address yet.
+    pub(crate) fn catches_name(&self, name: &HostName, port: u16) -> Option<RuleIndex> {
+        self.every
+            .or_else(|| self.name(name, port))
+            .or_else(|| self.classes[name_means(name) as usize].find(port))
+    }
+
+    /// As `allows`, for a name that has no address yet: some address it may have is covered.
+    pub(crate) fn allows_name(&self, name: &HostName, port: u16) -> Option<RuleIndex> {
+        let class = name_means(name);
+        self.name(name, port)
+            .or_else(|| self.classes[class as usize].find(port))
+            .or_else(|| {
+                (class == AddressClass::Public)
+                    .then(|| self.networks.find(port))
+                    .flatten()
+            })
+    }
+
+    /// The first port after `port` where an answer about `name` may be another.
+    pub(crate) fn next_edge(&self, name: &HostName, port: u16) -> Option<u16> {
+        self.port_maps_of(name)
+            .chain([&self.classes[name_means(name) as usize], &self.networks])
+            .filter_map(|ports| ports.next_edge(port))
+            .min()
+    }
+
+    fn port_maps_of<'a>(&'a self, name: &'a HostName) -> impl Iterator<Item = &'a PortMap> {
+        self.exact(name.as_str())
+            .into_iter()
+            .chain(self.parents(name))
+    }
+
+    fn exact(&self, name: &str) -> Option<&PortMap> {
+        if self.names.entries.is_empty() {
+            return None;
+        }
+        let hash = finish(name.bytes().rev().fold(begin(self.names.salt), step));
+        self.names.get(hash, name)
+    }
+
+    fn parents<'a>(&'a self, name: &'a HostName) -> impl Iterator<Item = &'a PortMap> {
+        let text = name.as_str();
+        let mut hash = begin(self.below.salt);
+        let empty = self.below.entries.is_empty();
+        let bytes = if empty { &[] } else { text.as_bytes() };
+        // Each dot ends a parent: what is after it.
+        bytes
+            .iter()
+            .enumerate()
+            .rev()
+            .filter_map(move |(at, byte)| {
+                let parent = (*byte == b'.')
+                    .then(|| self.below.get(finish(hash), &text[at + 1..]))
+                    .flatten();
+                hash = step(hash, *byte);
+                parent
+            })
+    }
+
+    fn nets(
+        &self,
+        address: IpAddr,
+        port: u16,
+        fits: impl Fn(AddressClass, bool) -> bool,
+    ) -> Option<RuleIndex> {
+        fn find<K: Copy + Ord + TryFrom<u128>>(
+            table: &NetTable<K>,
+            address: K,
+            port: u16,
+            fits: impl Fn(AddressClass, bool) -> bool,
+        ) -> Option<RuleIndex> {
+            table
+                .around(address)
+                .filter(|net| fits(net.class, net.is_host))
+                .find_map(|net| net.ports.find(port))
+        }
+        match address {
+            IpAddr::V4(v4) => find(&self.v4, u32::from(v4), port, fits),
+            IpAddr::V6(v6) => find(&self.v6, u128::from(v6), port, fits),
+        }
+    }
+
+    /// A rule that lets an app listen at `address` (canonical) and `port`; 0 is any dynamic port.
+    pub(crate) fn allows_local(&self, address: IpAddr, port: u16) -> Option<RuleIndex> {
+        let has = |ports: &PortMap| {
+            if port == 0 {
+                ports.covers(DYNAMIC_PORTS)
+            } else {
+                ports.find(port)
+            }
+        };
+        let locals = &self.locals;
+        has(&locals.any)
+            .or_else(|| {
+                (class_of(address) == AddressClass::Loopback)
+                    .then(|| has(&locals.loopback))
+                    .flatten()
+            })
+            .or_else(|| locals.addresses.get(&address).and_then(has))
+    }
+
+    /// A rule that forbids (or asks about) some part of `address` and `port`. Listening on
+    /// `0.0.0.0` is listening on all of the node's addresses.
+    pub(crate) fn catches_local(&self, address: IpAddr, port: u16) -> Option<RuleIndex> {
+        let range = if port == 0 {
+            DYNAMIC_PORTS
+        } else {
+            (port, port)
+        };
+        let locals = &self.locals;
+        if self.every.is_some() || address.is_unspecified() {
+            return self.every.or_else(|| locals.all.meets(range));
+        }
+        locals
+            .any
+            .meets(range)
+            .or_else(|| {
+                (class_of(address) == AddressClass::Loopback)
+                    .then(|| locals.loopback.meets(range))
+                    .flatten()
+            })
+            .or_else(|| {
+                locals
+                    .addresses
+                    .get(&address)
+                    .and_then(|ports| ports.meets(range))
+            })
+    }
+
+    /// A rule that gives this folder.
+    pub(crate) fn allows_directory(&self, path: &str, mode: DirectoryMode) -> Option<RuleIndex> {
+        self.directories
+            .iter()
+            .find(|(rule, _)| rule.gives(path, mode))
+            .map(|(_, index)| *index)
+    }
+
+    /// A rule that forbids (or asks about) some part of this folder: around it, or inside it.
+    pub(crate) fn catches_directory(&self, path: &str, mode: DirectoryMode) -> Option<RuleIndex> {
+        let caught = |rule: &DirectoryRule| rule.touches(path, mode);
+        self.every.or_else(|| {
+            self.directories
+                .iter()
+                .find(|(rule, _)| caught(rule))
+                .map(|(_, index)| *index)
+        })
+    }
+
+    /// A rule about this variable.
+    pub(crate) fn variable(&self, name: &str) -> Option<RuleIndex> {
+        self.variables
+            .iter()
+            .find(|(known, _)| known.as_str() == name)
+            .map(|(_, index)| *index)
+    }
+
+    /// A rule that means every target.
+    pub(crate) fn every(&self) -> Option<RuleIndex> {
+        self.every
+    }
+}
+
+/// The class of addresses a name rule means.
+pub(crate) fn name_means(name: &HostName) -> AddressClass {
+    if name.as_str() == HOST_INTERNAL {
+        AddressClass::Host
+    } else {
+        AddressClass::Public
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    names: BTreeMap<HostName, Vec<(u16, u16, RuleIndex)>>,
+    below: BTreeMap<HostName, Vec<(u16, u16, RuleIndex)>>,
+    v4: NetMap,
+    v6: NetMap,
+    classes: [Vec<(u16, u16, RuleIndex)>; AddressClass::COUNT],
+    networks: Vec<(u16, u16, RuleIndex)>,
+    any: Vec<(u16, u16, RuleIndex)>,
+    loopback: Vec<(u16, u16, RuleIndex)>,
+    addresses: BTreeMap<IpAddr, Vec<(u16, u16, RuleIndex)>>,
+    directories: Vec<(DirectoryRule, RuleIndex)>,
+    variables: BTreeMap<VariableName, RuleIndex>,
+    every: Option<RuleIndex>,
+}
+
+fn push(list: &mut Vec<(u16, u16, RuleIndex)>, ports: &PortSet, index: RuleIndex) {
+    list.extend(
+        ports
+            .ranges()
+            .iter()
+            .map(|(first, last)| (*first, *last, index)),
+    );
+}
+
+impl Builder {
+    fn add(&mut self, index: RuleIndex, rule: Option<&Rule>) {
+        match rule {
+            None => self.every = self.every.or(Some(index)),
+            Some(Rule::Destination(rule)) => self.add_destination(index, rule),
+            Some(Rule::Local(rule)) => self.add_local(index, rule),
+            Some(Rule::Directory(rule)) => self.directories.push((rule.clone(), index)),
+            Some(Rule::Variable(name)) => {
+                self.variables.entry(name.clone()).or_insert(index);
+            }
+            // Of a capability this build does not have: nothing is ever decided by it.
+            Some(Rule::Opaque(_)) => {}
+        }
+    }
+
+    fn add_destination(&mut self, index: RuleIndex, rule: &Destination) {
+        let list = match &rule.host {
+            HostPattern::Name(name) => self.names.entry(name.clone()).or_default(),
+            HostPattern::Below(parent) => self.below.entry(parent.clone()).or_default(),
+            HostPattern::Class(class) => &mut self.classes[*class as usize],
+            HostPattern::Network(network) => {
+                let class = class_named_by(*network);
+                if class == AddressClass::Public {
+                    push(&mut self.networks, &rule.ports, index);
+                }
+                let bounds = network.bounds();
+                let map = if network.address().is_ipv4() {
+                    &mut self.v4
+                } else {
+                    &mut self.v6
+                };
+                debug_assert_eq!(*bounds.start(), number(network.address()));
+                let key = (*bounds.start(), core::cmp::Reverse(*bounds.end()));
+                &mut map
+                    .entry(key)
+                    .or_insert_with(|| (class, network.is_host(), Vec::new()))
+                    .2
+            }
+        };
+        push(list, &rule.ports, index);
+    }
+
+    fn add_local(&mut self, index: RuleIndex, rule: &Local) {
+        let list = match rule.at {
+            LocalPattern::Any => &mut self.any,
+            LocalPattern::Loopback => &mut self.loopback,
+            LocalPattern::Address(address) => self.addresses.entry(address).or_default(),
+        };
+        push(list, &rule.ports, index);
+    }
+
+    fn finish(self) -> RuleTable {
+        let all: Vec<_> = [&self.any, &self.loopback]
+            .into_iter()
+            .chain(self.addresses.values())
+            .flatten()
+            .copied()
+            .collect();
+        RuleTable {
+            names: NameTable::build(self.names),
+            below: NameTable::build(self.below),
+            v4: NetTable::build(self.v4),
+            v6: NetTable::build(self.v6),
+            classes: self.classes.map(|ranges| PortMap::build(&ranges)),
+            networks: PortMap::build(&self.networks),
+            locals: LocalTable {
+                any: PortMap::build(&self.any),
+                loopback: PortMap::build(&self.loopback),
+                addresses: self
+                    .addresses
+                    .into_iter()
+                    .map(|(at, ranges)| (at, PortMap::build(&ranges)))
+                    .collect(),
+                all: PortMap::build(&all),
+            },
+            directories: self.directories,
+            variables: self.variables,
+            every: self.every,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

@@ -1,0 +1,353 @@
+//! From the cause of a refusal to the [`Denial`] a person reads. Only refusals come here, so it
+//! may look at rules one by one and allocate.
+
+use core::net::{IpAddr, SocketAddr};
+
+use nexus_types::{HostName, InstanceId, Instant, Reason};
+
+use crate::address::{AddressClass, canonical, class_of};
+use crate::capability::{Capability, Class};
+use crate::decide::Act;
+use crate::denial::{Denial, DeniedTarget, Fix, RefusedBy};
+use crate::gate::{Cause, Gate};
+use crate::index::{RemoteTarget, RuleIndex, RuleTable, name_means};
+use crate::policy::{PolicyRule, Verdict};
+use crate::ports::PortSet;
+use crate::rule::{HOST_INTERNAL, Rule};
+
+impl Gate {
+    pub(crate) fn denial(
+        &self,
+        now: Instant,
+        instance: InstanceId,
+        act: &Act<'_>,
+        cause: Cause,
+    ) -> Box<Denial> {
+        let capability = act.capability();
+        let target = act.denied_target();
+        let remote = match target {
+            DeniedTarget::Remote { remote, .. } => Some(self.remote_target(remote)),
+            _ => None,
+        };
+        let class = remote.map(|remote| remote.class);
+        let rule = suggestion(act, class);
+        let manifest_file = self
+            .instance(instance)
+            .and_then(|i| i.manifest.source())
+            .map(str::to_owned);
+        let (reason, refused_by, fixes) = match cause {
+            Cause::NotRunning => (Reason::NotGranted, RefusedBy::Host, Vec::new()),
+            Cause::WrongAct => (Reason::RuleError, RefusedBy::Host, Vec::new()),
+            Cause::Never => (Reason::BlockedRange, RefusedBy::Host, Vec::new()),
+            Cause::HostPort => (Reason::HostOwnedPort, RefusedBy::Host, Vec::new()),
+            Cause::Forbidden(index) => (Reason::OperatorDenied, self.written_by(index), Vec::new()),
+            Cause::Ask(index) => {
+                let fixes = if explicit(class) {
+                    vec![self.policy_fix(instance, capability, rule)]
+                } else {
+                    self.consent_fixes(instance, capability, rule)
+                };
+                (Reason::ConsentRequired, self.written_by(index), fixes)
+            }
+            Cause::Unmentioned => self.unmentioned(now, instance, act, remote.as_ref(), rule),
+            Cause::NotAsked | Cause::NoRule => {
+                let reason = match cause {
+                    Cause::NotAsked => Reason::NotGranted,
+                    _ => self.no_rule(now, instance, act, remote.as_ref()),
+                };
+                let mut fixes = Vec::new();
+                if reason != Reason::Expired {
+                    fixes.push(self.manifest_fix(instance, capability, rule.clone()));
+                    if class == Some(AddressClass::Metadata) {
+                        fixes.push(self.policy_fix(instance, capability, rule));
+                    } else if let Some(rule) = rule {
+                        fixes.push(Fix::Allow { capability, rule });
+                    }
+                }
+                (
+                    reason,
+                    RefusedBy::Manifest {
+                        file: manifest_file,
+                    },
+                    fixes.into_iter().collect(),
+                )
+            }
+        };
+        Box::new(Denial {
+            instance,
+            capability,
+            reason,
+            target,
+            class,
+            refused_by,
+            fixes,
+        })
+    }
+
+    /// Nobody wrote anything about it, or what was written is over.
+    fn unmentioned(
+        &self,
+        now: Instant,
+        instance: InstanceId,
+        act: &Act<'_>,
+        remote: Option<&RemoteTarget>,
+        rule: Option<String>,
+    ) -> (Reason, RefusedBy, Vec<Fix>) {
+        let capability = act.capability();
+        if let Some(index) = self.expired_rule(now, instance, act, remote) {
+            return (
+                Reason::Expired,
+                self.written_by(index),
+                vec![self.policy_fix(instance, capability, rule)],
+            );
+        }
+        if explicit(remote.map(|remote| remote.class)) {
+            return (
+                Reason::OperatorDenied,
+                RefusedBy::Default,
+                vec![self.policy_fix(instance, capability, rule)],
+            );
+        }
+        match capability.class() {
+            Class::App => (
+                Reason::ConsentRequired,
+                RefusedBy::Default,
+                self.consent_fixes(instance, capability, rule),
+            ),
+            Class::System => {
+                let mut fixes = vec![self.policy_fix(instance, capability, rule.clone())];
+                fixes.extend(rule.map(|rule| Fix::Allow { capability, rule }));
+                (Reason::OperatorDenied, RefusedBy::Default, fixes)
+            }
+        }
+    }
+
+    fn consent_fixes(
+        &self,
+        instance: InstanceId,
+        capability: Capability,
+        rule: Option<String>,
+    ) -> Vec<Fix> {
+        vec![
+            Fix::AllowManifest,
+            self.policy_fix(instance, capability, rule),
+        ]
+    }
+
+    pub(crate) fn manifest_fix(
+        &self,
+        instance: InstanceId,
+        capability: Capability,
+        rule: Option<String>,
+    ) -> Fix {
+        let manifest = self.instance(instance).map(|i| &i.manifest);
+        Fix::Manifest {
+            file: manifest.and_then(|m| m.source()).map(str::to_owned),
+            section_exists: manifest.is_some_and(|m| m.asked(capability).is_some()),
+            capability,
+            rule: rule.unwrap_or_else(|| "HOST:PORT".to_owned()),
+        }
+    }
+
+    fn policy_fix(
+        &self,
+        instance: InstanceId,
+        capability: Capability,
+        rule: Option<String>,
+    ) -> Fix {
+        let app = self.app(instance).map_or("app", |app| app.id.as_str());
+        policy_fix(
+            self.operator_file(),
+            app,
+            capability,
+            rule.into_iter().collect(),
+        )
+    }
+
+    pub(crate) fn written_by(&self, index: RuleIndex) -> RefusedBy {
+        match self.written.get(index as usize) {
+            Some(written) => RefusedBy::Operator {
+                file: written.file.clone(),
+                line: written.rule.line,
+                rule: written.rule.id.clone(),
+            },
+            None => RefusedBy::Default,
+        }
+    }
+
+    /// Which word fits an act that no rule of the manifest covers.
+    fn no_rule(
+        &self,
+        now: Instant,
+        instance: InstanceId,
+        act: &Act<'_>,
+        remote: Option<&RemoteTarget>,
+    ) -> Reason {
+        match act {
+            Act::Resolve { .. } => return Reason::NameNotPermitted,
+            Act::Listen { .. } | Act::Accept { .. } | Act::UdpBind { .. } => {
+                return Reason::BindNotPermitted;
+            }
+            Act::OpenDirectory { .. } | Act::SetVariable { .. } => return Reason::NotPermitted,
+            Act::Connect { .. } | Act::UdpSend { .. } => {}
+        }
+        let (Some(remote), Some(entered)) = (remote, self.instance(instance)) else {
+            return Reason::NotPermitted;
+        };
+        let asked = entered
+            .manifest
+            .asked(act.capability())
+            .map_or(&[][..], |asked| asked.rules.as_slice());
+        let table = RuleTable::build((0..).zip(asked.iter().map(Some)));
+        let bound = self.bound_names(now, instance, remote.canonical.address);
+        let given = match act {
+            Act::Connect { name, .. } | Act::UdpSend { name, .. } => *name,
+            _ => None,
+        };
+        let considered = |name: &HostName| given.is_none_or(|given| given == name);
+        let named = |name: &HostName| table.name(name, remote.port).is_some();
+        // The name was this address's, and its time is over.
+        if bound
+            .iter()
+            .any(|(name, live)| !live && considered(name) && named(name))
+        {
+            return Reason::Expired;
+        }
+        // The name is granted, and led where names do not lead.
+        let names = bound
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| considered(name))
+            .chain(given);
+        for name in names {
+            if named(name) && name_means(name) != remote.class {
+                return Reason::BlockedRange;
+            }
+        }
+        // The name is granted and leads there, but no answer this app was given says so (any more).
+        if given.is_some_and(named) {
+            return Reason::Expired;
+        }
+        // Everything but the port is granted.
+        let any_port = asked.iter().map(|rule| match rule {
+            Rule::Destination(rule) => Rule::Destination(crate::rule::Destination {
+                host: rule.host.clone(),
+                ports: PortSet::any(),
+            }),
+            other => other.clone(),
+        });
+        let any_port: Vec<_> = any_port.collect();
+        let table = RuleTable::build((0..).zip(any_port.iter().map(Some)));
+        if remote.class == AddressClass::Public || table.allows(remote, given).is_some() {
+            Reason::NotPermitted
+        } else {
+            Reason::BlockedRange
+        }
+    }
+
+    /// An `allow` that would have covered the act, had its time not been over.
+    fn expired_rule(
+        &self,
+        now: Instant,
+        instance: InstanceId,
+        act: &Act<'_>,
+        remote: Option<&RemoteTarget>,
+    ) -> Option<RuleIndex> {
+        let app = self.app(instance)?.digest;
+        let concerns = |rule: &PolicyRule| {
+            rule.verdict == Verdict::Allow
+                && rule.capability == act.capability()
+                && rule.app.is_none_or(|only| only == app)
+        };
+        (0..)
+            .zip(&self.written)
+            .filter(|(_, w)| !Self::holds(w, now) && concerns(&w.rule))
+            .find_map(|(index, w)| {
+                let to = w.rule.to.as_ref()?;
+                let table = RuleTable::build(to.iter().map(|rule| (index, Some(rule))));
+                match *act {
+                    Act::Resolve { name, .. } => {
+                        (1..=u16::MAX).find_map(|port| table.allows_name(name, port))
+                    }
+                    Act::Connect { name, .. } | Act::UdpSend { name, .. } => {
+                        table.allows(remote?, name)
+                    }
+                    Act::Listen { local } | Act::UdpBind { local } | Act::Accept { local, .. } => {
+                        table.allows_local(canonical(local.ip()).address, local.port())
+                    }
+                    Act::OpenDirectory { path, mode } => table.allows_directory(path, mode),
+                    Act::SetVariable { name } => table.variable(name),
+                }
+            })
+    }
+}
+
+/// Whether nothing short of an operator's own rule opens this class.
+fn explicit(class: Option<AddressClass>) -> bool {
+    class == Some(AddressClass::Metadata)
+}
+
+pub(crate) fn policy_fix(
+    file: Option<String>,
+    app: &str,
+    capability: Capability,
+    to: Vec<String>,
+) -> Fix {
+    let id: String = format!("{app}-{capability}")
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .take(128)
+        .collect();
+    Fix::Policy {
+        file,
+        id,
+        capability,
+        to,
+    }
+}
+
+/// The narrowest rule that covers an act; `None` if no rule can.
+fn suggestion(act: &Act<'_>, class: Option<AddressClass>) -> Option<String> {
+    let host = |address: IpAddr| match canonical(address).address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
+    };
+    let local = |local: SocketAddr| {
+        let address = canonical(local.ip()).address;
+        let at = if address.is_unspecified() {
+            "any".to_owned()
+        } else if class_of(address) == AddressClass::Loopback {
+            "loopback".to_owned()
+        } else {
+            host(address)
+        };
+        if local.port() == 0 {
+            format!("{at}:49152-65535")
+        } else {
+            format!("{at}:{}", local.port())
+        }
+    };
+    Some(match *act {
+        Act::Resolve { name, .. } => format!("{name}:443"),
+        Act::Connect { remote, name } | Act::UdpSend { remote, name } => {
+            let port = remote.port();
+            match (class, name) {
+                (Some(class), _) if !class.is_nameable() || port == 0 => return None,
+                (Some(AddressClass::Host), _) => format!("{HOST_INTERNAL}:{port}"),
+                (Some(AddressClass::Public), Some(name)) => format!("{name}:{port}"),
+                _ => format!("{}:{port}", host(remote.ip())),
+            }
+        }
+        Act::Listen { local: at } | Act::UdpBind { local: at } | Act::Accept { local: at, .. } => {
+            local(at)
+        }
+        Act::OpenDirectory { path, mode } => format!("{path}:{}", mode.as_str()),
+        Act::SetVariable { name } => name.to_owned(),
+    })
+}

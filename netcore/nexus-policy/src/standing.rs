@@ -1,0 +1,102 @@
+//! Two rules compared: what can be said at load, before there is a target.
+
+use core::net::IpAddr;
+
+use crate::address::{AddressClass, class_named_by, class_of};
+use crate::index::name_means;
+use crate::rule::{Destination, HostPattern, Local, LocalPattern, Rule};
+use crate::wasi::DirectoryMode;
+
+/// Whether `allow` gives all that `asked` asks. What cannot be told without a target is no.
+pub(crate) fn allows_all(allow: &Rule, asked: &Rule) -> bool {
+    match (allow, asked) {
+        (Rule::Destination(a), Rule::Destination(b)) => a.covers(b),
+        (Rule::Local(a), Rule::Local(b)) => a.covers(b),
+        (Rule::Directory(a), Rule::Directory(b)) => a.gives(b.path(), b.mode()),
+        (a, b) => a == b,
+    }
+}
+
+/// Whether `forbid` takes all that `asked` asks; a forbid of `None` takes everything. What cannot
+/// be told without a target is no: the act itself is judged again.
+pub(crate) fn catches_all(forbid: Option<&Rule>, asked: &Rule) -> bool {
+    match (forbid, asked) {
+        (None, _) => true,
+        (Some(Rule::Destination(a)), Rule::Destination(b)) => {
+            a.ports.covers(&b.ports) && host_catches_all(&a.host, &b.host)
+        }
+        (Some(Rule::Local(a)), Rule::Local(b)) => a.covers(b),
+        (Some(Rule::Directory(a)), Rule::Directory(b)) => a.touches(b.path(), b.mode()),
+        (Some(a), b) => a == b,
+    }
+}
+
+fn host_catches_all(forbid: &HostPattern, asked: &HostPattern) -> bool {
+    use HostPattern as H;
+    match (forbid, asked) {
+        (H::Name(a), H::Name(b)) => a == b,
+        (H::Below(a), H::Name(b)) => b.is_below(a),
+        (H::Below(a), H::Below(b)) => a == b || b.is_below(a),
+        (H::Class(a), H::Name(b)) => *a == name_means(b),
+        (H::Class(a), H::Below(_)) => *a == AddressClass::Public,
+        (H::Class(a), H::Class(b)) => a == b,
+        (H::Class(a), H::Network(b)) => *a == class_named_by(*b),
+        (H::Network(a), H::Network(b)) => a.covers(*b),
+        _ => false,
+    }
+}
+
+/// Whether some target could be in both. What cannot be told without a target is yes.
+pub(crate) fn may_meet(a: Option<&Rule>, b: &Rule) -> bool {
+    match (a, b) {
+        (None, _) => true,
+        (Some(Rule::Destination(a)), Rule::Destination(b)) => destinations_may_meet(a, b),
+        (Some(Rule::Local(a)), Rule::Local(b)) => locals_meet(a, b),
+        (Some(Rule::Directory(a)), Rule::Directory(b)) => {
+            a.touches(b.path(), DirectoryMode::Rw) || b.touches(a.path(), DirectoryMode::Rw)
+        }
+        (Some(a), b) => a == b,
+    }
+}
+
+fn destinations_may_meet(a: &Destination, b: &Destination) -> bool {
+    a.ports.meets(&b.ports)
+        && (hosts_may_meet(&a.host, &b.host) || hosts_may_meet(&b.host, &a.host))
+}
+
+fn hosts_may_meet(a: &HostPattern, b: &HostPattern) -> bool {
+    use HostPattern as H;
+    match (a, b) {
+        // A name may resolve to any public address, and to no other.
+        (H::Name(name), H::Network(network)) => name_means(name) == class_named_by(*network),
+        (H::Below(_), H::Network(network)) => class_named_by(*network) == AddressClass::Public,
+        (H::Network(a), H::Network(b)) => a.covers(*b),
+        (a, b) => host_catches_all(a, b),
+    }
+}
+
+fn locals_meet(a: &Local, b: &Local) -> bool {
+    let loopback = |address: IpAddr| class_of(address) == AddressClass::Loopback;
+    let at = match (a.at, b.at) {
+        (LocalPattern::Any, _) | (_, LocalPattern::Any) => true,
+        (LocalPattern::Loopback, LocalPattern::Address(x))
+        | (LocalPattern::Address(x), LocalPattern::Loopback) => loopback(x),
+        (x, y) => x == y,
+    };
+    at && a.ports.meets(&b.ports)
+}
+
+/// Whether a rule names a class that nothing short of an operator's own rule opens.
+pub(crate) fn wants_operator(asked: &Rule) -> bool {
+    match asked {
+        Rule::Destination(Destination {
+            host: HostPattern::Class(class),
+            ..
+        }) => *class == AddressClass::Metadata,
+        Rule::Destination(Destination {
+            host: HostPattern::Network(network),
+            ..
+        }) => class_named_by(*network) == AddressClass::Metadata,
+        _ => false,
+    }
+}

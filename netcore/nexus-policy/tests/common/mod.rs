@@ -1,0 +1,215 @@
+//! A gate with one app behind it, from texts.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file includes this and uses a part"
+)]
+
+use std::net::{IpAddr, SocketAddr};
+
+use nexus_policy::{
+    Act, AppIdentity, Capability, Consent, Denial, Gate, Import, Manifest, Permit, Policy, Rule,
+    Topology, WallTime,
+};
+use nexus_types::{AppDigest, HostName, InstanceId, Instant, InterfaceAddress, Port, Transport};
+
+pub const APP: InstanceId = InstanceId(1);
+/// 2026-11-22T00:00:00Z, at the gate's origin.
+pub const WALL: WallTime = WallTime(1_795_305_600);
+
+pub fn digest() -> AppDigest {
+    AppDigest([0xa7; 32])
+}
+
+pub fn identity() -> AppIdentity {
+    AppIdentity {
+        id: "com.example.weather".to_owned(),
+        digest: digest(),
+    }
+}
+
+pub fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+pub fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+pub fn name(text: &str) -> HostName {
+    HostName::parse(text).unwrap()
+}
+
+pub fn import(name: &str, functions: &[&str]) -> Import {
+    Import {
+        name: name.to_owned(),
+        functions: functions.iter().map(|f| (*f).to_owned()).collect(),
+    }
+}
+
+/// The user NIC's network: 10.0.2.15 is ours, 10.0.2.2 the host, 10.0.2.3 the resolver.
+pub fn topology() -> Topology {
+    Topology {
+        own: vec![
+            InterfaceAddress::new(ip("10.0.2.15"), 24).unwrap(),
+            InterfaceAddress::new(ip("fd00:2::15"), 64).unwrap(),
+        ],
+        host: vec![ip("10.0.2.2"), ip("fd00:2::2")],
+        infrastructure: vec![ip("10.0.2.3")],
+        host_owned_ports: vec![(Transport::Tcp, Port::new(7_700).unwrap())],
+    }
+}
+
+#[derive(Default, Clone)]
+pub struct Setup {
+    pub manifest: String,
+    pub machine: String,
+    pub operator: String,
+    pub allow_manifest: bool,
+    pub allow: Vec<String>,
+    pub imports: Vec<Import>,
+}
+
+impl Setup {
+    /// An app that asks for these destinations of `network.tcp.connect`.
+    pub fn connect(rules: &[&str]) -> Self {
+        Self::asks("app", &[("network.tcp.connect", rules)])
+    }
+
+    pub fn asks(class: &str, asks: &[(&str, &[&str])]) -> Self {
+        let mut manifest = format!("[app]\nid = \"com.example.weather\"\nclass = \"{class}\"\n");
+        for (capability, rules) in asks {
+            let rules: Vec<_> = rules.iter().map(|rule| format!("\"{rule}\"")).collect();
+            manifest += &format!(
+                "\n[capabilities.\"{capability}\"]\nallow = [{}]\n",
+                rules.join(", ")
+            );
+        }
+        Self {
+            manifest,
+            ..Self::default()
+        }
+    }
+
+    pub fn yes(mut self) -> Self {
+        self.allow_manifest = true;
+        self
+    }
+
+    pub fn allow(mut self, grant: &str) -> Self {
+        self.allow.push(grant.to_owned());
+        self
+    }
+
+    pub fn operator(mut self, verdict: &str, capability: &str, to: &[&str]) -> Self {
+        let text = rule(
+            &format!("rule-{}", self.operator.matches("[[rule]]").count()),
+            verdict,
+            capability,
+            to,
+        );
+        self.operator += &text;
+        self
+    }
+
+    pub fn machine(mut self, verdict: &str, capability: &str, to: &[&str]) -> Self {
+        let text = rule(
+            &format!("etc-{}", self.machine.matches("[[rule]]").count()),
+            verdict,
+            capability,
+            to,
+        );
+        self.machine += &text;
+        self
+    }
+
+    pub fn import(mut self, name: &str, functions: &[&str]) -> Self {
+        self.imports.push(import(name, functions));
+        self
+    }
+
+    pub fn manifest(&self) -> Manifest {
+        if self.manifest.is_empty() {
+            return Manifest::none();
+        }
+        Manifest::parse(&self.manifest, "nexus.toml")
+            .unwrap_or_else(|e| panic!("{e}"))
+            .with_base("/home/user/weather")
+    }
+
+    pub fn consent(&self) -> Consent {
+        Consent {
+            allow_manifest: self.allow_manifest,
+            allow: self
+                .allow
+                .iter()
+                .map(|text| Rule::parse_grant(text).unwrap_or_else(|e| panic!("{e}")))
+                .collect(),
+        }
+    }
+
+    pub fn empty_gate(&self) -> Gate {
+        let policy = |text: &str, source: &str| {
+            if text.is_empty() {
+                Policy::none()
+            } else {
+                Policy::parse(text, source).unwrap_or_else(|e| panic!("{e}"))
+            }
+        };
+        let mut gate = Gate::new(topology());
+        gate.set_policies(
+            Instant::ZERO,
+            WALL,
+            policy(&self.machine, "/etc/nexus-host/policy.toml"),
+            policy(&self.operator, "policy.toml"),
+        );
+        gate
+    }
+
+    pub fn gate(&self) -> Gate {
+        let mut gate = self.empty_gate();
+        gate.admit(
+            Instant::ZERO,
+            APP,
+            identity(),
+            self.manifest(),
+            self.consent(),
+            &self.imports,
+        )
+        .unwrap_or_else(|report| panic!("{}", report.text()));
+        gate
+    }
+
+    pub fn decide(&self, act: &Act<'_>) -> Result<Permit, Box<Denial>> {
+        self.gate().decide(Instant::ZERO, APP, act)
+    }
+
+    pub fn reason(&self, act: &Act<'_>) -> &'static str {
+        match self.decide(act) {
+            Ok(_) => "allowed",
+            Err(denial) => denial.reason.as_str(),
+        }
+    }
+}
+
+pub fn rule(id: &str, verdict: &str, capability: &str, to: &[&str]) -> String {
+    let to: Vec<_> = to.iter().map(|rule| format!("\"{rule}\"")).collect();
+    let to = if to.is_empty() {
+        String::new()
+    } else {
+        format!("to = [{}]\n", to.join(", "))
+    };
+    format!(
+        "[[rule]]\nid = \"{id}\"\ncapability = \"{capability}\"\nverdict = \"{verdict}\"\n{to}\n"
+    )
+}
+
+pub fn connect(remote: &str) -> Act<'static> {
+    Act::Connect {
+        remote: addr(remote),
+        name: None,
+    }
+}
+
+pub const TCP: Capability = Capability::NetworkTcpConnect;
