@@ -1,0 +1,21 @@
+//! What netcore's fuzzers run: bytes in, invariants asserted, nothing out.
+//!
+//! One module a target; [`TARGETS`] lists them for the replay of `corpus/`, which runs with plain
+//! `cargo test` on stable. To fuzz (cargo-fuzz installed), from this folder:
+//!
+//! ```text
+//! RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir . --features libfuzzer dns target/corpus/dns corpus/dns
+//! ```
+//!
+//! New inputs go to the first folder, which is not committed. What finds a bug, or reaches code that
+//! the committed ones do not, is added to `corpus/` by hand, kept small.
+
+pub mod dns;
+mod input;
+pub mod reassembler;
+
+/// A target's name, which is its corpus folder's too, and what it runs.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[("dns", dns::run), ("reassembler", reassembler::run)];
