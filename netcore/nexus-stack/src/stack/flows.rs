@@ -3,6 +3,7 @@
 use nexus_types::{Duration, Instant, SocketAddr, Transport};
 use smoltcp::socket::tcp::State;
 
+use super::lookup::RESOLVER;
 use super::{Place, Stack};
 use crate::checksum::Sum;
 use crate::emit::{Bare, HOP_LIMIT};
@@ -133,6 +134,7 @@ impl Stack {
         if writable {
             flow.writers.wake();
         }
+        self.lookups.stirred |= flow.scope == RESOLVER;
         self.mark_dirty(index);
     }
 
@@ -226,6 +228,7 @@ impl Stack {
         flow.waiting_since = None;
         flow.readers.wake();
         flow.writers.wake();
+        self.lookups.stirred |= flow.scope == RESOLVER;
         let key = flow.key;
         if self.places.get(&key) == Some(Place::Flow(index)) {
             self.places.remove(&key);

@@ -127,16 +127,14 @@ impl Stack {
         if !ip.is_unspecified() && !ip.is_loopback() && !self.owns(ip) {
             return Err(BindError::NotOurs);
         }
+        let is_free = |stack: &Self, port: u16| {
+            let local = SocketAddr::new(ip, port);
+            let resolving = transport == Transport::Udp && stack.resolver.owns_port(port);
+            !resolving && !stack.ports.is_taken(transport, local, scope)
+        };
         if local.port() == 0 {
-            let port = self
-                .ephemeral(|stack, port| {
-                    !stack
-                        .ports
-                        .is_taken(transport, SocketAddr::new(ip, port), scope)
-                })
-                .ok_or(BindError::NoPort)?;
-            local.set_port(port);
-        } else if self.ports.is_taken(transport, local, scope) {
+            local.set_port(self.ephemeral(is_free).ok_or(BindError::NoPort)?);
+        } else if !is_free(self, local.port()) {
             return Err(BindError::InUse);
         }
         self.ports.take(transport, local, scope);

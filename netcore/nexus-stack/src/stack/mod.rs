@@ -26,6 +26,7 @@ use crate::id::{Key, Scope};
 use crate::key::{BoundKey, FlowKey, Path};
 use crate::packet::{self, Packet};
 use crate::ports::Ports;
+use crate::resolver::Resolver;
 use crate::rng::Random;
 use crate::slab::Slab;
 use crate::stats::Stats;
@@ -33,6 +34,7 @@ use crate::time_wait::TimeWaits;
 use crate::timers::Timers;
 use gateway::Gateway;
 use listen::Listener;
+use lookup::Lookups;
 use udp::UdpSocket;
 
 /// One TCP/IP stack. See the crate's documentation.
@@ -63,6 +65,8 @@ pub struct Stack {
     listeners: Slab<Listener>,
     udp: Slab<UdpSocket>,
     gateway: Gateway,
+    resolver: Resolver,
+    lookups: Lookups,
 
     /// Frames for the wire.
     out: VecDeque<Frame>,
@@ -124,6 +128,8 @@ impl Stack {
             listeners: Slab::new(),
             udp: Slab::new(),
             gateway: Gateway::default(),
+            resolver: Resolver::new(config.resolver.clone(), &seed.split("resolver")),
+            lookups: Lookups::default(),
             out: VecDeque::new(),
             looped: VecDeque::new(),
             now,
@@ -143,6 +149,9 @@ impl Stack {
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
         self.now = now;
         for _ in 0..STEPS {
+            if self.lookups.stirred {
+                self.pump_resolver(now);
+            }
             if let Some((scope, frame)) = self.looped.pop_front() {
                 self.stats.loopback += 1;
                 self.handle_packet(now, Path::Loop(scope), frame.packet());
@@ -169,7 +178,8 @@ impl Stack {
 
     /// When [`Stack::handle_timeout`] must be called next, if nothing else happens before.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        if !(self.dirty.is_empty() && self.looped.is_empty() && self.out.is_empty()) {
+        let idle = self.dirty.is_empty() && self.looped.is_empty() && self.out.is_empty();
+        if !idle || self.lookups.stirred {
             return Some(self.now);
         }
         [
@@ -177,6 +187,7 @@ impl Stack {
             self.half_open_timers.next(),
             self.time_wait.next(),
             self.reassembler.poll_timeout(),
+            self.resolver.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -197,6 +208,10 @@ impl Stack {
             self.stats.time_wait = self.time_wait.len() as u32;
         }
         self.reassembler.handle_timeout(now);
+        if self.resolver.poll_timeout().is_some_and(|at| at <= now) {
+            self.resolver.handle_timeout(now);
+            self.pump_resolver(now);
+        }
     }
 
     /// Our addresses, loopback apart.
@@ -211,6 +226,8 @@ impl Stack {
 
     /// Ends everything of a scope: an instance is gone. Connections are reset.
     pub fn end_scope(&mut self, now: Instant, scope: Scope) {
+        self.now = now;
+        self.end_lookups(scope);
         for key in self
             .listeners
             .keys_where(|listener| listener.scope == scope)

@@ -235,6 +235,11 @@ impl Stack {
             _ => None,
         };
         let Some(socket) = socket else {
+            if path == Path::Wire && self.resolver.owns_port(local.port()) {
+                self.resolver
+                    .handle_datagram(now, from, local.port(), datagram.data);
+                return self.pump_resolver(now);
+            }
             return self.answer_unreachable_port(now, path, packet);
         };
         if socket.remote.is_some_and(|remote| remote != from) {

@@ -1,4 +1,5 @@
 //! The stack against itself: pairs of stacks, a virtual link, virtual time.
 
+mod names;
 mod pair;
 mod tcp;
