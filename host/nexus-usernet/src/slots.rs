@@ -107,6 +107,10 @@ impl<T> Slots<T> {
         self.slots.get_mut(number as usize)?.tenant.as_mut()
     }
 
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(|slot| slot.tenant.as_ref())
+    }
+
     /// Takes the tenant out for its turn; [`Slots::put_back`] or [`Slots::release`] follows.
     pub(crate) fn take(&mut self, number: Number) -> Option<(T, Waker)> {
         let slot = self.slots.get_mut(number as usize)?;

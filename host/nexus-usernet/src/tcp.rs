@@ -173,6 +173,14 @@ impl TcpFlow {
         }
     }
 
+    /// Whether bytes of the node wait for the kernel.
+    pub(crate) fn holds_bytes(&self, stack: &nexus_stack::Stack) -> bool {
+        match &self.stage {
+            Stage::Open(splice) => !splice.to_kernel_ended && stack.tcp_readable(splice.id) > 0,
+            Stage::Dialling(_) | Stage::Calling(_) => false,
+        }
+    }
+
     pub(crate) fn serve(mut self, turn: &mut Turn<'_>) -> Step {
         // An error need not wait until somebody reads or writes: a reset ends both directions.
         if self.readiness.take_error()

@@ -1,0 +1,88 @@
+//! Every bound, at it and over it.
+
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::task::Poll;
+
+use nexus_stack::{TcpError, UdpError};
+use nexus_usernet::Config;
+
+use crate::link::{Link, config, through_host};
+
+#[test]
+fn connections_at_and_over_the_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = through_host(listener.local_addr().unwrap());
+    let mut config = config();
+    config.limits.flows = 3;
+    let mut link = Link::new(config);
+    let ids: Vec<_> = (0..3).map(|_| link.connect(address).unwrap()).collect();
+    assert_eq!(link.connect(address), Err(TcpError::Unreachable));
+    assert_eq!(link.net.stats().refused_limit, 1);
+    let now = link.now();
+    link.node.tcp_abort(now, ids[0]);
+    link.step();
+    link.connect(address).unwrap();
+}
+
+#[test]
+fn udp_flows_at_and_over_the_limit() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = through_host(server.local_addr().unwrap());
+    let mut config = config();
+    config.limits.udp_flows = 2;
+    let mut link = Link::new(config);
+    for _ in 0..2 {
+        let id = link.bind_udp(to, 0);
+        link.send(id, b"at", to);
+        server.recv_from(&mut [0; 9]).unwrap();
+    }
+    let id = link.bind_udp(to, 0);
+    link.node.udp_connect(id, Some(to)).unwrap();
+    link.send(id, b"over", to);
+    assert_eq!(link.receive(id), Err(UdpError::Unreachable));
+    assert_eq!(link.net.stats().refused_limit, 1);
+}
+
+#[test]
+fn clients_over_the_limit_wait_in_the_kernel() {
+    let mut config = Config {
+        publish: vec!["0:80".parse().unwrap()],
+        ..config()
+    };
+    config.limits.flows = 2;
+    let mut link = Link::new(config);
+    let at = link.net.published()[0].host;
+    let listener = link.listen(80, at.ip());
+    let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(at).unwrap()).collect();
+    let first = link.accept(listener);
+    let _second = link.accept(listener);
+    assert_eq!(link.net.stats().tcp_flows, 2);
+    assert!(link.net.stats().refused_limit >= 1);
+    let now = link.now();
+    link.node.tcp_abort(now, first);
+    let _third = link.accept(listener);
+    drop(clients);
+    link.until(|_, _, _| Poll::Ready(()));
+}
+
+#[test]
+fn udp_clients_at_and_over_the_limit() {
+    let mut config = Config {
+        publish: vec!["0:53/udp".parse().unwrap()],
+        ..config()
+    };
+    config.limits.udp_flows = 2;
+    let mut link = Link::new(config);
+    let at = link.net.published()[0].host;
+    let server = link.bind_udp(at, 53);
+    let clients = [(); 3].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    for client in &clients {
+        client.send_to(b"hello", at).unwrap();
+    }
+    for _ in 0..2 {
+        link.receive(server).unwrap();
+    }
+    link.until(|_, _, _| Poll::Ready(()));
+    assert_eq!(link.net.stats().udp_clients, 2);
+    assert_eq!(link.net.stats().refused_limit, 1);
+}
