@@ -175,14 +175,14 @@ impl UserNet {
 
     /// How many connections still hold bytes of the node that the kernel has not taken. A host that
     /// ends waits a while for this to become 0; what the kernel has taken it delivers by itself.
-    pub fn undelivered(&mut self) -> usize {
+    pub fn undelivered(&self) -> usize {
         let holds = |tenant: &Tenant| match tenant {
             Tenant::Tcp(flow) => flow.holds_bytes(&self.stack),
             _ => false,
         };
         let holding = self.kernel.slots.tenants().filter(|t| holds(t)).count();
         // Whose turn it is may have something to pass on that shows in no buffer: an end.
-        holding.max(self.kernel.slots.turns().min(1))
+        holding.max(usize::from(self.kernel.slots.has_turns()))
     }
 
     /// Takes one frame of the node: a bare IP packet. Never panics, whatever the bytes.

@@ -150,6 +150,12 @@ impl<T> Slots<T> {
         self.turns.len()
     }
 
+    /// Whether any slot has a turn now.
+    pub(crate) fn has_turns(&self) -> bool {
+        let woken = self.woken.0.lock().unwrap_or_else(PoisonError::into_inner);
+        !(self.turns.is_empty() && woken.is_empty())
+    }
+
     /// Whose turn it is. A wake from now on means another turn.
     pub(crate) fn next_turn(&mut self) -> Option<Number> {
         let number = self.turns.pop_front()?;

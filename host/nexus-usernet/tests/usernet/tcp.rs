@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::task::Poll;
 
 use nexus_stack::{TcpError, TcpOptions};
-use nexus_types::Duration;
+use nexus_types::{Duration, SocketAddr};
 use socket2::SockRef;
 
 use crate::link::{
@@ -300,4 +300,23 @@ fn reject_a_server_that_does_not_answer_in_time() {
     let result = link.until(|node, _, waker| node.poll_connected(id, waker));
     assert_eq!(result, Err(TcpError::Unreachable));
     assert_eq!(link.net.stats().tcp_flows, 0);
+}
+
+#[test]
+fn host_internal_is_known_by_name() {
+    let (address, thread) = server("127.0.0.1:0", echo);
+    let mut link = Link::new(config());
+    let name = nexus_types::HostName::parse(nexus_usernet::HOST_NAME).unwrap();
+    let now = link.now();
+    let lookup = link.node.resolve(now, APP, &name).unwrap();
+    let answer = link
+        .until(|node, _, waker| node.poll_lookup(lookup, waker))
+        .unwrap();
+    let first = answer.addresses.iter().find(|a| a.is_ipv4()).unwrap();
+    let id = link
+        .connect(SocketAddr::new(*first, address.port()))
+        .unwrap();
+    link.finish(id);
+    assert_eq!(link.read_to_end(id).unwrap(), b"");
+    link.join(thread);
 }
