@@ -61,13 +61,14 @@ pub fn render(denial: &Denial, app: &AppIdentity) -> String {
     );
     for fix in &denial.fixes {
         out.push('\n');
-        out.push_str(&render_fix(fix, "  fix    "));
+        out.push_str(&render_fix(fix, "  fix    ", true));
     }
     out
 }
 
-/// One fix, its first line after `lead`, the others indented as far.
-pub(crate) fn render_fix(fix: &Fix, lead: &str) -> String {
+/// One fix, its first line after `lead`, the others indented as far. `with_app`: a manifest that
+/// is yet to be written is shown from its first line.
+pub(crate) fn render_fix(fix: &Fix, lead: &str, with_app: bool) -> String {
     let indent = " ".repeat(lead.chars().count());
     let block = |lines: &[String]| {
         lines
@@ -98,7 +99,11 @@ pub(crate) fn render_fix(fix: &Fix, lead: &str) -> String {
             );
             format!(
                 "{lead}{whereto}{}",
-                block(&manifest_lines(*capability, rule, file.is_none()))
+                block(&manifest_lines(
+                    *capability,
+                    rule,
+                    file.is_none() && with_app
+                ))
             )
         }
         Fix::AllowManifest => format!(

@@ -1,18 +1,6 @@
 //! The one decision function, and what it decides by.
 //!
-//! An act passes these in order; the first that refuses gives the reason:
-//! 1. the instance is one that was admitted;
-//! 2. the class of the address is one that rules can name (`infrastructure`, `unspecified` and
-//!    `reserved` are not), and the port is not the host's own;
-//! 3. no rule of the operator forbids it: not by its address in either form, not by its name,
-//!    not by any name the address is bound to;
-//! 4. the manifest asks for it (or `--allow` gives it, which answers 5 as well);
-//! 5. the operator allows it. A matching `ask` rule wants consent, else a matching `allow` rule
-//!    is enough, else nobody has said anything: then an app-class capability wants consent and a
-//!    system-class one is refused, and so is a metadata service, whoever consents.
-//!
-//! Keys 4 and 5 are turned for the same reading of a target: its address, or its address as one
-//! of its names. A name counts only while it is bound to the address, for this instance.
+//! The steps of a judgement are in `judge.rs`.
 //!
 //! The place of what comes later: terminal questions answer into [`Consent`] before `admit`;
 //! audit wraps `decide`, which has the only two results there are to record; revocation is
@@ -23,14 +11,15 @@ use std::collections::BTreeMap;
 
 use nexus_types::{AppDigest, Duration, HostName, InstanceId, Instant, PolicyEpoch, Reason};
 
-use crate::address::{AddressClass, Topology, canonical};
+use crate::address::{Topology, canonical};
 use crate::binding::Bindings;
-use crate::capability::{Capability, Class, Status};
+use crate::capability::{Capability, Status};
 use crate::decide::Act;
 use crate::denial::Denial;
-use crate::index::{RemoteTarget, RuleIndex, RuleTable, name_means};
+use crate::index::{RemoteTarget, RuleIndex, RuleTable};
+use crate::judge::Cause;
 use crate::manifest::Manifest;
-use crate::permit::{Permit, Stamp, Target, TargetName};
+use crate::permit::{Permit, Stamp};
 use crate::policy::{Policy, PolicyRule, Verdict};
 use crate::rule::Rule;
 use crate::wall::WallTime;
@@ -59,6 +48,9 @@ const CAPABILITIES: usize = Capability::ALL.len() + Capability::WASI.len();
 /// One thing per capability.
 type PerCapability<T> = [Option<Box<T>>; CAPABILITIES];
 
+/// Rules on their way into tables, each with its place in [`Gate::written`].
+type Group<'a> = BTreeMap<Capability, Vec<(RuleIndex, &'a PolicyRule)>>;
+
 /// The operator's rules of one capability.
 #[derive(Default)]
 pub(crate) struct OperatorTables {
@@ -67,18 +59,18 @@ pub(crate) struct OperatorTables {
     pub(crate) allow: RuleTable,
 }
 
-/// What one instance has of one capability.
-struct Grant {
-    asked: RuleTable,
-    given: RuleTable,
+/// What one instance has of one capability: by its manifest, and by `--allow`.
+pub(crate) struct Grant {
+    pub(crate) asked: RuleTable,
+    pub(crate) given: RuleTable,
 }
 
 pub(crate) struct Instance {
     pub(crate) app: AppIdentity,
     pub(crate) manifest: Manifest,
-    consent: Consent,
-    grants: PerCapability<Grant>,
-    bindings: Bindings,
+    pub(crate) consent: Consent,
+    pub(crate) grants: PerCapability<Grant>,
+    pub(crate) bindings: Bindings,
 }
 
 /// A rule the operator wrote, where, and until when on the monotonic line.
@@ -99,29 +91,6 @@ pub struct Gate {
     one: BTreeMap<AppDigest, PerCapability<OperatorTables>>,
     next_expiry: Instant,
     instances: BTreeMap<InstanceId, Instance>,
-}
-
-/// Why a judgement went wrong; `denial` makes the sentence of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Cause {
-    /// Not admitted, or ended.
-    NotRunning,
-    /// The manifest does not ask for the capability.
-    NotAsked,
-    /// No rule of the manifest covers the target.
-    NoRule,
-    /// No rule can name this.
-    Never,
-    /// The port is the host's.
-    HostPort,
-    /// A written forbid.
-    Forbidden(RuleIndex),
-    /// A written ask, and no consent.
-    Ask(RuleIndex),
-    /// Nothing written, and no consent, or no consent is enough.
-    Unmentioned,
-    /// The capability does not have this act.
-    WrongAct,
 }
 
 impl Gate {
@@ -206,57 +175,47 @@ impl Gate {
 
     fn compile(&mut self, now: Instant) {
         self.epoch = self.epoch.next();
-        let live = |written: &&Written| Self::holds(written, now);
+        let live = |written: &Written| Self::holds(written, now);
         self.next_expiry = self
             .written
             .iter()
-            .filter(live)
+            .filter(|written| live(written))
             .filter_map(|written| written.expires)
             .min()
             .unwrap_or(Instant::FAR_FUTURE);
-        let apps = self
-            .written
-            .iter()
-            .filter(live)
-            .filter_map(|written| written.rule.app);
-        let apps: std::collections::BTreeSet<_> = apps.collect();
-        let tables = |app: Option<AppDigest>| -> PerCapability<OperatorTables> {
-            let mine: Vec<_> = (0..)
-                .zip(&self.written)
-                .filter(|(_, written)| written.rule.app == app && Self::holds(written, now))
-                .collect();
+        // Grouped by app first: a policy may have as many apps as rules.
+        let mut groups: BTreeMap<Option<AppDigest>, Group<'_>> =
+            BTreeMap::from([(None, BTreeMap::new())]);
+        for (index, written) in (0..)
+            .zip(&self.written)
+            .filter(|(_, written)| live(written))
+        {
+            let group = groups.entry(written.rule.app).or_default();
+            group
+                .entry(written.rule.capability)
+                .or_default()
+                .push((index, &written.rule));
+        }
+        let tables = |group: &Group<'_>| -> PerCapability<OperatorTables> {
             per_capability(|capability| {
-                let table = |verdict: Verdict| {
-                    RuleTable::build(
-                        mine.iter()
-                            .filter(|(_, w)| {
-                                w.rule.capability == capability && w.rule.verdict == verdict
-                            })
-                            .flat_map(|(index, w)| -> Box<dyn Iterator<Item = _>> {
-                                match &w.rule.to {
-                                    None => Box::new(core::iter::once((*index, None))),
-                                    Some(to) => {
-                                        Box::new(to.iter().map(|rule| (*index, Some(rule))))
-                                    }
-                                }
-                            }),
-                    )
-                };
-                mine.iter()
-                    .any(|(_, w)| w.rule.capability == capability)
-                    .then(|| OperatorTables {
-                        forbid: table(Verdict::Forbid),
-                        ask: table(Verdict::Ask),
-                        allow: table(Verdict::Allow),
-                    })
+                let rules = group.get(&capability)?;
+                Some(OperatorTables {
+                    forbid: table(rules, Verdict::Forbid),
+                    ask: table(rules, Verdict::Ask),
+                    allow: table(rules, Verdict::Allow),
+                })
             })
         };
-        let one = apps
-            .into_iter()
-            .map(|app| (app, tables(Some(app))))
+        let mut compiled: BTreeMap<_, _> = groups
+            .iter()
+            .map(|(app, group)| (*app, tables(group)))
             .collect();
-        self.everyone = tables(None);
-        self.one = one;
+        let everyone = compiled.remove(&None).unwrap_or_default();
+        self.one = compiled
+            .into_iter()
+            .filter_map(|(app, tables)| Some((app?, tables)))
+            .collect();
+        self.everyone = everyone;
     }
 
     /// Puts an instance behind the gate, without asking whether it may start: see
@@ -410,50 +369,6 @@ impl Gate {
         stamp.epoch == self.epoch
     }
 
-    fn judge(
-        &self,
-        now: Instant,
-        instance: InstanceId,
-        act: &Act<'_>,
-        open: bool,
-    ) -> Result<Target, Cause> {
-        let instance = self.instances.get(&instance).ok_or(Cause::NotRunning)?;
-        let judge = Judge {
-            gate: self,
-            instance,
-            capability: act.capability(),
-            now,
-            open,
-        };
-        match *act {
-            Act::Resolve { name, .. } => judge
-                .name(name)
-                .map(|()| Target::Name(TargetName::new(name))),
-            Act::Connect { remote, name } | Act::UdpSend { remote, name } => judge
-                .remote(act, remote, name)
-                .map(|()| Target::Remote(plain(remote))),
-            Act::Listen { local } | Act::UdpBind { local } => judge
-                .local(act, local)
-                .map(|()| Target::Local(plain(local))),
-            Act::Accept { local, remote } => judge.local(act, local).map(|()| Target::Accepted {
-                local: plain(local),
-                remote: plain(remote),
-            }),
-            Act::OpenDirectory { path, mode } => judge
-                .keys(
-                    |tables| tables.catches_directory(path, mode),
-                    |tables| tables.allows_directory(path, mode).is_some(),
-                )
-                .map(|()| Target::Directory(path.into(), mode)),
-            Act::SetVariable { name } => judge
-                .keys(
-                    |tables| tables.variable(name).or(tables.every()),
-                    |tables| tables.variable(name).is_some(),
-                )
-                .map(|()| Target::Variable(name.into())),
-        }
-    }
-
     /// The operator's rules about `capability` that concern an app.
     pub(crate) fn operator(
         &self,
@@ -502,224 +417,16 @@ impl Gate {
     }
 }
 
-/// One judgement: who, for what, when.
-struct Judge<'a> {
-    gate: &'a Gate,
-    instance: &'a Instance,
-    capability: Capability,
-    now: Instant,
-    /// The connection is open already: its name stays its name.
-    open: bool,
-}
-
-impl Judge<'_> {
-    fn operator(&self) -> impl Iterator<Item = &OperatorTables> + Clone {
-        self.gate
-            .operator(&self.instance.app.digest, self.capability)
-    }
-
-    fn grant(&self) -> Result<&Grant, Cause> {
-        self.instance.grants[self.capability as usize]
-            .as_deref()
-            .ok_or(Cause::NotAsked)
-    }
-
-    /// Steps 3 to 5 where a target has one reading.
-    fn keys(
-        &self,
-        catches: impl Fn(&RuleTable) -> Option<RuleIndex>,
-        allows: impl Fn(&RuleTable) -> bool,
-    ) -> Result<(), Cause> {
-        if let Some(rule) = self.operator().find_map(|tables| catches(&tables.forbid)) {
-            return Err(Cause::Forbidden(rule));
-        }
-        let grant = self.grant()?;
-        if allows(&grant.given) {
-            return Ok(());
-        }
-        if !allows(&grant.asked) {
-            return Err(Cause::NoRule);
-        }
-        self.second_key(catches, allows, false)
-    }
-
-    /// Step 5. `explicit`: nothing short of an operator's own rule is enough.
-    fn second_key(
-        &self,
-        catches: impl Fn(&RuleTable) -> Option<RuleIndex>,
-        allows: impl Fn(&RuleTable) -> bool,
-        explicit: bool,
-    ) -> Result<(), Cause> {
-        let consent = self.instance.consent.allow_manifest;
-        if let Some(rule) = self.operator().find_map(|tables| catches(&tables.ask)) {
-            let named = !explicit
-                || self
-                    .operator()
-                    .any(|tables| allows(&tables.ask) || allows(&tables.allow));
-            return if consent && named {
-                Ok(())
-            } else {
-                Err(Cause::Ask(rule))
-            };
-        }
-        if self.operator().any(|tables| allows(&tables.allow)) {
-            return Ok(());
-        }
-        if consent && !explicit && self.capability.class() == Class::App {
-            return Ok(());
-        }
-        Err(Cause::Unmentioned)
-    }
-
-    fn remote(
-        &self,
-        act: &Act<'_>,
-        remote: SocketAddr,
-        name: Option<&HostName>,
-    ) -> Result<(), Cause> {
-        let target = self.gate.remote_target(remote);
-        if !target.class.is_nameable() || target.port == 0 {
-            return Err(Cause::Never);
-        }
-        if target.class == AddressClass::Host
-            && self.gate.topology.owns_port(act.transport(), target.port)
-        {
-            return Err(Cause::HostPort);
-        }
-        let bound = self.instance.bindings.of(target.canonical.address);
-        let live = |candidate: &HostName| {
-            bound
-                .iter()
-                .any(|b| b.name == *candidate && b.until > self.now)
-        };
-        // Forbids hold for what an act says it is and for all that the address is known to be.
-        let others = bound
-            .iter()
-            .filter(|b| name.is_none() && b.until > self.now)
-            .map(|b| Some(&b.name));
-        for reading in core::iter::once(name).chain(others.clone()) {
-            if let Some(rule) = self
-                .operator()
-                .find_map(|tables| tables.forbid.catches(&target, reading))
-            {
-                return Err(Cause::Forbidden(rule));
-            }
-        }
-        let grant = self.grant()?;
-        let mut refusal = Cause::NoRule;
-        let own = name.filter(|name| self.open || live(name));
-        for reading in core::iter::once(own).chain(others) {
-            if grant.given.allows(&target, reading).is_some() {
-                return Ok(());
-            }
-            if grant.asked.allows(&target, reading).is_none() {
-                continue;
-            }
-            let judged = self.second_key(
-                |tables| tables.catches(&target, reading),
-                |tables| tables.allows(&target, reading).is_some(),
-                target.class == AddressClass::Metadata,
-            );
-            match judged {
-                Ok(()) => return Ok(()),
-                Err(cause) => refusal = cause,
-            }
-        }
-        Err(refusal)
-    }
-
-    fn local(&self, act: &Act<'_>, local: SocketAddr) -> Result<(), Cause> {
-        let found = canonical(local.ip());
-        if !found.is_direct() {
-            return Err(Cause::Never);
-        }
-        if self.gate.topology.owns_port(act.transport(), local.port()) {
-            return Err(Cause::HostPort);
-        }
-        self.keys(
-            |tables| tables.catches_local(found.address, local.port()),
-            |tables| tables.allows_local(found.address, local.port()).is_some(),
-        )
-    }
-
-    /// A lookup is allowed if, at some port, a connection by that name could be: the manifest
-    /// names the name there, nothing forbids it, and the second key turns for it.
-    ///
-    /// The answer changes only at the edges of port ranges, so only those are looked at.
-    fn name(&self, name: &HostName) -> Result<(), Cause> {
-        if !matches!(
-            self.capability,
-            Capability::NetworkTcpConnect | Capability::NetworkUdpSend
-        ) {
-            return Err(Cause::WrongAct);
-        }
-        let mut worst: Option<Cause> = None;
-        let mut port = 1;
-        loop {
-            let cause = match self.name_at(name, port) {
-                Ok(()) => return Ok(()),
-                Err(cause) => worst.map_or(cause, |worst| worse(worst, cause)),
-            };
-            worst = Some(cause);
-            let grant = self.grant().ok();
-            let asked = grant
-                .into_iter()
-                .flat_map(|grant| [&grant.asked, &grant.given]);
-            let written = self
-                .operator()
-                .flat_map(|tables| [&tables.forbid, &tables.ask, &tables.allow]);
-            match asked
-                .chain(written)
-                .filter_map(|table| table.next_edge(name, port))
-                .min()
-            {
-                Some(next) => port = next,
-                None => return Err(cause),
-            }
+/// The table of the rules of one verdict.
+fn table(rules: &[(RuleIndex, &PolicyRule)], verdict: Verdict) -> RuleTable {
+    let mut list = Vec::new();
+    for (index, rule) in rules.iter().filter(|(_, rule)| rule.verdict == verdict) {
+        match &rule.to {
+            None => list.push((*index, None)),
+            Some(to) => list.extend(to.iter().map(|text| (*index, Some(text)))),
         }
     }
-
-    fn name_at(&self, name: &HostName, port: u16) -> Result<(), Cause> {
-        let forbidden = self
-            .operator()
-            .find_map(|tables| tables.forbid.catches_name(name, port));
-        let grant = match (self.grant(), forbidden) {
-            (Ok(grant), _) => grant,
-            (Err(_), Some(rule)) => return Err(Cause::Forbidden(rule)),
-            (Err(cause), None) => return Err(cause),
-        };
-        let given = grant.given.name(name, port).is_some();
-        if !given && grant.asked.name(name, port).is_none() {
-            return Err(Cause::NoRule);
-        }
-        if let Some(rule) = forbidden {
-            return Err(Cause::Forbidden(rule));
-        }
-        if given {
-            return Ok(());
-        }
-        self.second_key(
-            |tables| tables.catches_name(name, port),
-            |tables| tables.allows_name(name, port).is_some(),
-            name_means(name) == AddressClass::Metadata,
-        )
-    }
-}
-
-/// Of two causes at two ports, the one that says more: a rule beats a default, any beats none.
-fn worse(a: Cause, b: Cause) -> Cause {
-    let rank = |cause: &Cause| match cause {
-        Cause::Forbidden(_) => 4,
-        Cause::Ask(_) => 3,
-        Cause::Unmentioned => 2,
-        _ => 1,
-    };
-    if rank(&b) > rank(&a) { b } else { a }
-}
-
-/// An IPv4-mapped address is the IPv4 address: the same packet. Anything else stays as dialled.
-fn plain(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    RuleTable::build(list)
 }
 
 fn per_capability<T>(mut make: impl FnMut(Capability) -> Option<T>) -> PerCapability<T> {

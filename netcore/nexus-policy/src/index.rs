@@ -535,10 +535,7 @@ impl RuleTable {
 
     /// A rule about this variable.
     pub(crate) fn variable(&self, name: &str) -> Option<RuleIndex> {
-        self.variables
-            .iter()
-            .find(|(known, _)| known.as_str() == name)
-            .map(|(_, index)| *index)
+        self.variables.get(name).copied()
     }
 
     /// A rule that means every target.

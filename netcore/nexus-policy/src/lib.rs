@@ -33,7 +33,9 @@ pub mod wasi;
 
 mod binding;
 mod catalog;
+mod examine;
 mod index;
+mod judge;
 mod refuse;
 mod standing;
 mod suggest;

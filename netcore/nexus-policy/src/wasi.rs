@@ -169,6 +169,12 @@ impl VariableName {
     }
 }
 
+impl core::borrow::Borrow<str> for VariableName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for VariableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -1,0 +1,572 @@
+//! The examination of one app: each import, rule, folder, variable and limit by itself, before
+//! anything runs.
+
+use core::fmt;
+
+use nexus_types::{Instant, Reason};
+
+use crate::admission::{
+    Admission, CapabilityReport, IMPORTS_MAX, Import, ImportReport, Missing, Provided, RuleReport,
+    Standing, WasiReport,
+};
+use crate::capability::{Capability, Class, Parameter, Status};
+use crate::catalog::{Known, known};
+use crate::denial::{Fix, RefusedBy};
+use crate::explain::escape;
+use crate::gate::{AppIdentity, Consent, Gate};
+use crate::limits::Limits;
+use crate::manifest::Manifest;
+use crate::policy::Verdict;
+use crate::refuse::policy_fix;
+use crate::rule::Rule;
+use crate::standing::{allows_all, catches_all, may_meet, wants_operator};
+use crate::wasi::DirectoryRule;
+
+/// Whose word a standing is.
+#[derive(Clone, PartialEq, Eq)]
+enum Word {
+    /// A rule the operator wrote.
+    Operator {
+        file: String,
+        line: u32,
+        rule: String,
+    },
+    /// `--allow`
+    Allow,
+    /// `--allow-manifest`
+    AllowManifest,
+    /// Nobody's: nothing is written and nobody was asked.
+    Nobody,
+    /// This build's.
+    Build,
+}
+
+/// A standing, and whose word it is.
+type Judged = (Standing, Word);
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator { file, line, rule } => write!(f, "{file}:{line} ({rule})"),
+            Self::Allow => f.write_str("--allow"),
+            Self::AllowManifest => f.write_str("--allow-manifest"),
+            Self::Nobody => f.write_str("default"),
+            Self::Build => f.write_str("this build"),
+        }
+    }
+}
+
+pub(crate) struct Examiner<'a> {
+    pub(crate) gate: &'a Gate,
+    pub(crate) now: Instant,
+    pub(crate) app: &'a AppIdentity,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) consent: &'a Consent,
+}
+
+impl Examiner<'_> {
+    pub(crate) fn report(&self, imports: &[Import]) -> Admission {
+        let mut missing = Vec::new();
+        let mut notes = Vec::new();
+        let mut reports = Vec::with_capacity(imports.len().min(IMPORTS_MAX));
+        let mut capabilities: Vec<CapabilityReport> = Capability::ALL
+            .into_iter()
+            .filter_map(|capability| self.capability(capability))
+            .collect();
+        if imports.len() > IMPORTS_MAX {
+            missing.push(Missing::plain(
+                format!("{} imports", imports.len()),
+                "too-many-imports",
+                format!("the most is {IMPORTS_MAX}"),
+            ));
+        }
+        for import in imports.iter().take(IMPORTS_MAX) {
+            reports.push(self.import(import, &mut capabilities, &mut missing));
+        }
+        let directories = self.directories(&mut missing);
+        let variables = self.variables(&mut missing);
+        let limits = self.limits(&mut missing);
+        for report in &capabilities {
+            self.note(report, &reports, &mut notes);
+        }
+        Admission {
+            app: self.app.id.clone(),
+            digest: self.app.digest,
+            manifest: self.manifest.source().map(str::to_owned),
+            admitted: missing.is_empty(),
+            imports: reports,
+            capabilities,
+            directories,
+            variables,
+            limits,
+            missing,
+            notes,
+        }
+    }
+
+    /// The report on a capability the manifest asks for or `--allow` gives.
+    fn capability(&self, capability: Capability) -> Option<CapabilityReport> {
+        let asked = self.manifest.asked(capability);
+        let given = self
+            .consent
+            .allow
+            .iter()
+            .filter(|(c, _)| *c == capability)
+            .map(|(_, rule)| rule);
+        if asked.is_none() && given.clone().next().is_none() {
+            return None;
+        }
+        let rules = asked.map_or(&[][..], |asked| asked.rules.as_slice());
+        let rules: Vec<_> = rules
+            .iter()
+            .map(|rule| self.rule_report(rule, self.judge(capability, rule, false)))
+            .chain(given.map(|rule| self.rule_report(rule, self.judge(capability, rule, true))))
+            .collect();
+        let standing = match capability.status() {
+            Status::Absent => Standing::Absent,
+            Status::Built => rules
+                .iter()
+                .map(|rule| rule.standing)
+                .min_by_key(|s| *s as u8)
+                .unwrap_or(Standing::NotGranted),
+        };
+        // Some rules in full and some not is a narrowed whole.
+        let all = rules.iter().all(|rule| rule.standing == Standing::Granted);
+        let standing = if standing == Standing::Granted && !all {
+            Standing::Narrowed
+        } else {
+            standing
+        };
+        let optional = asked.is_some_and(|asked| asked.optional);
+        Some(CapabilityReport {
+            capability,
+            class: capability.class(),
+            optional,
+            standing,
+            rules,
+        })
+    }
+
+    fn rule_report(&self, rule: &Rule, (standing, by): Judged) -> RuleReport {
+        RuleReport {
+            rule: rule.to_string(),
+            standing,
+            by: by.to_string(),
+        }
+    }
+
+    fn operators(&self, index: u32) -> Word {
+        match self.gate.written_by(index) {
+            RefusedBy::Operator { file, line, rule } => Word::Operator { file, line, rule },
+            _ => Word::Nobody,
+        }
+    }
+
+    /// How one rule stands, before there is a target.
+    fn judge(&self, capability: Capability, asked: &Rule, given: bool) -> Judged {
+        if capability.status() == Status::Absent {
+            return (Standing::Absent, Word::Build);
+        }
+        let written = (0..).zip(&self.gate.written).filter(|(_, w)| {
+            w.rule.capability == capability
+                && w.rule.app.is_none_or(|app| app == self.app.digest)
+                && Gate::holds(w, self.now)
+        });
+        // Each text of a rule by itself; a rule without texts is `None`, everything.
+        let of = |verdict: Verdict| {
+            written
+                .clone()
+                .filter(move |(_, w)| w.rule.verdict == verdict)
+                .flat_map(|(index, w)| {
+                    let texts: Vec<Option<&Rule>> = match &w.rule.to {
+                        None => vec![None],
+                        Some(to) => to.iter().map(Some).collect(),
+                    };
+                    texts.into_iter().map(move |rule| (index, rule))
+                })
+        };
+        if let Some((index, _)) = of(Verdict::Forbid).find(|(_, rule)| catches_all(*rule, asked)) {
+            return (Standing::OperatorDenied, self.operators(index));
+        }
+        let narrowed = of(Verdict::Forbid).any(|(_, rule)| may_meet(rule, asked));
+        let granted = if narrowed {
+            Standing::Narrowed
+        } else {
+            Standing::Granted
+        };
+        if given {
+            return (granted, Word::Allow);
+        }
+        let asks = of(Verdict::Ask).find(|(_, rule)| may_meet(*rule, asked));
+        let yes = self.consent.allow_manifest;
+        if asks.is_none()
+            && let Some((index, _)) = of(Verdict::Allow)
+                .find(|(_, rule)| rule.is_some_and(|rule| allows_all(rule, asked)))
+        {
+            return (granted, self.operators(index));
+        }
+        let explicit = wants_operator(asked);
+        let consent_is_enough = !explicit && (capability.class() == Class::App || asks.is_some());
+        if yes && consent_is_enough {
+            return (
+                granted,
+                asks.map_or(Word::AllowManifest, |(index, _)| self.operators(index)),
+            );
+        }
+        if let Some((index, _)) = of(Verdict::Allow)
+            .find(|(_, rule)| rule.is_some_and(|rule| may_meet(Some(rule), asked)))
+        {
+            let all_asked = of(Verdict::Ask).any(|(_, rule)| catches_all(rule, asked));
+            if !all_asked {
+                return (Standing::Narrowed, self.operators(index));
+            }
+        }
+        match asks {
+            Some((index, _)) => (Standing::ConsentRequired, self.operators(index)),
+            None if consent_is_enough => (Standing::ConsentRequired, Word::Nobody),
+            None => (Standing::OperatorDenied, Word::Nobody),
+        }
+    }
+
+    fn import(
+        &self,
+        import: &Import,
+        capabilities: &mut Vec<CapabilityReport>,
+        missing: &mut Vec<Missing>,
+    ) -> ImportReport {
+        let shown = escape(&import.name);
+        let functions: Vec<_> = import.functions.iter().map(|name| escape(name)).collect();
+        let mut lack = |needs: &[Capability], reason, why, fixes| {
+            missing.push(Missing {
+                what: shown.clone(),
+                functions: functions.clone(),
+                needs: needs.to_vec(),
+                reason,
+                why,
+                fixes,
+            });
+            Provided::Missing
+        };
+        let (needs, provided) = match known(&import.name) {
+            Known::Base => (Vec::new(), Provided::Base),
+            Known::Unknown => {
+                let why =
+                    "nothing in this host provides it, and no capability grants it".to_owned();
+                (Vec::new(), lack(&[], "unknown-import", why, Vec::new()))
+            }
+            Known::OtherVersion { have } => {
+                let why = format!("this build provides {have} of it");
+                (Vec::new(), lack(&[], "other-version", why, Vec::new()))
+            }
+            Known::Absent(needs) => {
+                let why = match needs {
+                    [] => "this build does not provide it".to_owned(),
+                    [one] => format!("this build does not provide it; it would need `{one}`"),
+                    [_, ..] => "this build does not provide it; it would need one of these, and nexus:net provides them all".to_owned(),
+                };
+                (
+                    needs.to_vec(),
+                    lack(needs, "not-in-this-build", why, Vec::new()),
+                )
+            }
+            Known::Needs(capability) => {
+                if !capabilities
+                    .iter()
+                    .any(|report| report.capability == capability)
+                {
+                    capabilities.push(CapabilityReport {
+                        capability,
+                        class: capability.class(),
+                        optional: false,
+                        standing: Standing::NotGranted,
+                        rules: Vec::new(),
+                    });
+                }
+                let report = capabilities
+                    .iter()
+                    .find(|report| report.capability == capability);
+                let provided = match report {
+                    Some(report)
+                        if matches!(report.standing, Standing::Granted | Standing::Narrowed) =>
+                    {
+                        Provided::Granted
+                    }
+                    Some(report) if report.optional => Provided::Stub,
+                    _ => {
+                        let (reason, why, fixes) = self.lacking(capability);
+                        lack(&[capability], reason, why, fixes)
+                    }
+                };
+                (vec![capability], provided)
+            }
+        };
+        ImportReport {
+            import: shown,
+            functions,
+            capabilities: needs,
+            provided,
+        }
+    }
+
+    /// Why a capability is not there, and what would change it.
+    fn lacking(&self, capability: Capability) -> (&'static str, String, Vec<Fix>) {
+        let file = self.manifest.source().map(str::to_owned);
+        let example = if capability.parameter() == Parameter::Local {
+            "any:8080"
+        } else {
+            "HOST:PORT"
+        };
+        let fix_manifest = Fix::Manifest {
+            file: file.clone(),
+            section_exists: false,
+            capability,
+            rule: example.to_owned(),
+        };
+        let Some(asked) = self.manifest.asked(capability) else {
+            // A forbid of the whole capability makes an edit of the manifest useless.
+            let whole = self
+                .gate
+                .operator(&self.app.digest, capability)
+                .find_map(|tables| tables.forbid.every());
+            if let Some(index) = whole {
+                let why = self.sentence(Standing::OperatorDenied, &self.operators(index));
+                return (Reason::OperatorDenied.as_str(), why, Vec::new());
+            }
+            let why = match &file {
+                Some(file) => format!("{file} does not ask for it"),
+                None => "the app has no manifest, so it asks for nothing".to_owned(),
+            };
+            let mut fixes = vec![fix_manifest];
+            if capability.class() == Class::System {
+                fixes.push(policy_fix(
+                    self.gate.operator_file(),
+                    &self.app.id,
+                    capability,
+                    vec![example.to_owned()],
+                ));
+            }
+            return (Reason::NotGranted.as_str(), why, fixes);
+        };
+        let judged: Vec<_> = asked
+            .rules
+            .iter()
+            .map(|rule| (rule, self.judge(capability, rule, false)))
+            .collect();
+        let best = judged
+            .iter()
+            .map(|(_, (standing, by))| (*standing, by))
+            .min_by_key(|(standing, _)| *standing as u8);
+        let (standing, by) = best.map_or((Standing::NotGranted, Word::Nobody), |(standing, by)| {
+            (standing, by.clone())
+        });
+        let open = judged
+            .iter()
+            .filter(|(_, (s, _))| *s == standing)
+            .map(|(rule, _)| rule.to_string())
+            .collect();
+        let policy = policy_fix(self.gate.operator_file(), &self.app.id, capability, open);
+        let fixes = match (standing, &by) {
+            (Standing::ConsentRequired, _) => vec![Fix::AllowManifest, policy],
+            (Standing::OperatorDenied, Word::Nobody) => {
+                let allow = asked.rules.iter().map(|rule| Fix::Allow {
+                    capability,
+                    rule: rule.to_string(),
+                });
+                core::iter::once(policy).chain(allow.take(1)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let reason = if standing == Standing::ConsentRequired {
+            Reason::ConsentRequired
+        } else {
+            Reason::OperatorDenied
+        };
+        (reason.as_str(), self.sentence(standing, &by), fixes)
+    }
+
+    fn sentence(&self, standing: Standing, by: &Word) -> String {
+        let manifest = self.manifest.source().unwrap_or("the manifest");
+        match (standing, by) {
+            (Standing::ConsentRequired, Word::Operator { file, line, rule }) => {
+                format!(
+                    "rule `{rule}` of the operator's policy ({file}:{line}) leaves it to a person, and nobody was asked"
+                )
+            }
+            (Standing::ConsentRequired, _) => {
+                format!("{manifest} asks for it, and nobody has said yes")
+            }
+            (_, Word::Operator { file, line, rule }) => {
+                format!("rule `{rule}` of the operator's policy ({file}:{line}) forbids it")
+            }
+            _ => format!("{manifest} asks for it, and only the operator's policy can allow it"),
+        }
+    }
+
+    fn directories(&self, missing: &mut Vec<Missing>) -> Vec<WasiReport> {
+        let capability = Capability::WasiDirs;
+        let reports = self.manifest.directories().iter().map(|asked| {
+            let rule = asked
+                .path
+                .as_deref()
+                .and_then(|path| DirectoryRule::new(path, asked.mode))
+                .map(Rule::Directory);
+            let item = rule.as_ref().map_or_else(
+                || format!("{}:{}", escape(&asked.host), asked.mode.as_str()),
+                Rule::to_string,
+            );
+            let judged = match &rule {
+                Some(rule) => self.wasi_item(capability, rule),
+                None => (Standing::OperatorDenied, Word::Build),
+            };
+            self.wasi_report(capability, item, judged, missing)
+        });
+        reports.collect()
+    }
+
+    fn variables(&self, missing: &mut Vec<Missing>) -> Vec<WasiReport> {
+        let capability = Capability::WasiEnv;
+        let reports = self.manifest.variables().iter().map(|(name, _)| {
+            let rule = Rule::Variable(name.clone());
+            let judged = self.wasi_item(capability, &rule);
+            self.wasi_report(capability, rule.to_string(), judged, missing)
+        });
+        reports.collect()
+    }
+
+    /// `--allow` gives what it covers; else as any other rule.
+    fn wasi_item(&self, capability: Capability, rule: &Rule) -> Judged {
+        let given = self
+            .consent
+            .allow
+            .iter()
+            .any(|(c, given)| *c == capability && allows_all(given, rule));
+        match self.judge(capability, rule, given) {
+            // A folder is opened or it is not: what is forbidden inside it forbids it.
+            (Standing::Narrowed, by) => (Standing::OperatorDenied, by),
+            judged => judged,
+        }
+    }
+
+    fn wasi_report(
+        &self,
+        capability: Capability,
+        item: String,
+        (standing, by): Judged,
+        missing: &mut Vec<Missing>,
+    ) -> WasiReport {
+        if standing != Standing::Granted {
+            let policy = policy_fix(
+                self.gate.operator_file(),
+                &self.app.id,
+                capability,
+                vec![item.clone()],
+            );
+            let (reason, fixes) = match (standing, &by) {
+                (Standing::ConsentRequired, _) => {
+                    (Reason::ConsentRequired, vec![Fix::AllowManifest, policy])
+                }
+                (_, Word::Nobody) => (
+                    Reason::OperatorDenied,
+                    vec![
+                        policy,
+                        Fix::Allow {
+                            capability,
+                            rule: item.clone(),
+                        },
+                    ],
+                ),
+                _ => (Reason::OperatorDenied, Vec::new()),
+            };
+            let why = match &by {
+                Word::Build => "the folder the manifest is in is not known".to_owned(),
+                _ => self.sentence(standing, &by),
+            };
+            let what = if capability == Capability::WasiDirs {
+                format!("[wasi] dirs {item}")
+            } else {
+                format!("[wasi] env {item}")
+            };
+            missing.push(Missing {
+                what,
+                functions: Vec::new(),
+                needs: vec![capability],
+                reason: reason.as_str(),
+                why,
+                fixes,
+            });
+        }
+        WasiReport {
+            item,
+            standing,
+            by: by.to_string(),
+        }
+    }
+
+    fn limits(&self, missing: &mut Vec<Missing>) -> Limits {
+        let caps: Vec<_> = self
+            .gate
+            .policies()
+            .iter()
+            .map(|policy| (policy.source().unwrap_or("policy.toml"), *policy.limits()))
+            .collect();
+        Limits::settle(self.manifest.limits(), &caps).unwrap_or_else(|over| {
+            for over in over {
+                let whose = match &over.file {
+                    Some(file) => {
+                        format!("{file} allows {} at most ([limits] {})", over.cap, over.key)
+                    }
+                    None => format!(
+                        "{} is the most; the operator's policy may allow more ([limits] {})",
+                        over.cap, over.key
+                    ),
+                };
+                missing.push(Missing::plain(
+                    format!("[limits] {}", over.key),
+                    "limit-over-cap",
+                    format!("the manifest asks for {}; {whose}", over.asked),
+                ));
+            }
+            Limits::default()
+        })
+    }
+
+    /// What does not stop the app, but is not what its manifest says.
+    fn note(&self, report: &CapabilityReport, imports: &[ImportReport], notes: &mut Vec<String>) {
+        let capability = report.capability;
+        let used = imports
+            .iter()
+            .any(|import| import.capabilities.contains(&capability));
+        if report.standing == Standing::Absent {
+            notes.push(format!(
+                "{capability}: this build does not have it, and does not grant it"
+            ));
+        } else if !imports.is_empty() && !used {
+            notes.push(format!(
+                "{capability}: the manifest asks for it, and the app does not import it"
+            ));
+        }
+        let stub = imports
+            .iter()
+            .any(|i| i.provided == Provided::Stub && i.capabilities.contains(&capability));
+        if stub {
+            notes.push(format!(
+                "{capability}: optional and not granted; its calls answer `denied`"
+            ));
+        }
+        let partly = matches!(report.standing, Standing::Narrowed);
+        for rule in report
+            .rules
+            .iter()
+            .filter(|rule| partly && rule.standing != Standing::Granted)
+        {
+            let what = match rule.standing {
+                Standing::Narrowed => "in part",
+                _ => "not",
+            };
+            notes.push(format!(
+                "{capability}: {} is {what} granted (by {})",
+                rule.rule, rule.by
+            ));
+        }
+    }
+}

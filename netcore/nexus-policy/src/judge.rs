@@ -1,0 +1,320 @@
+//! One judgement, step by step.
+//!
+//! An act passes these in order; the first that refuses gives the reason:
+//! 1. the instance is one that was admitted;
+//! 2. the class of the address is one that rules can name (`infrastructure`, `unspecified` and
+//!    `reserved` are not), and the port is not the host's own;
+//! 3. no rule of the operator forbids it: not by its address in either form, not by its name,
+//!    not by any name the address is bound to;
+//! 4. the manifest asks for it (or `--allow` gives it, which answers 5 as well);
+//! 5. the operator allows it. A matching `ask` rule wants consent, else a matching `allow` rule
+//!    is enough, else nobody has said anything: then an app-class capability wants consent and a
+//!    system-class one is refused, and so is a metadata service, whoever consents.
+//!
+//! Keys 4 and 5 are turned for the same reading of a target: its address, or its address as one
+//! of its names. A name counts only while it is bound to the address, for this instance.
+
+use core::net::SocketAddr;
+
+use nexus_types::{HostName, InstanceId, Instant};
+
+use crate::address::{AddressClass, canonical};
+use crate::capability::{Capability, Class};
+use crate::decide::Act;
+use crate::gate::{Gate, Grant, Instance, OperatorTables};
+use crate::index::{RuleIndex, RuleTable, name_means};
+use crate::permit::{Target, TargetName};
+
+/// Why a judgement went wrong; `denial` makes the sentence of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// Not admitted, or ended.
+    NotRunning,
+    /// The manifest does not ask for the capability.
+    NotAsked,
+    /// No rule of the manifest covers the target.
+    NoRule,
+    /// No rule can name this.
+    Never,
+    /// The port is the host's.
+    HostPort,
+    /// A written forbid.
+    Forbidden(RuleIndex),
+    /// A written ask, and no consent.
+    Ask(RuleIndex),
+    /// Nothing written, and no consent, or no consent is enough.
+    Unmentioned,
+    /// The capability does not have this act.
+    WrongAct,
+}
+
+impl Gate {
+    /// `open`: the act is done already and is judged again.
+    pub(crate) fn judge(
+        &self,
+        now: Instant,
+        instance: InstanceId,
+        act: &Act<'_>,
+        open: bool,
+    ) -> Result<Target, Cause> {
+        let instance = self.instance(instance).ok_or(Cause::NotRunning)?;
+        let judge = Judge {
+            gate: self,
+            instance,
+            capability: act.capability(),
+            now,
+            open,
+        };
+        match *act {
+            Act::Resolve { name, .. } => judge
+                .name(name)
+                .map(|()| Target::Name(TargetName::new(name))),
+            Act::Connect { remote, name } | Act::UdpSend { remote, name } => judge
+                .remote(act, remote, name)
+                .map(|()| Target::Remote(plain(remote))),
+            Act::Listen { local } | Act::UdpBind { local } => judge
+                .local(act, local)
+                .map(|()| Target::Local(plain(local))),
+            Act::Accept { local, remote } => judge.local(act, local).map(|()| Target::Accepted {
+                local: plain(local),
+                remote: plain(remote),
+            }),
+            Act::OpenDirectory { path, mode } => judge
+                .keys(
+                    |tables| tables.catches_directory(path, mode),
+                    |tables| tables.allows_directory(path, mode).is_some(),
+                )
+                .map(|()| Target::Directory(path.into(), mode)),
+            Act::SetVariable { name } => judge
+                .keys(
+                    |tables| tables.variable(name).or(tables.every()),
+                    |tables| tables.variable(name).is_some(),
+                )
+                .map(|()| Target::Variable(name.into())),
+        }
+    }
+}
+
+/// One judgement: who, for what, when.
+struct Judge<'a> {
+    gate: &'a Gate,
+    instance: &'a Instance,
+    capability: Capability,
+    now: Instant,
+    /// The connection is open already: its name stays its name.
+    open: bool,
+}
+
+impl Judge<'_> {
+    fn operator(&self) -> impl Iterator<Item = &OperatorTables> + Clone {
+        self.gate
+            .operator(&self.instance.app.digest, self.capability)
+    }
+
+    fn grant(&self) -> Result<&Grant, Cause> {
+        self.instance.grants[self.capability as usize]
+            .as_deref()
+            .ok_or(Cause::NotAsked)
+    }
+
+    /// Steps 3 to 5 where a target has one reading.
+    fn keys(
+        &self,
+        catches: impl Fn(&RuleTable) -> Option<RuleIndex>,
+        allows: impl Fn(&RuleTable) -> bool,
+    ) -> Result<(), Cause> {
+        if let Some(rule) = self.operator().find_map(|tables| catches(&tables.forbid)) {
+            return Err(Cause::Forbidden(rule));
+        }
+        let grant = self.grant()?;
+        if allows(&grant.given) {
+            return Ok(());
+        }
+        if !allows(&grant.asked) {
+            return Err(Cause::NoRule);
+        }
+        self.second_key(catches, allows, false)
+    }
+
+    /// Step 5. `explicit`: nothing short of an operator's own rule is enough.
+    fn second_key(
+        &self,
+        catches: impl Fn(&RuleTable) -> Option<RuleIndex>,
+        allows: impl Fn(&RuleTable) -> bool,
+        explicit: bool,
+    ) -> Result<(), Cause> {
+        let consent = self.instance.consent.allow_manifest;
+        if let Some(rule) = self.operator().find_map(|tables| catches(&tables.ask)) {
+            let named = !explicit
+                || self
+                    .operator()
+                    .any(|tables| allows(&tables.ask) || allows(&tables.allow));
+            return if consent && named {
+                Ok(())
+            } else {
+                Err(Cause::Ask(rule))
+            };
+        }
+        if self.operator().any(|tables| allows(&tables.allow)) {
+            return Ok(());
+        }
+        if consent && !explicit && self.capability.class() == Class::App {
+            return Ok(());
+        }
+        Err(Cause::Unmentioned)
+    }
+
+    fn remote(
+        &self,
+        act: &Act<'_>,
+        remote: SocketAddr,
+        name: Option<&HostName>,
+    ) -> Result<(), Cause> {
+        let target = self.gate.remote_target(remote);
+        if !target.class.is_nameable() || target.port == 0 {
+            return Err(Cause::Never);
+        }
+        if target.class == AddressClass::Host
+            && self.gate.topology().owns_port(act.transport(), target.port)
+        {
+            return Err(Cause::HostPort);
+        }
+        let bound = self.instance.bindings.of(target.canonical.address);
+        let live = |candidate: &HostName| {
+            bound
+                .iter()
+                .any(|b| b.name == *candidate && b.until > self.now)
+        };
+        // Forbids hold for what an act says it is and for all that the address is known to be.
+        let others = bound
+            .iter()
+            .filter(|b| name.is_none() && b.until > self.now)
+            .map(|b| Some(&b.name));
+        for reading in core::iter::once(name).chain(others.clone()) {
+            if let Some(rule) = self
+                .operator()
+                .find_map(|tables| tables.forbid.catches(&target, reading))
+            {
+                return Err(Cause::Forbidden(rule));
+            }
+        }
+        let grant = self.grant()?;
+        let mut refusal = Cause::NoRule;
+        let own = name.filter(|name| self.open || live(name));
+        for reading in core::iter::once(own).chain(others) {
+            if grant.given.allows(&target, reading).is_some() {
+                return Ok(());
+            }
+            if grant.asked.allows(&target, reading).is_none() {
+                continue;
+            }
+            let judged = self.second_key(
+                |tables| tables.catches(&target, reading),
+                |tables| tables.allows(&target, reading).is_some(),
+                target.class == AddressClass::Metadata,
+            );
+            match judged {
+                Ok(()) => return Ok(()),
+                Err(cause) => refusal = cause,
+            }
+        }
+        Err(refusal)
+    }
+
+    fn local(&self, act: &Act<'_>, local: SocketAddr) -> Result<(), Cause> {
+        let found = canonical(local.ip());
+        if !found.is_direct() {
+            return Err(Cause::Never);
+        }
+        if self
+            .gate
+            .topology()
+            .owns_port(act.transport(), local.port())
+        {
+            return Err(Cause::HostPort);
+        }
+        self.keys(
+            |tables| tables.catches_local(found.address, local.port()),
+            |tables| tables.allows_local(found.address, local.port()).is_some(),
+        )
+    }
+
+    /// A lookup is allowed if, at some port, a connection by that name could be: the manifest
+    /// names the name there, nothing forbids it, and the second key turns for it.
+    ///
+    /// The answer changes only at the edges of port ranges, so only those are looked at.
+    fn name(&self, name: &HostName) -> Result<(), Cause> {
+        if !matches!(
+            self.capability,
+            Capability::NetworkTcpConnect | Capability::NetworkUdpSend
+        ) {
+            return Err(Cause::WrongAct);
+        }
+        let mut worst: Option<Cause> = None;
+        let mut port = 1;
+        loop {
+            let cause = match self.name_at(name, port) {
+                Ok(()) => return Ok(()),
+                Err(cause) => worst.map_or(cause, |worst| worse(worst, cause)),
+            };
+            worst = Some(cause);
+            let grant = self.grant().ok();
+            let asked = grant
+                .into_iter()
+                .flat_map(|grant| [&grant.asked, &grant.given]);
+            let written = self
+                .operator()
+                .flat_map(|tables| [&tables.forbid, &tables.ask, &tables.allow]);
+            match asked
+                .chain(written)
+                .filter_map(|table| table.next_edge(name, port))
+                .min()
+            {
+                Some(next) => port = next,
+                None => return Err(cause),
+            }
+        }
+    }
+
+    fn name_at(&self, name: &HostName, port: u16) -> Result<(), Cause> {
+        let forbidden = self
+            .operator()
+            .find_map(|tables| tables.forbid.catches_name(name, port));
+        let grant = match (self.grant(), forbidden) {
+            (Ok(grant), _) => grant,
+            (Err(_), Some(rule)) => return Err(Cause::Forbidden(rule)),
+            (Err(cause), None) => return Err(cause),
+        };
+        let given = grant.given.name(name, port).is_some();
+        if !given && grant.asked.name(name, port).is_none() {
+            return Err(Cause::NoRule);
+        }
+        if let Some(rule) = forbidden {
+            return Err(Cause::Forbidden(rule));
+        }
+        if given {
+            return Ok(());
+        }
+        self.second_key(
+            |tables| tables.catches_name(name, port),
+            |tables| tables.allows_name(name, port).is_some(),
+            name_means(name) == AddressClass::Metadata,
+        )
+    }
+}
+
+/// Of two causes at two ports, the one that says more: a rule beats a default, any beats none.
+fn worse(a: Cause, b: Cause) -> Cause {
+    let rank = |cause: &Cause| match cause {
+        Cause::Forbidden(_) => 4,
+        Cause::Ask(_) => 3,
+        Cause::Unmentioned => 2,
+        _ => 1,
+    };
+    if rank(&b) > rank(&a) { b } else { a }
+}
+
+/// An IPv4-mapped address is the IPv4 address: the same packet. Anything else stays as dialled.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
