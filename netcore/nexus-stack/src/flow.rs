@@ -50,6 +50,8 @@ pub(crate) struct Flow {
     read: u32,
     /// SND.MAX: the end of what was ever sent. smoltcp goes back behind it after a timeout.
     pub(crate) snd_max: u32,
+    /// What we last acknowledged.
+    pub(crate) told: u32,
     /// The window we last told, as it stood in the segment.
     pub(crate) window: u16,
     pub(crate) keep_alive: Option<Duration>,
@@ -109,6 +111,7 @@ impl Flow {
             irs: 0,
             read: 0,
             snd_max: 0,
+            told: 0,
             window: 0,
             keep_alive: None,
             heard_at: now,
@@ -213,6 +216,7 @@ impl Flow {
         }
         if !segment.has(RST) {
             self.window = segment.window;
+            self.told = segment.ack;
         }
         if checksums {
             seal(bytes, self.local, self.remote, header_len);

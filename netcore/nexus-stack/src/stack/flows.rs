@@ -69,6 +69,7 @@ impl Stack {
         }
         self.stats.segments_in += 1;
         let state = flow.socket().state();
+        let unsent = flow.socket().send_queue();
         let path = flow.path;
         // smoltcp reads no IPv6 extension headers: it gets the packet without them.
         let stripped;
@@ -86,14 +87,22 @@ impl Stack {
         if state == State::SynSent && after != State::SynSent && !segment.has(RST) {
             flow.irs = segment.seq;
         }
+        // What counts is that they take something: an end that answers and takes nothing is as good as
+        // gone, unless it says that it has no room.
+        let progress = after != state || flow.socket().send_queue() < unsent || segment.window == 0;
+        flow.waiting_since = match flow.is_unacknowledged() {
+            true if progress => Some(now),
+            true => flow.waiting_since.or(Some(now)),
+            false => None,
+        };
         if let Some(frame) = answer {
             self.send_segment(index, frame);
         }
-        self.after_segment(now, index, state, segment.has(RST));
+        self.after_segment(index, state, segment.has(RST));
     }
 
     /// What follows from a segment: states, wakers, deadlines.
-    fn after_segment(&mut self, now: Instant, index: u32, before: State, reset: bool) {
+    fn after_segment(&mut self, index: u32, before: State, reset: bool) {
         let Some(flow) = self.flows.at_mut(index) else {
             return;
         };
@@ -111,7 +120,6 @@ impl Stack {
         if before == State::SynSent && after != State::SynSent && flow.finished {
             flow.socket_mut().close();
         }
-        flow.waiting_since = flow.is_unacknowledged().then_some(now);
         if let Owner::Lingering(_) = flow.owner {
             let unread = flow.socket().recv_queue();
             if unread > 0 {
@@ -191,7 +199,10 @@ impl Stack {
         };
         match flow.socket().state() {
             State::Closed => return self.end_flow(index),
-            State::TimeWait => return self.enter_time_wait(now, index),
+            // Not before their end is acknowledged: that may wait for company a moment.
+            State::TimeWait if flow.told == flow.rcv_nxt() => {
+                return self.enter_time_wait(now, index);
+            }
             _ => {}
         }
         let limits = &self.config.limits;

@@ -2,4 +2,5 @@
 
 mod names;
 mod pair;
+mod seeds;
 mod tcp;
