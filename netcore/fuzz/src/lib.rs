@@ -10,12 +10,21 @@
 //! New inputs go to the first folder, which is not committed. What finds a bug, or reaches code that
 //! the committed ones do not, is added to `corpus/` by hand, kept small.
 
+pub mod config;
 pub mod dns;
+pub mod frame;
 mod input;
 pub mod reassembler;
+pub mod rule;
 
 /// A target's name, which is its corpus folder's too, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] = &[("dns", dns::run), ("reassembler", reassembler::run)];
+pub const TARGETS: &[Target] = &[
+    ("config", config::run),
+    ("dns", dns::run),
+    ("frame", frame::run),
+    ("reassembler", reassembler::run),
+    ("rule", rule::run),
+];

@@ -1,6 +1,7 @@
 //! Reading packets: total, bounds-checked, no state. What comes out is within the bytes that came in.
 
 use nexus_types::{IpAddr, Ipv4Addr, Ipv6Addr};
+use smoltcp::wire::TcpOption;
 
 use crate::checksum::Sum;
 
@@ -168,6 +169,12 @@ impl Segment {
         if segment.src_port == 0 || segment.dst_port == 0 {
             return Err(Drop::Malformed);
         }
+        // What smoltcp would not read ends here: the demux must not act on a segment whose
+        // connection never sees it.
+        let controls = segment.flags & (SYN | FIN | RST);
+        if controls.count_ones() > 1 || !are_options(&bytes[20..header_len]) {
+            return Err(Drop::Malformed);
+        }
         Ok(segment)
     }
 
@@ -179,6 +186,18 @@ impl Segment {
     pub(crate) fn len(&self) -> u32 {
         self.data_len as u32 + u32::from(self.has(SYN)) + u32::from(self.has(FIN))
     }
+}
+
+/// Whether smoltcp can read these options, each of them and to the end.
+fn are_options(mut options: &[u8]) -> bool {
+    while !options.is_empty() {
+        match TcpOption::parse(options) {
+            Ok((_, TcpOption::EndOfList)) => return true,
+            Ok((rest, _)) => options = rest,
+            Err(_) => return false,
+        }
+    }
+    true
 }
 
 /// What a SYN offers.
