@@ -123,6 +123,17 @@ impl Flow {
         flow
     }
 
+    /// Nobody holds it, and bytes or the end of ours are not acknowledged yet.
+    pub(crate) fn is_undelivered(&self) -> bool {
+        matches!(self.owner, Owner::Lingering(_))
+            && !self.off_wire
+            && (self.socket().send_queue() > 0
+                || matches!(
+                    self.socket().state(),
+                    State::FinWait1 | State::Closing | State::LastAck
+                ))
+    }
+
     #[inline]
     pub(crate) fn socket(&self) -> &tcp::Socket<'static> {
         self.set.get(self.handle)

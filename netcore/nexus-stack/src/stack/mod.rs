@@ -238,8 +238,14 @@ impl Stack {
             self.close_udp(key);
         }
         for key in self.flows.keys_where(|flow| flow.scope == scope) {
-            self.abort_flow(now, key);
+            self.leave_flow(now, key);
         }
+    }
+
+    /// Connections whose owner has closed them and whose last bytes the far end has not
+    /// acknowledged yet. Walks all connections: for the end of a run, not for its course.
+    pub fn undelivered(&self) -> usize {
+        self.flows.keys_where(Flow::is_undelivered).len()
     }
 
     /// One IP packet, whichever way it came.

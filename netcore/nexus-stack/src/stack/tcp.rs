@@ -10,7 +10,7 @@ use super::{Place, Stack, is_unicast};
 use crate::config::TcpOptions;
 use crate::error::{ConnectError, TcpError};
 use crate::flow::{Flow, Owner};
-use crate::id::{Scope, TcpId};
+use crate::id::{Key, Scope, TcpId};
 use crate::key::{FlowKey, Path, plain};
 
 impl Stack {
@@ -340,26 +340,42 @@ impl Stack {
     /// Ends the handle. What is queued is delivered in the background, within the linger time.
     pub fn tcp_close(&mut self, now: Instant, id: TcpId) {
         self.now = now;
+        if self.app_flow(id).is_some() {
+            self.close_flow(now, id.0);
+        }
+    }
+
+    /// The owner of a connection is gone, as at the end of a process: what an app had open is
+    /// closed, what nobody accepted is reset.
+    pub(super) fn leave_flow(&mut self, now: Instant, key: Key) {
+        match self.flows.get(key).map(|flow| flow.owner) {
+            Some(Owner::App) => self.close_flow(now, key),
+            Some(Owner::Listener(_)) => self.abort_flow(now, key),
+            Some(Owner::Lingering(_)) | None => {}
+        }
+    }
+
+    fn close_flow(&mut self, now: Instant, key: Key) {
         let linger = self.config.limits.linger;
-        let Some(flow) = self.app_flow(id) else {
+        let Some(flow) = self.flows.get_mut(key) else {
             return;
         };
         let state = flow.socket().state();
         if state == State::SynSent && !flow.off_wire {
-            return self.abort_flow(now, id.0);
+            return self.abort_flow(now, key);
         }
         flow.owner = Owner::Lingering(now + linger);
         flow.readers.wake();
         flow.writers.wake();
         if flow.off_wire {
-            return self.free_if_unheld(id.0.index);
+            return self.free_if_unheld(key.index);
         }
         finish(flow, now);
         // What was received and not read is dropped: acknowledging it lets the far end come to its end.
         while let Ok(taken @ 1..) = flow.socket_mut().recv(|bytes| (bytes.len(), bytes.len())) {
             flow.count_read(taken);
         }
-        self.mark_dirty(id.0.index);
+        self.mark_dirty(key.index);
     }
 
     /// Ends the handle and the connection: the far end gets a reset.
