@@ -65,6 +65,8 @@ limits! {
         "Stops a manifest from making every decision slow; one more is refused.";
     POLICY_BYTES: u64 = 8 << 20, "policy", "bytes",
         "Stops a policy file by accident (a device, a log); it is refused.";
+    UDP_REMOTES: u32 = 1_024, "udp remotes", "addresses a socket",
+        "Stops an app that sends to everyone from filling the table of whom it may send to; the one remembered longest makes room and is judged again.";
     DNS_BINDINGS: u32 = 1_024, "name bindings", "addresses an app",
         "Stops an app from filling the table of answers; the answer that ends soonest makes room.";
 

@@ -1,0 +1,16 @@
+//! What a node has to tell its owner: for the terminal, the report and the audit.
+
+use nexus_policy::Denial;
+use nexus_types::InstanceId;
+
+/// Something the operator may want to know.
+#[derive(Debug)]
+pub enum Event {
+    /// An app was refused an act.
+    Denied {
+        /// Whose act.
+        instance: InstanceId,
+        /// What, and why.
+        denial: Denial,
+    },
+}

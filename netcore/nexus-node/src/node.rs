@@ -1,0 +1,269 @@
+//! One node: its stack, its gate, and the instances that run on it.
+
+use core::task::{Poll, Waker};
+use std::collections::{BTreeMap, VecDeque};
+
+use nexus_policy::{Act, Denial, Gate, Permit, Stamp, Topology};
+use nexus_stack::{Config, ConfigError, LookupId, Scope, Stack};
+use nexus_types::{HostName, InstanceId, Instant, IpAddr, NodeId, PolicyEpoch, Reason, Seed};
+
+use crate::NetError;
+use crate::event::Event;
+use crate::quota::{Quota, Usage};
+use crate::tcp::misused;
+use crate::udp::Remotes;
+
+/// Events nobody has taken yet; beyond, the oldest is dropped and counted. An app that is
+/// refused for ever must not fill the host's memory.
+const EVENTS_MAX: usize = 1_024;
+
+/// What a node is made of.
+pub struct NodeConfig {
+    /// Its stack.
+    pub stack: Config,
+    /// What its addresses stand for.
+    pub topology: Topology,
+    /// Where its randomness comes from.
+    pub seed: Seed,
+}
+
+/// One stack, one gate, one set of addresses.
+pub struct Node {
+    id: NodeId,
+    pub(crate) stack: Stack,
+    gate: Gate,
+    instances: BTreeMap<InstanceId, Instance>,
+    scopes: u32,
+    pub(crate) remotes: BTreeMap<nexus_stack::UdpId, Remotes>,
+    /// Handles that outlived a change of policy, and the epoch that let them.
+    pub(crate) judged: BTreeMap<Handle, PolicyEpoch>,
+    events: VecDeque<Event>,
+    events_dropped: u64,
+}
+
+/// What is open, by its id on the stack.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Handle {
+    Tcp(nexus_stack::TcpId),
+    Listener(nexus_stack::ListenerId),
+}
+
+pub(crate) struct Instance {
+    pub(crate) scope: Scope,
+    pub(crate) quota: Quota,
+    pub(crate) usage: Usage,
+}
+
+/// A name being looked up for an app.
+#[derive(Debug)]
+pub struct Lookup {
+    id: LookupId,
+    stamp: Stamp,
+    name: HostName,
+}
+
+impl Node {
+    pub(crate) fn new(id: NodeId, config: NodeConfig, now: Instant) -> Result<Self, ConfigError> {
+        Ok(Self {
+            id,
+            stack: Stack::new(config.stack, now, config.seed.split("stack"))?,
+            gate: Gate::new(config.topology),
+            instances: BTreeMap::new(),
+            scopes: 0,
+            remotes: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            events: VecDeque::new(),
+            events_dropped: 0,
+        })
+    }
+
+    /// The node's id.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The stack, to look at.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    pub(crate) fn stack_mut(&mut self) -> &mut Stack {
+        &mut self.stack
+    }
+
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        [self.stack.poll_timeout(), self.gate.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.stack.handle_timeout(now);
+        self.gate.handle_timeout(now);
+    }
+
+    /// The gate, to look at.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The gate, to admit an app to or to give new policies.
+    pub fn gate_mut(&mut self) -> &mut Gate {
+        &mut self.gate
+    }
+
+    /// Gives an instance that the gate has admitted its place on the stack.
+    pub fn start(&mut self, instance: InstanceId, quota: Quota) {
+        self.scopes += 1;
+        let scope = Scope(self.scopes);
+        self.instances.insert(
+            instance,
+            Instance {
+                scope,
+                quota,
+                usage: Usage::default(),
+            },
+        );
+    }
+
+    /// Ends an instance: what it had open is closed, what it was granted is void.
+    pub fn end(&mut self, now: Instant, instance: InstanceId) -> Usage {
+        self.gate.end(instance);
+        let Some(ended) = self.instances.remove(&instance) else {
+            return Usage::default();
+        };
+        self.stack.end_scope(now, ended.scope);
+        self.remotes
+            .retain(|_, remotes| remotes.instance() != instance);
+        ended.usage
+    }
+
+    /// What an instance holds and has used.
+    pub fn usage(&self, instance: InstanceId) -> Usage {
+        self.instances
+            .get(&instance)
+            .map(|instance| instance.usage)
+            .unwrap_or_default()
+    }
+
+    /// Asks the gate. A refusal becomes an event and what the app is told.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn permit(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        act: &Act<'_>,
+    ) -> Result<Permit, NetError> {
+        self.gate
+            .decide(now, instance, act)
+            .map_err(|denial| self.refused(instance, *denial))
+    }
+
+    pub(crate) fn refused(&mut self, instance: InstanceId, denial: Denial) -> NetError {
+        let error = NetError::from(&denial);
+        if let Some(instance) = self.instances.get_mut(&instance) {
+            instance.usage.denials += 1;
+        }
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
+            self.events_dropped += 1;
+        }
+        self.events.push_back(Event::Denied { instance, denial });
+        error
+    }
+
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// The oldest event not yet taken.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// How many events were dropped because nobody took them.
+    pub fn events_dropped(&self) -> u64 {
+        self.events_dropped
+    }
+
+    /// Judges again what was opened under an older policy. What does not survive is an event.
+    pub(crate) fn judge_again(
+        &mut self,
+        now: Instant,
+        stamp: Stamp,
+        act: &Act<'_>,
+    ) -> Result<Stamp, NetError> {
+        self.gate
+            .judge_again(now, stamp, act)
+            .map_err(|denial| self.refused(stamp.instance(), *denial))
+    }
+
+    pub(crate) fn instance(&mut self, instance: InstanceId) -> Result<&mut Instance, NetError> {
+        self.instances
+            .get_mut(&instance)
+            .ok_or_else(NetError::closed)
+    }
+
+    pub(crate) fn scope(&mut self, instance: InstanceId) -> Result<Scope, NetError> {
+        self.instance(instance).map(|instance| instance.scope)
+    }
+
+    /// Starts looking up the name that the permit is for.
+    ///
+    /// # Errors
+    /// The resolver's.
+    pub fn resolve(
+        &mut self,
+        now: Instant,
+        permit: Permit,
+        name: &HostName,
+    ) -> Result<Lookup, NetError> {
+        if permit.target().name() != Some(name.as_str()) {
+            return Err(misused());
+        }
+        let scope = self.scope(permit.instance())?;
+        let id = self.stack.resolve(now, scope, name)?;
+        Ok(Lookup {
+            id,
+            stamp: permit.stamp(),
+            name: name.clone(),
+        })
+    }
+
+    /// The addresses, once they are known. They are bound to the name for this app, for as long
+    /// as the answer lives: a connection to one of them is judged by the rules for the name.
+    pub fn poll_lookup(
+        &mut self,
+        now: Instant,
+        lookup: &Lookup,
+        waker: &Waker,
+    ) -> Poll<Result<Vec<IpAddr>, NetError>> {
+        let answer = match self.stack.poll_lookup(lookup.id, waker) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+            Poll::Ready(Ok(answer)) => answer,
+        };
+        if !self.gate.is_current(lookup.stamp) {
+            return Poll::Ready(Err(NetError::because(
+                Reason::Revoked,
+                "the policy has changed meanwhile",
+            )));
+        }
+        self.gate.bind_answer(
+            now,
+            lookup.stamp.instance(),
+            &lookup.name,
+            &answer.addresses,
+            answer.until,
+        );
+        Poll::Ready(Ok(answer.addresses))
+    }
+
+    /// Gives up a lookup.
+    pub fn cancel_lookup(&mut self, lookup: Lookup) {
+        self.stack.lookup_cancel(lookup.id);
+    }
+}

@@ -1,0 +1,356 @@
+//! What an app does with TCP.
+
+use core::num::NonZeroU32;
+use core::task::{Poll, Waker};
+use core::time::Duration;
+
+use nexus_policy::{Act, Capability, Permit, Stamp};
+use nexus_stack::{ListenerId, TcpId, TcpOptions};
+use nexus_types::{ErrorCode, InstanceId, Instant, SocketAddr, limits};
+
+use crate::node::Handle;
+use crate::{NetError, Node};
+
+/// An open connection of an app, and the permit it was opened under.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpSocket {
+    id: TcpId,
+    stamp: Stamp,
+}
+
+/// A listener of an app, and the permit it was opened under.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpListener {
+    id: ListenerId,
+    stamp: Stamp,
+}
+
+/// What one connection's buffers count for in [`Usage::bytes_in_flight`](crate::Usage).
+const BUFFER_BYTES: u64 = limits::TCP_RX_BYTES as u64 + limits::TCP_TX_BYTES as u64;
+
+impl Node {
+    /// Begins to connect to the permit's target.
+    ///
+    /// # Errors
+    /// The app's quota is used up, or the stack says no.
+    pub fn tcp_connect(&mut self, now: Instant, permit: Permit) -> Result<TcpSocket, NetError> {
+        let stamp = permit.stamp();
+        let Some(remote) = permit.target().remote() else {
+            return Err(misused());
+        };
+        let scope = self.take(stamp.instance(), BUFFER_BYTES)?;
+        match self
+            .stack_mut()
+            .tcp_connect(now, scope, None, remote, &TcpOptions::default())
+        {
+            Ok(id) => Ok(TcpSocket { id, stamp }),
+            Err(error) => {
+                self.give_back(stamp.instance(), BUFFER_BYTES);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Ready when the connection is made, or cannot be. In the second case close it.
+    pub fn poll_connected(
+        &mut self,
+        now: Instant,
+        socket: TcpSocket,
+        waker: &Waker,
+    ) -> Poll<Result<(), NetError>> {
+        self.check_tcp(now, socket)?;
+        self.stack_mut()
+            .poll_connected(socket.id, waker)
+            .map_err(Into::into)
+    }
+
+    /// Listens at the permit's target. `backlog` none: the default.
+    ///
+    /// # Errors
+    /// The app's quota is used up, or the stack says no.
+    pub fn tcp_listen(
+        &mut self,
+        now: Instant,
+        permit: Permit,
+        backlog: Option<NonZeroU32>,
+    ) -> Result<TcpListener, NetError> {
+        let stamp = permit.stamp();
+        let Some(local) = permit.target().local() else {
+            return Err(misused());
+        };
+        let backlog = backlog.map_or(limits::BACKLOG, NonZeroU32::get);
+        let scope = self.take(stamp.instance(), 0)?;
+        match self
+            .stack_mut()
+            .tcp_listen(now, scope, local, backlog, &TcpOptions::default())
+        {
+            Ok(id) => Ok(TcpListener { id, stamp }),
+            Err(error) => {
+                self.give_back(stamp.instance(), 0);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The oldest connection that the gate lets in. One it does not let in is reset, and the
+    /// refusal is an event. While the app has no room for another, those that wait stay in the backlog.
+    pub fn poll_accept(
+        &mut self,
+        now: Instant,
+        listener: TcpListener,
+        waker: &Waker,
+    ) -> Poll<Result<TcpSocket, NetError>> {
+        self.check_listener(now, listener)?;
+        let instance = listener.stamp.instance();
+        self.take(instance, BUFFER_BYTES)?;
+        loop {
+            let id = match self.stack_mut().poll_accept(now, listener.id, waker) {
+                Poll::Ready(Ok(id)) => id,
+                Poll::Ready(Err(_closed)) => {
+                    self.give_back(instance, BUFFER_BYTES);
+                    return Poll::Ready(Err(NetError::closed()));
+                }
+                Poll::Pending => {
+                    self.give_back(instance, BUFFER_BYTES);
+                    return Poll::Pending;
+                }
+            };
+            // It may be gone already; then there is nobody to judge.
+            let Some((local, remote)) = self.stack().tcp_addresses(id) else {
+                continue;
+            };
+            match self.permit(now, instance, &Act::Accept { local, remote }) {
+                Ok(permit) => {
+                    return Poll::Ready(Ok(TcpSocket {
+                        id,
+                        stamp: permit.stamp(),
+                    }));
+                }
+                Err(_refused) => self.stack_mut().tcp_abort(now, id),
+            }
+        }
+    }
+
+    /// Where it listens, with the port that was chosen.
+    pub fn listener_local(&self, listener: TcpListener) -> Option<SocketAddr> {
+        self.stack().listener_local(listener.id)
+    }
+
+    /// Ends the listener; connections nobody accepted are reset.
+    pub fn listener_close(&mut self, now: Instant, listener: TcpListener) {
+        if self.listener_local(listener).is_some() {
+            self.stack_mut().listener_close(now, listener.id);
+            self.judged.remove(&Handle::Listener(listener.id));
+            self.give_back(listener.stamp.instance(), 0);
+        }
+    }
+
+    /// Local and remote address.
+    pub fn tcp_addresses(&self, socket: TcpSocket) -> Option<(SocketAddr, SocketAddr)> {
+        self.stack().tcp_addresses(socket.id)
+    }
+
+    /// Bytes that can be read at once.
+    pub fn tcp_readable(&self, socket: TcpSocket) -> usize {
+        self.stack().tcp_readable(socket.id)
+    }
+
+    /// Bytes that can be written at once.
+    pub fn tcp_writable(&self, socket: TcpSocket) -> usize {
+        self.stack().tcp_writable(socket.id)
+    }
+
+    /// Reads what is queued into `buf`. 0: the far end has finished.
+    pub fn poll_read(
+        &mut self,
+        now: Instant,
+        socket: TcpSocket,
+        buf: &mut [u8],
+        waker: &Waker,
+    ) -> Poll<Result<usize, NetError>> {
+        self.check_tcp(now, socket)?;
+        let polled = self.stack_mut().poll_read(now, socket.id, buf, waker);
+        if let Poll::Ready(Ok(count)) = polled {
+            self.instance(socket.stamp.instance())?.usage.bytes_in += count as u64;
+        }
+        polled.map_err(Into::into)
+    }
+
+    /// Reads what is queued, at most `max` bytes, without zeroing a buffer first. Empty: the far
+    /// end has finished.
+    pub fn poll_read_vec(
+        &mut self,
+        now: Instant,
+        socket: TcpSocket,
+        max: usize,
+        waker: &Waker,
+    ) -> Poll<Result<Vec<u8>, NetError>> {
+        self.check_tcp(now, socket)?;
+        let mut bytes = Vec::with_capacity(self.stack.tcp_readable(socket.id).min(max));
+        loop {
+            let polled = self.stack.poll_read_with(now, socket.id, waker, |queued| {
+                let count = queued.len().min(max - bytes.len());
+                bytes.extend_from_slice(&queued[..count]);
+                (count, ())
+            });
+            match polled {
+                // The queue is a ring: what has wrapped comes as a second part.
+                Poll::Ready(Ok(Some(())))
+                    if bytes.len() < max && self.stack.tcp_readable(socket.id) > 0 => {}
+                Poll::Ready(Ok(_)) => break,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.instance(socket.stamp.instance())?.usage.bytes_in += bytes.len() as u64;
+        Poll::Ready(Ok(bytes))
+    }
+
+    /// Queues as much of `data` as fits, at least one byte.
+    pub fn poll_write(
+        &mut self,
+        now: Instant,
+        socket: TcpSocket,
+        data: &[u8],
+        waker: &Waker,
+    ) -> Poll<Result<usize, NetError>> {
+        self.check_tcp(now, socket)?;
+        let polled = self.stack_mut().poll_write(now, socket.id, data, waker);
+        if let Poll::Ready(Ok(count)) = polled {
+            self.instance(socket.stamp.instance())?.usage.bytes_out += count as u64;
+        }
+        polled.map_err(Into::into)
+    }
+
+    /// Finishes our direction.
+    ///
+    /// # Errors
+    /// The connection is not there any more.
+    pub fn tcp_finish(&mut self, now: Instant, socket: TcpSocket) -> Result<(), NetError> {
+        self.check_tcp(now, socket)?;
+        self.stack_mut()
+            .tcp_finish(now, socket.id)
+            .map_err(Into::into)
+    }
+
+    /// Ready when the far end has acknowledged all that was written.
+    pub fn poll_flushed(
+        &mut self,
+        now: Instant,
+        socket: TcpSocket,
+        waker: &Waker,
+    ) -> Poll<Result<(), NetError>> {
+        self.check_tcp(now, socket)?;
+        self.stack_mut()
+            .poll_flushed(socket.id, waker)
+            .map_err(Into::into)
+    }
+
+    /// Probes a silent peer this often.
+    ///
+    /// # Errors
+    /// The policy has changed since it was opened.
+    pub fn tcp_set_keep_alive(
+        &mut self,
+        now: Instant,
+        socket: TcpSocket,
+        interval: Option<Duration>,
+    ) -> Result<(), NetError> {
+        self.check_tcp(now, socket)?;
+        self.stack_mut().tcp_set_keep_alive(socket.id, interval);
+        Ok(())
+    }
+
+    /// Ends the handle; what was written is delivered in the background.
+    pub fn tcp_close(&mut self, now: Instant, socket: TcpSocket) {
+        if self.tcp_addresses(socket).is_some() {
+            self.stack_mut().tcp_close(now, socket.id);
+            self.judged.remove(&Handle::Tcp(socket.id));
+            self.give_back(socket.stamp.instance(), BUFFER_BYTES);
+        }
+    }
+
+    /// Ends the handle and the connection.
+    pub fn tcp_abort(&mut self, now: Instant, socket: TcpSocket) {
+        if self.tcp_addresses(socket).is_some() {
+            self.stack_mut().tcp_abort(now, socket.id);
+            self.judged.remove(&Handle::Tcp(socket.id));
+            self.give_back(socket.stamp.instance(), BUFFER_BYTES);
+        }
+    }
+
+    fn check_tcp(&mut self, now: Instant, socket: TcpSocket) -> Result<(), NetError> {
+        if self.gate().is_current(socket.stamp) || self.is_judged(Handle::Tcp(socket.id)) {
+            return Ok(());
+        }
+        let (local, remote) = self.tcp_addresses(socket).ok_or_else(NetError::closed)?;
+        let accepted = socket.stamp.capability() == Capability::NetworkTcpListen;
+        let act = if accepted {
+            Act::Accept { local, remote }
+        } else {
+            Act::Connect { remote, name: None }
+        };
+        let judged = self.judge_handle_again(now, Handle::Tcp(socket.id), socket.stamp, &act);
+        if judged.is_err() {
+            self.tcp_abort(now, socket);
+        }
+        judged
+    }
+
+    fn check_listener(&mut self, now: Instant, listener: TcpListener) -> Result<(), NetError> {
+        if self.gate().is_current(listener.stamp) || self.is_judged(Handle::Listener(listener.id)) {
+            return Ok(());
+        }
+        let local = self.listener_local(listener).ok_or_else(NetError::closed)?;
+        let act = Act::Listen { local };
+        let judged =
+            self.judge_handle_again(now, Handle::Listener(listener.id), listener.stamp, &act);
+        if judged.is_err() {
+            self.listener_close(now, listener);
+        }
+        judged
+    }
+
+    /// Whether this epoch has judged the handle again already.
+    fn is_judged(&self, handle: Handle) -> bool {
+        self.judged.get(&handle) == Some(&self.gate().epoch())
+    }
+
+    fn judge_handle_again(
+        &mut self,
+        now: Instant,
+        handle: Handle,
+        stamp: Stamp,
+        act: &Act<'_>,
+    ) -> Result<(), NetError> {
+        let stamp = self.judge_again(now, stamp, act)?;
+        self.judged.insert(handle, stamp.epoch());
+        Ok(())
+    }
+
+    pub(crate) fn take(
+        &mut self,
+        instance: InstanceId,
+        bytes: u64,
+    ) -> Result<nexus_stack::Scope, NetError> {
+        let instance = self.instance(instance)?;
+        instance.usage.take(&instance.quota, bytes)?;
+        Ok(instance.scope)
+    }
+
+    pub(crate) fn give_back(&mut self, instance: InstanceId, bytes: u64) {
+        // An instance that has ended has given everything back at once.
+        if let Ok(instance) = self.instance(instance) {
+            instance.usage.give_back(bytes);
+        }
+    }
+}
+
+/// A permit for something else: a fault of the host, never of an app.
+pub(crate) fn misused() -> NetError {
+    debug_assert!(false, "a permit was used for what it does not permit");
+    NetError::new(
+        ErrorCode::Internal,
+        "a permit was used for what it does not permit",
+    )
+}

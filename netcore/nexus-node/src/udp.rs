@@ -1,0 +1,348 @@
+//! What an app does with UDP.
+//!
+//! A socket of `network.udp.send` hears only whom it has sent to; one of `network.udp.bind`
+//! hears everyone and may answer whom it has heard. One decision covers a (socket, remote,
+//! epoch): the remotes a socket may send to are remembered, a bounded number of them.
+
+use core::task::{Poll, Waker};
+use std::collections::{BTreeSet, VecDeque};
+
+use nexus_policy::{Act, Permit, Stamp};
+use nexus_stack::{UdpId, UdpOptions};
+use nexus_types::{
+    ErrorCode, InstanceId, Instant, IpAddr, Ipv4Addr, Ipv6Addr, PolicyEpoch, SocketAddr, limits,
+};
+
+use crate::tcp::misused;
+use crate::{NetError, Node};
+
+/// A UDP socket of an app.
+#[derive(Clone, Copy, Debug)]
+pub struct UdpSocket {
+    id: UdpId,
+    instance: InstanceId,
+}
+
+/// What a socket was permitted: to be where it is, and to send to these without asking again.
+#[derive(Debug)]
+pub(crate) struct Remotes {
+    instance: InstanceId,
+    /// The act that opened it and its stamp; none for a socket that reaches nobody by itself.
+    opened: Option<(Opened, Stamp)>,
+    /// The policy all of this was decided under.
+    epoch: PolicyEpoch,
+    permitted: BTreeSet<SocketAddr>,
+    oldest_first: VecDeque<SocketAddr>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Opened {
+    /// `network.udp.send`, to speak with one remote.
+    Connected(SocketAddr),
+    /// `network.udp.bind`: hears everyone.
+    Bound(SocketAddr),
+}
+
+impl Remotes {
+    fn new(instance: InstanceId, opened: Option<(Opened, Stamp)>, epoch: PolicyEpoch) -> Self {
+        Self {
+            instance,
+            opened,
+            epoch,
+            permitted: BTreeSet::new(),
+            oldest_first: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn instance(&self) -> InstanceId {
+        self.instance
+    }
+
+    fn is_bound(&self) -> bool {
+        matches!(self.opened, Some((Opened::Bound(_), _)))
+    }
+
+    fn permits(&self, remote: SocketAddr) -> bool {
+        self.permitted.contains(&remote)
+    }
+
+    /// Remembers `remote`; the one remembered longest makes room.
+    fn remember(&mut self, remote: SocketAddr) {
+        if !self.permitted.insert(remote) {
+            return;
+        }
+        if self.oldest_first.len() >= limits::UDP_REMOTES as usize
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.permitted.remove(&oldest);
+        }
+        self.oldest_first.push_back(remote);
+    }
+}
+
+/// What one socket's queues count for in [`Usage::bytes_in_flight`](crate::Usage).
+const BUFFER_BYTES: u64 = 2 * limits::UDP_QUEUE_BYTES as u64;
+
+impl Node {
+    /// A socket on an ephemeral port that speaks with the permit's target and nobody else.
+    ///
+    /// # Errors
+    /// The app's quota is used up, or the stack says no.
+    pub fn udp_connect(&mut self, now: Instant, permit: Permit) -> Result<UdpSocket, NetError> {
+        let stamp = permit.stamp();
+        let Some(remote) = permit.target().remote() else {
+            return Err(misused());
+        };
+        let opened = Some((Opened::Connected(remote), stamp));
+        let socket =
+            self.udp_socket(now, stamp.instance(), opened, unspecified(remote.is_ipv4()))?;
+        if let Err(error) = self.stack_mut().udp_connect(socket.id, Some(remote)) {
+            self.udp_close(socket);
+            return Err(error.into());
+        }
+        if let Some(remotes) = self.remotes.get_mut(&socket.id) {
+            remotes.remember(remote);
+        }
+        Ok(socket)
+    }
+
+    /// A socket on an ephemeral port. Opening it reaches nobody, so it takes no permit: whom it
+    /// sends to is judged when it does, and it hears nobody else.
+    ///
+    /// # Errors
+    /// The app's quota is used up, or the stack says no.
+    pub fn udp_open(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        ipv4: bool,
+    ) -> Result<UdpSocket, NetError> {
+        self.udp_socket(now, instance, None, unspecified(ipv4))
+    }
+
+    /// A socket at the permit's target.
+    ///
+    /// # Errors
+    /// The app's quota is used up, or the stack says no.
+    pub fn udp_bind(&mut self, now: Instant, permit: Permit) -> Result<UdpSocket, NetError> {
+        let stamp = permit.stamp();
+        let Some(local) = permit.target().local() else {
+            return Err(misused());
+        };
+        self.udp_socket(
+            now,
+            stamp.instance(),
+            Some((Opened::Bound(local), stamp)),
+            local,
+        )
+    }
+
+    fn udp_socket(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        opened: Option<(Opened, Stamp)>,
+        local: SocketAddr,
+    ) -> Result<UdpSocket, NetError> {
+        let scope = self.take(instance, BUFFER_BYTES)?;
+        match self
+            .stack
+            .udp_bind(now, scope, local, &UdpOptions::default())
+        {
+            Ok(id) => {
+                let remotes = Remotes::new(instance, opened, self.gate().epoch());
+                self.remotes.insert(id, remotes);
+                Ok(UdpSocket { id, instance })
+            }
+            Err(error) => {
+                self.give_back(instance, BUFFER_BYTES);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Where it is bound, with the port that was chosen.
+    pub fn udp_local(&self, socket: UdpSocket) -> Option<SocketAddr> {
+        self.stack().udp_local(socket.id)
+    }
+
+    /// Whom it is connected to.
+    pub fn udp_remote(&self, socket: UdpSocket) -> Option<SocketAddr> {
+        self.stack().udp_remote(socket.id)
+    }
+
+    /// Sends one datagram; `to` none: to whom the socket is connected.
+    ///
+    /// # Errors
+    /// `would-block`: wait for [`Node::poll_udp_writable`]. Else the gate's refusal, or the stack's.
+    pub fn udp_send(
+        &mut self,
+        now: Instant,
+        socket: UdpSocket,
+        data: &[u8],
+        to: Option<SocketAddr>,
+    ) -> Result<(), NetError> {
+        self.check_udp(now, socket)?;
+        let remote = match (to, self.udp_remote(socket)) {
+            (Some(to), None) => to,
+            (None, Some(remote)) => remote,
+            (Some(to), Some(remote)) if to == remote => remote,
+            (Some(_), Some(_)) => {
+                return Err(NetError::new(
+                    ErrorCode::InvalidState,
+                    "the socket is connected to another address",
+                ));
+            }
+            (None, None) => {
+                return Err(NetError::new(
+                    ErrorCode::InvalidArgument,
+                    "the datagram says no address to send it to",
+                ));
+            }
+        };
+        if !self
+            .remotes
+            .get(&socket.id)
+            .ok_or_else(NetError::closed)?
+            .permits(remote)
+        {
+            let act = Act::UdpSend { remote, name: None };
+            let _permit = self.permit(now, socket.instance, &act)?;
+            if let Some(remotes) = self.remotes.get_mut(&socket.id) {
+                remotes.remember(remote);
+            }
+        }
+        self.stack_mut().udp_send(now, socket.id, data, remote)?;
+        self.instance(socket.instance)?.usage.bytes_out += data.len() as u64;
+        Ok(())
+    }
+
+    /// Ready when a datagram can be queued.
+    pub fn poll_udp_writable(
+        &mut self,
+        now: Instant,
+        socket: UdpSocket,
+        waker: &Waker,
+    ) -> Poll<Result<(), NetError>> {
+        self.check_udp(now, socket)?;
+        self.stack_mut()
+            .poll_udp_writable(socket.id, waker)
+            .map_err(Into::into)
+    }
+
+    /// Hands the oldest datagram that the socket may hear to `f`.
+    pub fn poll_udp_receive<R>(
+        &mut self,
+        now: Instant,
+        socket: UdpSocket,
+        waker: &Waker,
+        mut f: impl FnMut(SocketAddr, &[u8]) -> R,
+    ) -> Poll<Result<R, NetError>> {
+        self.check_udp(now, socket)?;
+        // What a socket that only sends has not sent to is dropped one by one; the socket's
+        // bounded queue bounds how often this goes round.
+        loop {
+            let remotes = self
+                .remotes
+                .get_mut(&socket.id)
+                .ok_or_else(NetError::closed)?;
+            let hears_everyone = remotes.is_bound() || self.stack.udp_remote(socket.id).is_some();
+            let mut length = 0;
+            let received = self
+                .stack
+                .poll_udp_recv(now, socket.id, waker, |remote, data| {
+                    if remotes.is_bound() {
+                        remotes.remember(remote);
+                    }
+                    length = data.len() as u64;
+                    (hears_everyone || remotes.permits(remote)).then(|| f(remote, data))
+                });
+            match received {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Ready(Ok(None)) => {}
+                Poll::Ready(Ok(Some(result))) => {
+                    self.instance(socket.instance)?.usage.bytes_in += length;
+                    return Poll::Ready(Ok(result));
+                }
+            }
+        }
+    }
+
+    /// Judges again, once an epoch, that the socket may be where it is; whom it may send to is
+    /// judged again when it does.
+    fn check_udp(&mut self, now: Instant, socket: UdpSocket) -> Result<(), NetError> {
+        let epoch = self.gate().epoch();
+        let remotes = self
+            .remotes
+            .get_mut(&socket.id)
+            .ok_or_else(NetError::closed)?;
+        if remotes.epoch == epoch {
+            return Ok(());
+        }
+        remotes.epoch = epoch;
+        remotes.permitted.clear();
+        remotes.oldest_first.clear();
+        let Some((opened, stamp)) = remotes.opened else {
+            return Ok(());
+        };
+        let act = match opened {
+            Opened::Connected(remote) => Act::UdpSend { remote, name: None },
+            Opened::Bound(local) => Act::UdpBind { local },
+        };
+        match self.judge_again(now, stamp, &act) {
+            Ok(stamp) => {
+                if let Some(remotes) = self.remotes.get_mut(&socket.id) {
+                    remotes.opened = Some((opened, stamp));
+                    if let Opened::Connected(remote) = opened {
+                        remotes.remember(remote);
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.udp_close(socket);
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the socket. What is queued to be sent is still sent.
+    pub fn udp_close(&mut self, socket: UdpSocket) {
+        if self.remotes.remove(&socket.id).is_some() {
+            self.stack_mut().udp_close(socket.id);
+            self.give_back(socket.instance, BUFFER_BYTES);
+        }
+    }
+}
+
+fn unspecified(ipv4: bool) -> SocketAddr {
+    let address = if ipv4 {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
+    SocketAddr::new(address, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remotes_at_and_over_the_limit() {
+        let remote = |n: u32| SocketAddr::new(Ipv4Addr::from(0x0a00_0000 + n).into(), 53);
+        let mut remotes = Remotes::new(InstanceId(1), None, PolicyEpoch::default());
+        for n in 0..limits::UDP_REMOTES {
+            remotes.remember(remote(n));
+        }
+        assert!(remotes.permits(remote(0)));
+        remotes.remember(remote(limits::UDP_REMOTES));
+        assert!(
+            !remotes.permits(remote(0)),
+            "the one remembered longest has made room"
+        );
+        assert!(remotes.permits(remote(limits::UDP_REMOTES)));
+        assert_eq!(remotes.permitted.len(), limits::UDP_REMOTES as usize);
+    }
+}
