@@ -1,5 +1,25 @@
 //! One file = one WIT interface: what a granted import of an app reaches, behind the gate and its quota.
+//!
+//! [`link`] gives a linker the interface of one capability; what was not granted is not linked.
+//! Every act asks the node for a permit first ([`NetCtx::permit`]), every datum goes through a
+//! handle that carries the permit's stamp.
 
+mod bindings;
+mod convert;
+mod ctx;
+mod error;
+mod resolve;
 mod shard;
+mod tcp_connect;
+mod tcp_listen;
+mod types;
+mod udp_bind;
+mod udp_send;
 
+pub use ctx::{Net, NetCtx, NetCtxView, NetView};
+pub use error::Failure;
+pub use link::{link, link_types};
 pub use shard::{Clock, Shard, Sleep};
+pub use types::{TcpConnection, TcpListener, UdpSocket};
+
+mod link;

@@ -13,8 +13,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use nexus_node::Mesh;
-use nexus_types::Instant;
+use nexus_node::{Event, Mesh};
+use nexus_types::{Instant, NodeId};
 
 /// Where a shard's time comes from: the OS under `run`, the event queue under simulation.
 pub trait Clock: Send + Sync {
@@ -86,6 +86,11 @@ impl Shard {
         state.timers.wake_due(now);
         state.mesh.handle_timeout(now);
         state.mesh.step(now);
+    }
+
+    /// The oldest thing a node has to tell that nobody has taken.
+    pub fn poll_event(&self) -> Option<(NodeId, Event)> {
+        self.state().mesh.poll_event()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

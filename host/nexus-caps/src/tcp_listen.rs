@@ -1,0 +1,32 @@
+//! `nexus:net/tcp-listen`: `network.tcp.listen`.
+
+use std::num::NonZeroU32;
+
+use nexus_policy::Act;
+use wasmtime::component::{Accessor, Resource};
+
+use crate::bindings::nexus::net::tcp_listen;
+use crate::bindings::nexus::net::types::SocketAddress;
+use crate::ctx::{Net, NetCtxView};
+use crate::error::Failure;
+use crate::types::TcpListener;
+
+impl tcp_listen::Host for NetCtxView<'_> {}
+
+impl<T: Send> tcp_listen::HostWithStore<T> for Net {
+    async fn listen(
+        accessor: &Accessor<T, Self>,
+        local: SocketAddress,
+        backlog: u32,
+    ) -> Result<Resource<TcpListener>, Failure> {
+        accessor.with(|mut access| {
+            let NetCtxView { ctx, table } = access.get();
+            let permit = ctx.permit(&Act::Listen {
+                local: local.into(),
+            })?;
+            let listener =
+                ctx.node(|node, now| node.tcp_listen(now, permit, NonZeroU32::new(backlog)))?;
+            Ok(table.push(TcpListener::new(ctx.clone(), listener))?)
+        })
+    }
+}

@@ -1,0 +1,28 @@
+//! `nexus:net/udp-bind`: `network.udp.bind`.
+
+use nexus_policy::Act;
+use wasmtime::component::{Accessor, Resource};
+
+use crate::bindings::nexus::net::types::SocketAddress;
+use crate::bindings::nexus::net::udp_bind;
+use crate::ctx::{Net, NetCtxView};
+use crate::error::Failure;
+use crate::types::UdpSocket;
+
+impl udp_bind::Host for NetCtxView<'_> {}
+
+impl<T: Send> udp_bind::HostWithStore<T> for Net {
+    async fn bind(
+        accessor: &Accessor<T, Self>,
+        local: SocketAddress,
+    ) -> Result<Resource<UdpSocket>, Failure> {
+        accessor.with(|mut access| {
+            let NetCtxView { ctx, table } = access.get();
+            let permit = ctx.permit(&Act::UdpBind {
+                local: local.into(),
+            })?;
+            let socket = ctx.node(|node, now| node.udp_bind(now, permit))?;
+            Ok(table.push(UdpSocket::new(ctx.clone(), socket))?)
+        })
+    }
+}

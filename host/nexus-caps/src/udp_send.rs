@@ -1,0 +1,74 @@
+//! `nexus:net/udp-send`: `network.udp.send`.
+
+use nexus_node::NetError;
+use nexus_policy::{Act, Capability};
+use nexus_types::{ErrorCode, HostName, SocketAddr};
+use wasmtime::component::{Accessor, Resource};
+
+use crate::bindings::nexus::net::types::{Destination, IpAddress};
+use crate::bindings::nexus::net::udp_send::{self, IpFamily};
+use crate::ctx::{Net, NetCtx, NetCtxView};
+use crate::error::Failure;
+use crate::resolve;
+use crate::types::UdpSocket;
+
+impl udp_send::Host for NetCtxView<'_> {}
+
+impl<T: Send> udp_send::HostWithStore<T> for Net {
+    async fn connect(
+        accessor: &Accessor<T, Self>,
+        to: Destination,
+        port: u16,
+    ) -> Result<Resource<UdpSocket>, Failure> {
+        let ctx = accessor.with(|mut access| access.get().ctx.clone());
+        let socket = match to {
+            Destination::Address(address) => {
+                connect(&ctx, SocketAddr::new(address.into(), port), None)?
+            }
+            Destination::Name(name) => {
+                let name = resolve::parse(&name)?;
+                let addresses = resolve::resolve(&ctx, Capability::NetworkUdpSend, &name).await?;
+                let mut last = NetError::new(ErrorCode::NotFound, "the name has no address");
+                let connected = addresses.into_iter().find_map(|address| {
+                    connect(&ctx, SocketAddr::new(address, port), Some(&name))
+                        .map_err(|error| last = error)
+                        .ok()
+                });
+                connected.ok_or(last)?
+            }
+        };
+        let socket = UdpSocket::new(ctx, socket);
+        Ok(accessor.with(|mut access| access.get().table.push(socket))?)
+    }
+
+    async fn open(
+        accessor: &Accessor<T, Self>,
+        family: IpFamily,
+    ) -> Result<Resource<UdpSocket>, Failure> {
+        accessor.with(|mut access| {
+            let NetCtxView { ctx, table } = access.get();
+            let ipv4 = matches!(family, IpFamily::Ipv4);
+            let socket = ctx.node(|node, now| node.udp_open(now, ctx.instance, ipv4))?;
+            Ok(table.push(UdpSocket::new(ctx.clone(), socket))?)
+        })
+    }
+
+    async fn resolve(
+        accessor: &Accessor<T, Self>,
+        name: String,
+    ) -> Result<Vec<IpAddress>, Failure> {
+        let ctx = accessor.with(|mut access| access.get().ctx.clone());
+        let name = resolve::parse(&name)?;
+        let addresses = resolve::resolve(&ctx, Capability::NetworkUdpSend, &name).await?;
+        Ok(addresses.into_iter().map(Into::into).collect())
+    }
+}
+
+fn connect(
+    ctx: &NetCtx,
+    remote: SocketAddr,
+    name: Option<&HostName>,
+) -> Result<nexus_node::UdpSocket, NetError> {
+    let permit = ctx.permit(&Act::UdpSend { remote, name })?;
+    ctx.node(|node, now| node.udp_connect(now, permit))
+}
