@@ -11,6 +11,7 @@
 
 mod clock;
 mod executor;
+mod network;
 
 use std::future::Future;
 use std::io;
@@ -20,11 +21,12 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use mio::{Events, Poll, Registry, Token, Waker};
 use nexus_caps::{Clock, Shard};
-use nexus_node::Mesh;
-use nexus_types::Instant;
+use nexus_node::{Event, Mesh};
+use nexus_types::{Instant, NodeId};
 
 pub use clock::OsClock;
 use executor::Executor;
+pub use network::{AddedNode, Network, NetworkError};
 
 /// How long guests are polled before timers and NICs get their turn. Long enough that the
 /// system call of a NIC poll is lost in it, short against any round trip of a real network.
@@ -40,6 +42,7 @@ const ROUSE: Token = Token(0);
 pub const TOKENS_PER_NIC: usize = 1 << 32;
 
 type OnEvent = Box<dyn FnMut(&mio::event::Event)>;
+type Observer = Box<dyn FnMut(NodeId, Event)>;
 
 /// One shard and the thread that drives it.
 pub struct Driver {
@@ -48,6 +51,7 @@ pub struct Driver {
     poll: Poll,
     events: Events,
     nics: Vec<OnEvent>,
+    observer: Observer,
 }
 
 impl Driver {
@@ -69,6 +73,7 @@ impl Driver {
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
             nics: Vec::new(),
+            observer: Box::new(|_, _| {}),
         })
     }
 
@@ -95,6 +100,11 @@ impl Driver {
         self.nics.push(Box::new(on_event));
     }
 
+    /// Hands what the nodes have to tell (refusals) to `observer`, in order, soon after it happened.
+    pub fn observe(&mut self, observer: impl FnMut(NodeId, Event) + 'static) {
+        self.observer = Box::new(observer);
+    }
+
     /// Adds a task to the shard. It goes on when the receiver is dropped.
     pub fn spawn<T: 'static>(
         &mut self,
@@ -114,6 +124,7 @@ impl Driver {
         let mut result = self.executor.spawn(task);
         loop {
             self.poll_tasks();
+            self.tell_events();
             match result.try_recv() {
                 Ok(Some(result)) => return Ok(result),
                 Ok(None) => {}
@@ -127,6 +138,12 @@ impl Driver {
     fn poll_tasks(&mut self) {
         let end = self.shard.now() + TURN;
         while self.executor.step() && self.shard.now() < end {}
+    }
+
+    fn tell_events(&mut self) {
+        while let Some((node, event)) = self.shard.poll_event() {
+            (self.observer)(node, event);
+        }
     }
 
     fn poll_timers(&mut self) {
