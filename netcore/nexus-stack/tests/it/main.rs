@@ -1,8 +1,11 @@
 //! The stack against itself: pairs of stacks, a virtual link, virtual time.
 
+mod gateway;
 mod hostile;
+mod loopback;
 mod names;
 mod pair;
 mod raw;
 mod seeds;
 mod tcp;
+mod udp;

@@ -249,8 +249,12 @@ impl Pair {
     ) -> T {
         let until = self.now + limit;
         loop {
-            if let Poll::Ready(value) = poll(self) {
-                return value;
+            // Within a stack things happen without time passing.
+            for _ in 0..2 {
+                if let Poll::Ready(value) = poll(self) {
+                    return value;
+                }
+                self.transmit();
             }
             if !self.step(until) {
                 if let Poll::Ready(value) = poll(self) {
