@@ -55,8 +55,10 @@ pub(crate) fn run_checks(workspace: &Workspace) -> Result<()> {
     };
 
     let step = Step::begin("licenses, bans, duplicate versions, sources", "5 s");
+    // A skip that nothing needs any more hides the next duplicate: an error, too.
     run(deny()
         .args(["check", "--hide-inclusion-graph"])
+        .args(["-D", "unmatched-skip", "-D", "unnecessary-skip"])
         .args(["licenses", "bans", "sources"]))?;
     step.end();
 
