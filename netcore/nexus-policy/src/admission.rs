@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use crate::capability::{Capability, Class};
 use crate::denial::Fix;
 use crate::examine::Examiner;
-use crate::explain::{render_fix, who};
+use crate::explain::{render_fixes, who};
 use crate::gate::{AppIdentity, Consent, Gate};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
@@ -263,14 +263,11 @@ impl Admission {
                 let _ = write!(out, "\n    needs  {}", needs.join(", "));
             }
             let _ = write!(out, "\n    why    {}  [{}]", missing.why, missing.reason);
-            for fix in &missing.fixes {
-                let _ = write!(
-                    out,
-                    "\n{}",
-                    render_fix(fix, "    fix    ", !whole_file_shown)
-                );
-                whole_file_shown |= matches!(fix, Fix::Manifest { file: None, .. });
-            }
+            out.push_str(&render_fixes(&missing.fixes, "    ", !whole_file_shown));
+            whole_file_shown |= missing
+                .fixes
+                .iter()
+                .any(|fix| matches!(fix, Fix::Manifest { file: None, .. }));
         }
         for note in &self.notes {
             let _ = write!(out, "\n\nnote: {note}");

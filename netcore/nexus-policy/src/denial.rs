@@ -133,6 +133,8 @@ pub enum Fix {
         file: Option<String>,
         /// Whether its section is there already, so that only the rule is to be added to `allow`.
         section_exists: bool,
+        /// Whether `class = "system"` is to be set under `[app]` as well.
+        set_class: bool,
         /// The capability the section is about.
         capability: Capability,
         /// The rule.

@@ -17,7 +17,7 @@ use crate::gate::{AppIdentity, Consent, Gate};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::policy::Verdict;
-use crate::refuse::policy_fix;
+use crate::refuse::{policy_fix, wants_class};
 use crate::rule::Rule;
 use crate::standing::{allows_all, catches_all, may_meet, wants_operator};
 use crate::wasi::DirectoryRule;
@@ -319,6 +319,7 @@ impl Examiner<'_> {
         let fix_manifest = Fix::Manifest {
             file: file.clone(),
             section_exists: false,
+            set_class: wants_class(self.manifest, capability),
             capability,
             rule: example.to_owned(),
         };
@@ -511,20 +512,14 @@ impl Examiner<'_> {
             .collect();
         Limits::settle(self.manifest.limits(), &caps).unwrap_or_else(|over| {
             for over in over {
+                let (asked, cap) = (over.show(over.asked), over.show(over.cap));
+                let key = over.key;
                 let whose = match &over.file {
-                    Some(file) => {
-                        format!("{file} allows {} at most ([limits] {})", over.cap, over.key)
-                    }
-                    None => format!(
-                        "{} is the most; the operator's policy may allow more ([limits] {})",
-                        over.cap, over.key
-                    ),
+                    Some(file) => format!("{file} allows {cap} at most ([limits] {key})"),
+                    None => format!("{cap} is the most, unless the operator's policy says otherwise ([limits] {key})"),
                 };
-                missing.push(Missing::plain(
-                    format!("[limits] {}", over.key),
-                    "limit-over-cap",
-                    format!("the manifest asks for {}; {whose}", over.asked),
-                ));
+                let why = format!("the manifest asks for {asked}; {whose}");
+                missing.push(Missing::plain(format!("[limits] {key}"), "limit-over-cap", why));
             }
             Limits::default()
         })

@@ -59,16 +59,31 @@ pub fn render(denial: &Denial, app: &AppIdentity) -> String {
         reason(denial),
         denial.reason
     );
-    for fix in &denial.fixes {
+    out.push_str(&render_fixes(&denial.fixes, "  ", true));
+    out
+}
+
+/// All fixes, each on lines of its own, said to be alternatives or needed together.
+/// `with_app`: a manifest that is yet to be written is shown from its first line.
+pub(crate) fn render_fixes(fixes: &[Fix], indent: &str, with_app: bool) -> String {
+    let mut out = String::new();
+    let mut asked = false;
+    for (index, fix) in fixes.iter().enumerate() {
+        // The operator's word is needed beside what the manifest asks; anything else is another way.
+        let word = match fix {
+            _ if index == 0 => "fix",
+            Fix::Policy { .. } if asked => "and",
+            _ => "or ",
+        };
+        asked |= matches!(fix, Fix::Manifest { .. });
         out.push('\n');
-        out.push_str(&render_fix(fix, "  fix    ", true));
+        out.push_str(&render_fix(fix, &format!("{indent}{word}    "), with_app));
     }
     out
 }
 
-/// One fix, its first line after `lead`, the others indented as far. `with_app`: a manifest that
-/// is yet to be written is shown from its first line.
-pub(crate) fn render_fix(fix: &Fix, lead: &str, with_app: bool) -> String {
+/// One fix, its first line after `lead`, the others indented as far.
+fn render_fix(fix: &Fix, lead: &str, with_app: bool) -> String {
     let indent = " ".repeat(lead.chars().count());
     let block = |lines: &[String]| {
         lines
@@ -79,32 +94,30 @@ pub(crate) fn render_fix(fix: &Fix, lead: &str, with_app: bool) -> String {
     match fix {
         Fix::Manifest {
             file,
-            section_exists: true,
-            capability,
-            rule,
-        } => format!(
-            "{lead}in {}, under [capabilities.\"{capability}\"], add to allow:{}",
-            file.as_deref().unwrap_or("nexus.toml"),
-            block(&[format!("\"{rule}\"")])
-        ),
-        Fix::Manifest {
-            file,
-            section_exists: false,
+            section_exists,
+            set_class,
             capability,
             rule,
         } => {
-            let whereto = file.as_ref().map_or_else(
-                || "write a nexus.toml (see --manifest) with".to_owned(),
-                |file| format!("add to {file}:"),
-            );
-            format!(
-                "{lead}{whereto}{}",
-                block(&manifest_lines(
-                    *capability,
-                    rule,
-                    file.is_none() && with_app
-                ))
-            )
+            let lines = manifest_lines(*capability, rule, file.is_none() && with_app);
+            let mut text = match (file, section_exists) {
+                (Some(file), true) => {
+                    let section = format!("[capabilities.\"{capability}\"]");
+                    format!(
+                        "{lead}in {file}, under {section}, add to allow:{}",
+                        block(&[quoted(rule)])
+                    )
+                }
+                (Some(file), false) => format!("{lead}add to {file}:{}", block(&lines)),
+                (None, _) => format!(
+                    "{lead}write a nexus.toml (see --manifest) with{}",
+                    block(&lines)
+                ),
+            };
+            if *set_class {
+                text += &format!("\n{indent}and set class = \"system\" under [app]");
+            }
+            text
         }
         Fix::AllowManifest => format!(
             "{lead}run it again with --allow-manifest, which says yes to what the manifest asks"
@@ -125,7 +138,7 @@ pub(crate) fn render_fix(fix: &Fix, lead: &str, with_app: bool) -> String {
                 || "the operator can write a policy.toml (see --policy) with".to_owned(),
                 |file| format!("the operator can add to {file}:"),
             );
-            let to: Vec<_> = to.iter().map(|rule| format!("\"{rule}\"")).collect();
+            let to: Vec<_> = to.iter().map(|rule| quoted(rule)).collect();
             let lines = [
                 "[[rule]]".to_owned(),
                 format!("id = \"{id}\""),
@@ -165,10 +178,15 @@ fn manifest_lines(capability: Capability, rule: &str, whole_file: bool) -> Vec<S
         }
         _ => lines.extend([
             format!("[capabilities.\"{capability}\"]"),
-            format!("allow = [\"{rule}\"]"),
+            format!("allow = [{}]", quoted(rule)),
         ]),
     }
     lines
+}
+
+/// A TOML string.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// A word a shell passes on as it is.
@@ -239,7 +257,12 @@ fn blocked(denial: &Denial, manifest: &str) -> String {
     match (&denial.refused_by, class) {
         (RefusedBy::Host, AddressClass::Unspecified) => "this stands for no far end; no rule can name it".to_owned(),
         (RefusedBy::Host, class) if !class.is_nameable() => format!("the address is of class `{class}`, which no rule can name"),
-        (RefusedBy::Host, _) => "there is no such far end; no rule can name it".to_owned(),
+        (RefusedBy::Host, _) if matches!(denial.target, DeniedTarget::Remote { remote, .. } if remote.port() == 0) => {
+            "port 0 is no port a packet can go to".to_owned()
+        }
+        (RefusedBy::Host, class) => {
+            format!("the address carries one of class `{class}` through a translator or tunnel, which no rule can name")
+        }
         (_, AddressClass::Host) => {
             "the address is the machine the host runs on (class `host`), reachable only by the name host.internal".to_owned()
         }

@@ -337,10 +337,6 @@ impl RuleTable {
         target: &RemoteTarget,
         name: Option<&HostName>,
     ) -> Option<RuleIndex> {
-        // What a translator or tunnel makes of a number inside is only trusted to be the internet.
-        if !target.canonical.is_direct() && target.class != AddressClass::Public {
-            return None;
-        }
         self.classes[target.class as usize]
             .find(target.port)
             .or_else(|| {

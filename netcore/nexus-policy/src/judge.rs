@@ -3,7 +3,8 @@
 //! An act passes these in order; the first that refuses gives the reason:
 //! 1. the instance is one that was admitted;
 //! 2. the class of the address is one that rules can name (`infrastructure`, `unspecified` and
-//!    `reserved` are not), and the port is not the host's own;
+//!    `reserved` are not, and what a translator or tunnel makes of an address inside another is
+//!    only trusted to be the internet), and the port is not the host's own;
 //! 3. no rule of the operator forbids it: not by its address in either form, not by its name,
 //!    not by any name the address is bound to;
 //! 4. the manifest asks for it (or `--allow` gives it, which answers 5 as well);
@@ -171,7 +172,8 @@ impl Judge<'_> {
         name: Option<&HostName>,
     ) -> Result<(), Cause> {
         let target = self.gate.remote_target(remote);
-        if !target.class.is_nameable() || target.port == 0 {
+        let carried = !target.canonical.is_direct() && target.class != AddressClass::Public;
+        if !target.class.is_nameable() || target.port == 0 || carried {
             return Err(Cause::Never);
         }
         if target.class == AddressClass::Host

@@ -77,6 +77,23 @@ pub struct OverCap {
     pub file: Option<String>,
 }
 
+impl OverCap {
+    /// A value of this key, in the unit a person would write.
+    pub(crate) fn show(&self, value: u64) -> String {
+        if !matches!(self.key, "memory" | "bytes-in-flight") {
+            return value.to_string();
+        }
+        let unit = UNITS
+            .iter()
+            .rev()
+            .find(|(_, size)| value.is_multiple_of(*size));
+        unit.map_or_else(
+            || value.to_string(),
+            |(name, size)| format!("{}{name}", value / size),
+        )
+    }
+}
+
 impl Limits {
     /// What an app gets that asks `asked`, under the caps of the policies (each with its file).
     ///
@@ -196,14 +213,15 @@ fn with_unit<'t, T: Copy>(text: &'t str, units: &[(&str, T)]) -> Option<(u64, T)
     Some((digits.parse().ok()?, *factor))
 }
 
+const UNITS: [(&str, u64); 4] = [
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+];
+
 /// `"64MiB"`: binary units alone, because `MB` means two things.
 fn bytes(value: &Spanned<DeValue<'_>>) -> Result<u64, String> {
-    const UNITS: [(&str, u64); 4] = [
-        ("B", 1),
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-    ];
     let DeValue::String(text) = value.get_ref() else {
         return Err(format!(
             "this must be a string with a unit, as in \"64MiB\", not {}",

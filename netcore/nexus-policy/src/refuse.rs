@@ -9,12 +9,15 @@ use crate::address::{AddressClass, canonical, class_of};
 use crate::capability::{Capability, Class};
 use crate::decide::Act;
 use crate::denial::{Denial, DeniedTarget, Fix, RefusedBy};
+use crate::explain::escape;
 use crate::gate::Gate;
 use crate::index::{RemoteTarget, RuleIndex, RuleTable, name_means};
 use crate::judge::Cause;
+use crate::manifest::Manifest;
 use crate::policy::{PolicyRule, Verdict};
 use crate::ports::PortSet;
 use crate::rule::{HOST_INTERNAL, Rule};
+use crate::wasi::{DirectoryRule, VariableName};
 
 impl Gate {
     pub(crate) fn denial(
@@ -31,49 +34,23 @@ impl Gate {
             _ => None,
         };
         let class = remote.map(|remote| remote.class);
-        let rule = suggestion(act, class);
-        let manifest_file = self
-            .instance(instance)
-            .and_then(|i| i.manifest.source())
-            .map(str::to_owned);
-        let (reason, refused_by, fixes) = match cause {
-            Cause::NotRunning => (Reason::NotGranted, RefusedBy::Host, Vec::new()),
-            Cause::WrongAct => (Reason::RuleError, RefusedBy::Host, Vec::new()),
-            Cause::Never => (Reason::BlockedRange, RefusedBy::Host, Vec::new()),
-            Cause::HostPort => (Reason::HostOwnedPort, RefusedBy::Host, Vec::new()),
-            Cause::Forbidden(index) => (Reason::OperatorDenied, self.written_by(index), Vec::new()),
-            Cause::Ask(index) => {
-                let fixes = if explicit(class) {
-                    vec![self.policy_fix(instance, capability, rule)]
-                } else {
-                    self.consent_fixes(instance, capability, rule)
-                };
-                (Reason::ConsentRequired, self.written_by(index), fixes)
-            }
-            Cause::Unmentioned => self.unmentioned(now, instance, act, remote.as_ref(), rule),
-            Cause::NotAsked | Cause::NoRule => {
-                let reason = match cause {
-                    Cause::NotAsked => Reason::NotGranted,
-                    _ => self.no_rule(now, instance, act, remote.as_ref()),
-                };
-                let mut fixes = Vec::new();
-                if reason != Reason::Expired {
-                    fixes.push(self.manifest_fix(instance, capability, rule.clone()));
-                    if class == Some(AddressClass::Metadata) {
-                        fixes.push(self.policy_fix(instance, capability, rule));
-                    } else if let Some(rule) = rule {
-                        fixes.push(Fix::Allow { capability, rule });
-                    }
-                }
-                (
-                    reason,
-                    RefusedBy::Manifest {
-                        file: manifest_file,
-                    },
-                    fixes.into_iter().collect(),
-                )
-            }
+        let (reason, refused_by) = match cause {
+            Cause::NotRunning => (Reason::NotGranted, RefusedBy::Host),
+            Cause::WrongAct => (Reason::RuleError, RefusedBy::Host),
+            Cause::Never => (Reason::BlockedRange, RefusedBy::Host),
+            Cause::HostPort => (Reason::HostOwnedPort, RefusedBy::Host),
+            Cause::Forbidden(index) => (Reason::OperatorDenied, self.written_by(index)),
+            Cause::Ask(index) => (Reason::ConsentRequired, self.written_by(index)),
+            Cause::Unmentioned => self.unmentioned(now, instance, act, remote.as_ref()),
+            Cause::NotAsked => (Reason::NotGranted, self.manifest_of(instance)),
+            Cause::NoRule => (
+                self.no_rule(now, instance, act, remote.as_ref()),
+                self.manifest_of(instance),
+            ),
         };
+        let fixes = suggestion(act, class)
+            .map(|rule| self.fixes(instance, capability, cause, reason, explicit(class), rule))
+            .unwrap_or_default();
         Box::new(Denial {
             instance,
             capability,
@@ -85,6 +62,13 @@ impl Gate {
         })
     }
 
+    fn manifest_of(&self, instance: InstanceId) -> RefusedBy {
+        let source = self.instance(instance).and_then(|i| i.manifest.source());
+        RefusedBy::Manifest {
+            file: source.map(str::to_owned),
+        }
+    }
+
     /// Nobody wrote anything about it, or what was written is over.
     fn unmentioned(
         &self,
@@ -92,77 +76,57 @@ impl Gate {
         instance: InstanceId,
         act: &Act<'_>,
         remote: Option<&RemoteTarget>,
-        rule: Option<String>,
-    ) -> (Reason, RefusedBy, Vec<Fix>) {
-        let capability = act.capability();
+    ) -> (Reason, RefusedBy) {
         if let Some(index) = self.expired_rule(now, instance, act, remote) {
-            return (
-                Reason::Expired,
-                self.written_by(index),
-                vec![self.policy_fix(instance, capability, rule)],
-            );
+            return (Reason::Expired, self.written_by(index));
         }
-        if explicit(remote.map(|remote| remote.class)) {
-            return (
-                Reason::OperatorDenied,
-                RefusedBy::Default,
-                vec![self.policy_fix(instance, capability, rule)],
-            );
-        }
-        match capability.class() {
-            Class::App => (
-                Reason::ConsentRequired,
-                RefusedBy::Default,
-                self.consent_fixes(instance, capability, rule),
-            ),
-            Class::System => {
-                let mut fixes = vec![self.policy_fix(instance, capability, rule.clone())];
-                fixes.extend(rule.map(|rule| Fix::Allow { capability, rule }));
-                (Reason::OperatorDenied, RefusedBy::Default, fixes)
-            }
-        }
+        let consent_is_enough =
+            act.capability().class() == Class::App && !explicit(remote.map(|remote| remote.class));
+        let reason = if consent_is_enough {
+            Reason::ConsentRequired
+        } else {
+            Reason::OperatorDenied
+        };
+        (reason, RefusedBy::Default)
     }
 
-    fn consent_fixes(
+    /// What would change the answer, the likeliest first. Nothing where the operator has said no,
+    /// and nothing that would not help.
+    fn fixes(
         &self,
         instance: InstanceId,
         capability: Capability,
-        rule: Option<String>,
+        cause: Cause,
+        reason: Reason,
+        explicit: bool,
+        rule: String,
     ) -> Vec<Fix> {
-        vec![
-            Fix::AllowManifest,
-            self.policy_fix(instance, capability, rule),
-        ]
-    }
-
-    pub(crate) fn manifest_fix(
-        &self,
-        instance: InstanceId,
-        capability: Capability,
-        rule: Option<String>,
-    ) -> Fix {
         let manifest = self.instance(instance).map(|i| &i.manifest);
-        Fix::Manifest {
+        let app = self.app(instance).map_or("app", |app| app.id.as_str());
+        let policy = policy_fix(self.operator_file(), app, capability, vec![rule.clone()]);
+        let allow = Fix::Allow {
+            capability,
+            rule: rule.clone(),
+        };
+        let ask = Fix::Manifest {
             file: manifest.and_then(|m| m.source()).map(str::to_owned),
             section_exists: manifest.is_some_and(|m| m.asked(capability).is_some()),
+            set_class: manifest.is_some_and(|m| wants_class(m, capability)),
             capability,
-            rule: rule.unwrap_or_else(|| "HOST:PORT".to_owned()),
+            rule,
+        };
+        match (cause, reason) {
+            (Cause::NotAsked | Cause::NoRule, Reason::Expired) => Vec::new(),
+            (Cause::NotAsked | Cause::NoRule, _) if explicit => vec![ask, policy],
+            (Cause::NotAsked, _) if capability.class() == Class::System => vec![ask, policy, allow],
+            (Cause::NotAsked | Cause::NoRule, _) => vec![ask, allow],
+            (Cause::Ask(_) | Cause::Unmentioned, Reason::ConsentRequired) if !explicit => {
+                vec![Fix::AllowManifest, policy]
+            }
+            (Cause::Unmentioned, Reason::OperatorDenied) if !explicit => vec![policy, allow],
+            (Cause::Ask(_) | Cause::Unmentioned, _) => vec![policy],
+            _ => Vec::new(),
         }
-    }
-
-    fn policy_fix(
-        &self,
-        instance: InstanceId,
-        capability: Capability,
-        rule: Option<String>,
-    ) -> Fix {
-        let app = self.app(instance).map_or("app", |app| app.id.as_str());
-        policy_fix(
-            self.operator_file(),
-            app,
-            capability,
-            rule.into_iter().collect(),
-        )
     }
 
     pub(crate) fn written_by(&self, index: RuleIndex) -> RefusedBy {
@@ -313,7 +277,15 @@ pub(crate) fn policy_fix(
     }
 }
 
-/// The narrowest rule that covers an act; `None` if no rule can.
+/// Whether a manifest would have to call its app `system` to ask for `capability`.
+pub(crate) fn wants_class(manifest: &Manifest, capability: Capability) -> bool {
+    capability.class() == Class::System
+        && Capability::ALL.contains(&capability)
+        && manifest.app().is_some_and(|app| app.class == Class::App)
+}
+
+/// The narrowest rule that covers an act; `None` if no rule can, or none that could be shown as
+/// it is to be written.
 fn suggestion(act: &Act<'_>, class: Option<AddressClass>) -> Option<String> {
     let host = |address: IpAddr| match canonical(address).address {
         IpAddr::V4(v4) => v4.to_string(),
@@ -348,7 +320,12 @@ fn suggestion(act: &Act<'_>, class: Option<AddressClass>) -> Option<String> {
         Act::Listen { local: at } | Act::UdpBind { local: at } | Act::Accept { local: at, .. } => {
             local(at)
         }
-        Act::OpenDirectory { path, mode } => format!("{path}:{}", mode.as_str()),
-        Act::SetVariable { name } => name.to_owned(),
+        Act::OpenDirectory { path, mode } => {
+            let plain = !path.contains(['"', '\\']) && escape(path) == path;
+            DirectoryRule::new(path, mode)
+                .filter(|_| plain)?
+                .to_string()
+        }
+        Act::SetVariable { name } => VariableName::parse(name).ok()?.to_string(),
     })
 }
