@@ -1,9 +1,10 @@
 //! How fast the NIC is: a client of the kernel, a published port, a node that echoes or sinks.
 //!
-//! `cargo run --release -p nexus-usernet --example splice [sink|source|echo|rtt|connect]...`
+//! `cargo run --release -p nexus-usernet --example splice [bare|sink|source|echo|rtt|connect]...`
+//! `bare` is the same client against a thread of the kernel's: what there is to lose.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -21,18 +22,14 @@ const CONNECTIONS: usize = 5_000;
 fn main() {
     let mut wanted: Vec<_> = std::env::args().skip(1).collect();
     if wanted.is_empty() {
-        wanted = ["sink", "source", "echo", "rtt", "connect"]
+        wanted = ["bare", "sink", "source", "echo", "rtt", "connect"]
             .map(Into::into)
             .into();
     }
     for what in wanted {
         match what.as_str() {
-            "sink" => throughput("client to node", |mut socket| {
-                let part = vec![7; 64 << 10];
-                for _ in 0..BYTES / part.len() {
-                    socket.write_all(&part).unwrap();
-                }
-            }),
+            "bare" => bare(),
+            "sink" => sink(),
             "source" => source(),
             "echo" => echo(),
             "rtt" => rtt(),
@@ -60,8 +57,15 @@ fn start<T: Send + 'static>(
     (link, id, thread)
 }
 
-fn throughput(name: &str, client: impl FnOnce(TcpStream) + Send + 'static) {
-    let (mut link, id, thread) = start(client);
+fn send(mut socket: TcpStream) {
+    let part = vec![7; 64 << 10];
+    for _ in 0..BYTES / part.len() {
+        socket.write_all(&part).unwrap();
+    }
+}
+
+fn sink() {
+    let (mut link, id, thread) = start(send);
     let began = Instant::now();
     let mut part = vec![0; 64 << 10];
     let mut all = 0;
@@ -74,8 +78,50 @@ fn throughput(name: &str, client: impl FnOnce(TcpStream) + Send + 'static) {
             }
         }
     });
-    report(name, all, began);
+    report("client to node", all, began);
     thread.join().unwrap();
+}
+
+fn bare() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut part = vec![0; 64 << 10];
+        while socket.read(&mut part).unwrap() > 0 {}
+        let (socket, _) = listener.accept().unwrap();
+        socket.set_nodelay(true).unwrap();
+        link::echo(socket);
+    });
+    let began = Instant::now();
+    send(TcpStream::connect(at).unwrap());
+    report("bare, client to server", BYTES, began);
+    let socket = TcpStream::connect(at).unwrap();
+    socket.set_nodelay(true).unwrap();
+    report_times("bare, ", round_trips(socket));
+    server.join().unwrap();
+}
+
+fn round_trips(mut socket: TcpStream) -> Vec<u64> {
+    let mut times: Vec<u64> = (0..ROUNDS)
+        .map(|_| {
+            let began = Instant::now();
+            socket.write_all(&[7; 64]).unwrap();
+            socket.read_exact(&mut [0; 64]).unwrap();
+            began.elapsed().as_nanos() as u64
+        })
+        .collect();
+    times.sort_unstable();
+    times
+}
+
+fn report_times(name: &str, times: Vec<u64>) {
+    let at = |part: f64| times[(times.len() as f64 * part) as usize] as f64 / 1e3;
+    println!(
+        "{name}rtt, 64 bytes: p50 {:.1} us, p99 {:.1} us",
+        at(0.5),
+        at(0.99)
+    );
 }
 
 fn report(name: &str, bytes: usize, began: Instant) {
@@ -153,26 +199,9 @@ fn echo() {
 }
 
 fn rtt() {
-    let (mut link, id, thread) = start(|mut socket| {
-        let mut times: Vec<u64> = (0..ROUNDS)
-            .map(|_| {
-                let began = Instant::now();
-                socket.write_all(&[7; 64]).unwrap();
-                socket.read_exact(&mut [0; 64]).unwrap();
-                began.elapsed().as_nanos() as u64
-            })
-            .collect();
-        times.sort_unstable();
-        times
-    });
+    let (mut link, id, thread) = start(round_trips);
     serve_echo(&mut link, id);
-    let times = link.join(thread);
-    let at = |part: f64| times[(times.len() as f64 * part) as usize] as f64 / 1e3;
-    println!(
-        "rtt, 64 bytes: p50 {:.1} us, p99 {:.1} us",
-        at(0.5),
-        at(0.99)
-    );
+    report_times("", link.join(thread));
 }
 
 /// One after the other: the kernel connects, the node accepts, both close.
