@@ -11,7 +11,7 @@ use crate::error::TcpError;
 use crate::frame::Frame;
 use crate::id::{Key, Scope};
 use crate::key::{FlowKey, Path};
-use crate::packet::{self, RST, SYN, Segment, seq_lt, u32_at};
+use crate::packet::{self, ACK, FIN, RST, SYN, Segment, seq_lt, u32_at};
 use crate::wakers::Wakers;
 
 /// Who holds a connection.
@@ -54,6 +54,8 @@ pub(crate) struct Flow {
     pub(crate) told: u32,
     /// The window we last told, as it stood in the segment.
     pub(crate) window: u16,
+    /// The far end's newest word is that it has no room: what it acknowledged with it.
+    no_room: Option<u32>,
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) heard_at: Instant,
     /// Since when something of ours is unacknowledged without a word from the far end.
@@ -113,6 +115,7 @@ impl Flow {
             snd_max: 0,
             told: 0,
             window: 0,
+            no_room: None,
             keep_alive: None,
             heard_at: now,
             waiting_since: None,
@@ -222,7 +225,7 @@ impl Flow {
                 bytes[header_len + 4..header_len + 8].copy_from_slice(&self.snd_max.to_be_bytes());
                 corrected = true;
             }
-        } else if seq_lt(self.snd_max, end) {
+        } else if seq_lt(self.snd_max, end) && !self.is_probe(&segment) {
             self.snd_max = end;
         }
         if !segment.has(RST) {
@@ -233,6 +236,24 @@ impl Flow {
             seal(bytes, self.local, self.remote, header_len);
         }
         corrected
+    }
+
+    /// Whether what we send is a probe of a closed window: a byte the far end has no room for, and
+    /// will drop. It does not count as sent. If it did, our empty segments would stand one byte
+    /// outside that window, no window update of ours would be taken (RFC 9293 section 3.10.7.4),
+    /// and two ends that are both full would wait for each other for ever.
+    fn is_probe(&self, segment: &Segment) -> bool {
+        self.no_room == Some(segment.seq) && segment.data_len == 1 && !segment.has(FIN)
+    }
+
+    /// Notes what a segment that came says about the far end's room.
+    pub(crate) fn note_room(&mut self, segment: &Segment) {
+        let old = self
+            .no_room
+            .is_some_and(|newest| seq_lt(segment.ack, newest));
+        if segment.has(ACK) && !old {
+            self.no_room = (segment.window == 0).then_some(segment.ack);
+        }
     }
 
     /// Whether a segment that came may have been sent by the far end, as far as RST and SYN go.

@@ -68,6 +68,7 @@ impl Stack {
             Judgement::Challenge => return self.challenge(now, index),
         }
         self.stats.segments_in += 1;
+        flow.note_room(segment);
         let state = flow.socket().state();
         let unsent = flow.socket().send_queue();
         let path = flow.path;

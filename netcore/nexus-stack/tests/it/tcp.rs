@@ -286,6 +286,31 @@ fn a_full_receiver_closes_its_window_and_opens_it_again() {
 }
 
 #[test]
+fn two_full_ends_go_on_as_soon_as_one_reads() {
+    // Found by an echo over the user NIC: A writes into an empty send buffer while B has no room,
+    // which makes a probe; if that counted as sent, B would not take A's window update later.
+    let mut pair = Pair::new(2);
+    let (a, b, _) = pair.established("10.0.0.2:80");
+    let data = bytes(64 << 10);
+    pair.write_all(A, a, &data);
+    pair.run(Duration::from_millis(500));
+    assert_eq!(pair.stacks[B].tcp_readable(b), data.len(), "B has no room");
+    pair.write_all(A, a, &data);
+    pair.write_all(B, b, &data);
+    pair.run(Duration::from_millis(500));
+    assert_eq!(pair.stacks[A].tcp_readable(a), data.len(), "nor has A");
+    pair.write_all(B, b, &data);
+    pair.run(Duration::from_millis(500));
+    assert_eq!(pair.stacks[B].tcp_writable(b), 0, "B waits for A");
+
+    let mut buf = vec![0; data.len()];
+    let read = pair.stacks[A].poll_read(pair.now, a, &mut buf, idle());
+    assert_eq!(read, Poll::Ready(Ok(data.len())));
+    pair.run(Duration::from_millis(20));
+    assert_ne!(pair.stacks[B].tcp_writable(b), 0, "B goes on");
+}
+
+#[test]
 fn connections_complete_before_they_are_accepted() {
     let mut pair = Pair::new(7);
     let listener = pair.listen(B, "0.0.0.0:80");
