@@ -1,0 +1,508 @@
+//! Two nodes on a segment, apps behind the gate: what is permitted arrives, what is refused
+//! never becomes a frame.
+
+use std::task::{Poll, Waker};
+
+use nexus_node::{Event, Mesh, NetError, NodeConfig, Quota, TcpListener, TcpSocket, UdpSocket};
+use nexus_policy::{Act, AppIdentity, Consent, Manifest, Policy, Topology, WallTime};
+use nexus_stack::{Checksums, Config, Congestion};
+use nexus_types::{
+    AppDigest, Duration, ErrorCode, InstanceId, Instant, InterfaceAddress, NodeId, Reason, Seed,
+    SocketAddr,
+};
+
+const CLIENT: InstanceId = InstanceId(1);
+const SERVER: InstanceId = InstanceId(2);
+
+const CLIENT_MANIFEST: &str = r#"
+[app]
+id = "test.client"
+[capabilities."network.tcp.connect"]
+allow = ["10.0.0.2:80", "127.0.0.1:80"]
+[capabilities."network.udp.send"]
+allow = ["10.0.0.2:53"]
+"#;
+
+const SERVER_MANIFEST: &str = r#"
+[app]
+id = "test.server"
+class = "system"
+[capabilities."network.tcp.listen"]
+allow = ["any:80"]
+[capabilities."network.udp.bind"]
+allow = ["any:53", "any:54"]
+"#;
+
+const SERVER_POLICY: &str = r#"
+[[rule]]
+id = "listen"
+capability = "network.tcp.listen"
+verdict = "allow"
+to = ["any:80"]
+[[rule]]
+id = "bind"
+capability = "network.udp.bind"
+verdict = "allow"
+to = ["any:53", "any:54"]
+"#;
+
+struct World {
+    mesh: Mesh,
+    now: Instant,
+    a: NodeId,
+    b: NodeId,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut mesh = Mesh::new();
+        let segment = mesh.add_segment();
+        let now = Instant::from_secs(1);
+        let mut add = |last: u8| {
+            let own = vec![InterfaceAddress::new([10, 0, 0, last].into(), 24).unwrap()];
+            let mut stack = Config::new(65_535, own.clone());
+            stack.checksums = Checksums::None;
+            stack.tcp.congestion = Congestion::None;
+            stack.tcp.ack_delay = None;
+            let topology = Topology {
+                own,
+                ..Topology::default()
+            };
+            let config = NodeConfig {
+                stack,
+                topology,
+                seed: Seed::from_number(u64::from(last)),
+            };
+            let id = mesh.add_node(config, now).unwrap();
+            mesh.attach_segment(id, segment).unwrap();
+            id
+        };
+        let (a, b) = (add(1), add(2));
+        let mut world = Self { mesh, now, a, b };
+        world.set_policy(a, SERVER_POLICY);
+        world.set_policy(b, SERVER_POLICY);
+        world.admit(a, CLIENT, CLIENT_MANIFEST, Quota::default());
+        world.admit(b, SERVER, SERVER_MANIFEST, Quota::default());
+        world
+    }
+
+    fn set_policy(&mut self, node: NodeId, text: &str) {
+        let policy = Policy::parse(text, "policy.toml").unwrap();
+        let gate = self.mesh.node_mut(node).gate_mut();
+        gate.set_policies(self.now, WallTime(0), Policy::none(), policy);
+    }
+
+    fn admit(&mut self, node: NodeId, instance: InstanceId, manifest: &str, quota: Quota) {
+        let manifest = Manifest::parse(manifest, "nexus.toml").unwrap();
+        let digest = AppDigest([instance.0 as u8; 32]);
+        let id = manifest.app().map(|app| app.id.clone()).unwrap_or_default();
+        let app = AppIdentity { id, digest };
+        let consent = Consent {
+            allow_manifest: true,
+            allow: Vec::new(),
+        };
+        let node = self.mesh.node_mut(node);
+        let admitted = node
+            .gate_mut()
+            .admit(self.now, instance, app, manifest, consent, &[]);
+        admitted.unwrap_or_else(|report| panic!("{}", report.text()));
+        node.start(instance, quota);
+    }
+
+    /// Lets everything that is in motion come to rest, without letting time pass.
+    fn settle(&mut self) {
+        for _ in 0..64 {
+            self.mesh.step(self.now);
+        }
+    }
+
+    /// Lets time pass, timer by timer.
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(due) = self.mesh.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.mesh.handle_timeout(self.now);
+            self.mesh.step(self.now);
+        }
+        self.now = end;
+    }
+
+    fn listen(&mut self, local: &str) -> Result<TcpListener, NetError> {
+        let now = self.now;
+        let node = self.mesh.node_mut(self.b);
+        let permit = node.permit(
+            now,
+            SERVER,
+            &Act::Listen {
+                local: local.parse().unwrap(),
+            },
+        )?;
+        node.tcp_listen(now, permit, None)
+    }
+
+    fn connect(&mut self, remote: &str) -> Result<TcpSocket, NetError> {
+        let now = self.now;
+        let remote: SocketAddr = remote.parse().unwrap();
+        let node = self.mesh.node_mut(self.a);
+        let permit = node.permit(now, CLIENT, &Act::Connect { remote, name: None })?;
+        let socket = node.tcp_connect(now, permit)?;
+        self.settle();
+        Ok(socket)
+    }
+
+    fn connected(&mut self, socket: TcpSocket) -> Poll<Result<(), NetError>> {
+        let now = self.now;
+        self.mesh
+            .node_mut(self.a)
+            .poll_connected(now, socket, Waker::noop())
+    }
+
+    fn accept(&mut self, listener: TcpListener) -> Poll<Result<TcpSocket, NetError>> {
+        let now = self.now;
+        self.mesh
+            .node_mut(self.b)
+            .poll_accept(now, listener, Waker::noop())
+    }
+
+    /// A connection from the client to the server.
+    fn pair(&mut self) -> (TcpSocket, TcpSocket) {
+        let listener = self.listen("0.0.0.0:80").unwrap();
+        let client = self.connect("10.0.0.2:80").unwrap();
+        assert_eq!(self.connected(client), Poll::Ready(Ok(())));
+        let Poll::Ready(Ok(server)) = self.accept(listener) else {
+            panic!("nothing to accept")
+        };
+        (client, server)
+    }
+
+    fn write(
+        &mut self,
+        node: NodeId,
+        socket: TcpSocket,
+        data: &[u8],
+    ) -> Poll<Result<usize, NetError>> {
+        let now = self.now;
+        let written = self
+            .mesh
+            .node_mut(node)
+            .poll_write(now, socket, data, Waker::noop());
+        self.settle();
+        written
+    }
+
+    fn read(&mut self, node: NodeId, socket: TcpSocket) -> Poll<Result<Vec<u8>, NetError>> {
+        let now = self.now;
+        let read = self
+            .mesh
+            .node_mut(node)
+            .poll_read_vec(now, socket, 1 << 20, Waker::noop());
+        self.settle();
+        read
+    }
+
+    fn bind(&mut self, local: &str) -> UdpSocket {
+        let now = self.now;
+        let node = self.mesh.node_mut(self.b);
+        let permit = node
+            .permit(
+                now,
+                SERVER,
+                &Act::UdpBind {
+                    local: local.parse().unwrap(),
+                },
+            )
+            .unwrap();
+        node.udp_bind(now, permit).unwrap()
+    }
+
+    fn send(
+        &mut self,
+        node: NodeId,
+        socket: UdpSocket,
+        data: &[u8],
+        to: SocketAddr,
+    ) -> Result<(), NetError> {
+        let now = self.now;
+        let sent = self
+            .mesh
+            .node_mut(node)
+            .udp_send(now, socket, data, Some(to));
+        self.settle();
+        sent
+    }
+
+    fn receive(
+        &mut self,
+        node: NodeId,
+        socket: UdpSocket,
+    ) -> Poll<Result<(SocketAddr, Vec<u8>), NetError>> {
+        let now = self.now;
+        let node = self.mesh.node_mut(node);
+        node.poll_udp_receive(now, socket, Waker::noop(), |remote, data| {
+            (remote, data.to_vec())
+        })
+    }
+
+    fn frames_out(&self, node: NodeId) -> u64 {
+        self.mesh.node(node).stack().stats().frames_out
+    }
+}
+
+#[test]
+fn what_is_permitted_arrives() {
+    let mut world = World::new();
+    let (client, server) = world.pair();
+    assert_eq!(world.write(world.a, client, b"hello"), Poll::Ready(Ok(5)));
+    assert_eq!(
+        world.read(world.b, server),
+        Poll::Ready(Ok(b"hello".to_vec()))
+    );
+    assert_eq!(world.write(world.b, server, b"there"), Poll::Ready(Ok(5)));
+    assert_eq!(
+        world.read(world.a, client),
+        Poll::Ready(Ok(b"there".to_vec()))
+    );
+    let usage = world.mesh.node(world.a).usage(CLIENT);
+    assert_eq!(
+        (
+            usage.sockets,
+            usage.bytes_in,
+            usage.bytes_out,
+            usage.denials
+        ),
+        (1, 5, 5, 0)
+    );
+}
+
+#[test]
+fn reject_what_no_rule_names_before_a_frame_is_made() {
+    let mut world = World::new();
+    for remote in [
+        "10.0.0.2:81",
+        "10.0.0.3:80",
+        "[fe80::1]:80",
+        "169.254.169.254:80",
+        "[::ffff:10.0.0.9]:80",
+    ] {
+        let error = world.connect(remote).unwrap_err();
+        assert_eq!(error.code, ErrorCode::Denied, "{remote}: {error}");
+        let Some((node, Event::Denied { instance, denial })) = world.mesh.poll_event() else {
+            // The event is there after the next step.
+            world.settle();
+            assert!(
+                matches!(
+                    world.mesh.poll_event(),
+                    Some((
+                        _,
+                        Event::Denied {
+                            instance: CLIENT,
+                            ..
+                        }
+                    ))
+                ),
+                "{remote}"
+            );
+            continue;
+        };
+        assert_eq!((node, instance), (world.a, CLIENT));
+        assert_eq!(denial.instance, CLIENT);
+    }
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.frames_out(world.a), 0);
+    assert_eq!(world.mesh.node(world.a).usage(CLIENT).denials, 5);
+}
+
+#[test]
+fn reject_a_socket_over_the_quota_and_never_as_a_permission() {
+    let mut world = World::new();
+    let third = InstanceId(3);
+    world.admit(
+        world.a,
+        third,
+        CLIENT_MANIFEST,
+        Quota {
+            sockets: 2,
+            ..Quota::default()
+        },
+    );
+    let now = world.now;
+    let remote: SocketAddr = "10.0.0.2:80".parse().unwrap();
+    let node = world.mesh.node_mut(world.a);
+    let mut open = || {
+        let permit = node.permit(now, third, &Act::Connect { remote, name: None })?;
+        node.tcp_connect(now, permit)
+    };
+    let first = open().unwrap();
+    open().unwrap();
+    let error = open().unwrap_err();
+    assert_eq!(
+        (error.code, error.reason),
+        (ErrorCode::NoCapacity, Reason::NoCapacity.as_str())
+    );
+    node.tcp_close(now, first);
+    let permit = node
+        .permit(now, third, &Act::Connect { remote, name: None })
+        .unwrap();
+    node.tcp_connect(now, permit).unwrap();
+    assert_eq!(node.usage(third).denials, 0, "a quota is no refusal");
+}
+
+#[test]
+fn a_new_policy_ends_what_it_forbids_and_nothing_else() {
+    let mut world = World::new();
+    let (client, server) = world.pair();
+    world.set_policy(
+        world.a,
+        "[[rule]]\nid = \"no\"\ncapability = \"network.tcp.connect\"\nverdict = \"forbid\"\nto = [\"10.0.0.2:80\"]\n",
+    );
+    let Poll::Ready(Err(error)) = world.write(world.a, client, b"x") else {
+        panic!("still open")
+    };
+    assert_eq!(error.reason, Reason::Revoked.as_str());
+    world.settle();
+    assert!(
+        matches!(world.mesh.poll_event(), Some((_, Event::Denied { denial, .. })) if denial.reason == Reason::Revoked)
+    );
+    let Poll::Ready(Err(error)) = world.read(world.b, server) else {
+        panic!("the far end was not told")
+    };
+    assert_eq!(error.code, ErrorCode::Reset);
+
+    let mut world = World::new();
+    let (client, server) = world.pair();
+    world.set_policy(
+        world.a,
+        "[[rule]]\nid = \"other\"\ncapability = \"network.tcp.connect\"\nverdict = \"forbid\"\nto = [\"10.0.0.9:80\"]\n",
+    );
+    assert_eq!(world.write(world.a, client, b"x"), Poll::Ready(Ok(1)));
+    assert_eq!(world.read(world.b, server), Poll::Ready(Ok(b"x".to_vec())));
+}
+
+#[test]
+fn an_app_that_ends_leaves_nothing_behind_and_loses_nothing() {
+    let mut world = World::new();
+    let (client, server) = world.pair();
+    assert_eq!(
+        world.write(world.a, client, &[7; 40_000]),
+        Poll::Ready(Ok(40_000))
+    );
+    let now = world.now;
+    world.mesh.node_mut(world.a).end(now, CLIENT);
+    world.settle();
+    let mut got = Vec::new();
+    loop {
+        match world.read(world.b, server) {
+            Poll::Ready(Ok(bytes)) if bytes.is_empty() => break,
+            Poll::Ready(Ok(bytes)) => got.extend(bytes),
+            Poll::Ready(Err(error)) => panic!("{error}"),
+            Poll::Pending => world.pass(Duration::from_millis(100)),
+        }
+    }
+    assert_eq!(got, [7; 40_000]);
+    assert_eq!(world.mesh.undelivered(world.a), 0);
+    let error = world.connect("10.0.0.2:80").unwrap_err();
+    assert_eq!(
+        error.code,
+        ErrorCode::Denied,
+        "an ended instance has no rights: {error}"
+    );
+}
+
+#[test]
+fn reject_a_neighbours_loopback_listener() {
+    let mut world = World::new();
+    // The server listens on node b; an app of the same node dials that node's loopback.
+    world.listen("127.0.0.1:80").unwrap();
+    let neighbour = InstanceId(4);
+    world.admit(world.b, neighbour, CLIENT_MANIFEST, Quota::default());
+    let now = world.now;
+    let node = world.mesh.node_mut(world.b);
+    let remote = "127.0.0.1:80".parse().unwrap();
+    let permit = node
+        .permit(now, neighbour, &Act::Connect { remote, name: None })
+        .unwrap();
+    let socket = node.tcp_connect(now, permit).unwrap();
+    world.pass(Duration::from_secs(1));
+    let now = world.now;
+    let polled = world
+        .mesh
+        .node_mut(world.b)
+        .poll_connected(now, socket, Waker::noop());
+    let Poll::Ready(Err(error)) = polled else {
+        panic!("{polled:?}")
+    };
+    assert_eq!(error.code, ErrorCode::Refused);
+}
+
+#[test]
+fn a_sending_socket_hears_only_whom_it_has_sent_to() {
+    let mut world = World::new();
+    let (wanted, stranger) = (world.bind("0.0.0.0:53"), world.bind("0.0.0.0:54"));
+    let now = world.now;
+    let client = world
+        .mesh
+        .node_mut(world.a)
+        .udp_open(now, CLIENT, true)
+        .unwrap();
+    world
+        .send(world.a, client, b"question", "10.0.0.2:53".parse().unwrap())
+        .unwrap();
+    let Poll::Ready(Ok((from, question))) = world.receive(world.b, wanted) else {
+        panic!("no question")
+    };
+    assert_eq!(question, b"question");
+    // A bound socket may answer whom it has heard; another one of the same app must not.
+    let error = world.send(world.b, stranger, b"noise", from).unwrap_err();
+    assert_eq!(error.code, ErrorCode::Denied);
+    world.send(world.b, wanted, b"answer", from).unwrap();
+    assert_eq!(
+        world.receive(world.a, client),
+        Poll::Ready(Ok(("10.0.0.2:53".parse().unwrap(), b"answer".to_vec())))
+    );
+    assert_eq!(world.receive(world.a, client), Poll::Pending);
+    let error = world
+        .send(world.a, client, b"x", "10.0.0.2:54".parse().unwrap())
+        .unwrap_err();
+    assert_eq!(error.code, ErrorCode::Denied);
+}
+
+#[test]
+fn reject_an_address_that_another_node_of_the_link_has() {
+    let mut mesh = Mesh::new();
+    let segment = mesh.add_segment();
+    let add = |mesh: &mut Mesh| {
+        let own = vec![InterfaceAddress::new([10, 0, 0, 1].into(), 24).unwrap()];
+        let stack = Config::new(1_500, own);
+        let config = NodeConfig {
+            stack,
+            topology: Topology::default(),
+            seed: Seed::from_number(1),
+        };
+        mesh.add_node(config, Instant::ZERO).unwrap()
+    };
+    let (first, second) = (add(&mut mesh), add(&mut mesh));
+    mesh.attach_segment(first, segment).unwrap();
+    let error = mesh.attach_segment(second, segment).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "another node of the link has the address 10.0.0.1"
+    );
+    let error = mesh.attach_segment(first, segment).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "node-0 is attached already; a node has one interface"
+    );
+}
+
+#[test]
+fn a_step_is_bounded_and_says_when_to_go_on() {
+    let mut world = World::new();
+    let (client, _server) = world.pair();
+    // Nobody reads: the writer fills both buffers, and the mesh comes to rest.
+    let mut written = 0;
+    while let Poll::Ready(Ok(count)) = world.write(world.a, client, &[0; 65_536]) {
+        written += count;
+        assert!(written < 1 << 20, "the window never closed");
+    }
+    assert_ne!(world.mesh.poll_timeout(), Some(Instant::ZERO));
+}
