@@ -50,7 +50,10 @@ use kernel::{Kernel, Readiness, Step, Tenant, Turn};
 pub const MTU: usize = 65_535;
 
 /// Turns taken in one step; what is left waits for the next, so that guests get theirs.
-const STEP_TURNS: usize = 256;
+const STEP_TURNS: usize = 128;
+
+// What datagrams one step can make fits the queue of the gateway's stack.
+const _: () = assert!(STEP_TURNS * udp::TURN_DATAGRAMS < limits::LINK_FRAMES as usize);
 
 /// What a NIC is made of.
 #[derive(Clone, Debug, Default)]
@@ -121,6 +124,8 @@ pub struct UserNet {
     stack: Stack,
     kernel: Kernel,
     published: Vec<Publish>,
+    /// The flows had their turns since `poll_transmit` last said `None`.
+    turned: bool,
     now: Instant,
 }
 
@@ -154,6 +159,7 @@ impl UserNet {
             stack,
             kernel,
             published,
+            turned: false,
             now,
         })
     }
@@ -193,17 +199,18 @@ impl UserNet {
 
     /// The next frame for the node. Give it back with [`UserNet::recycle`].
     ///
-    /// When there is none, the flows that have something to do get a turn. `None` is said after at
-    /// most one turn for each; if they have more to do then, [`UserNet::poll_timeout`] is in the past.
+    /// Once in a series of calls up to `None`, the flows that have something to do get a turn each,
+    /// so a flood of datagrams cannot make the series endless. If they have more to do then,
+    /// [`UserNet::poll_timeout`] is in the past.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
         self.now = now;
-        if let Some(frame) = self.stack.poll_transmit(now) {
-            return Some(frame);
+        let mut frame = self.stack.poll_transmit(now);
+        if frame.is_none() && !self.turned && self.take_turns(now) {
+            frame = self.stack.poll_transmit(now);
+            self.turned = true;
         }
-        if self.take_turns(now) {
-            return self.stack.poll_transmit(now);
-        }
-        None
+        self.turned &= frame.is_some();
+        frame
     }
 
     /// Takes a transmitted frame's buffer back.

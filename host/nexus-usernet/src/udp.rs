@@ -18,7 +18,7 @@ use crate::kernel::{Kernel, Step, Tenant, Turn};
 use crate::own;
 
 /// Datagrams of one flow, or of the node, in one turn.
-pub(crate) const TURN_DATAGRAMS: usize = 64;
+pub(crate) const TURN_DATAGRAMS: usize = 16;
 
 pub(crate) struct UdpFlow {
     socket: UdpSocket,

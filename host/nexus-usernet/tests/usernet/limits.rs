@@ -86,3 +86,24 @@ fn udp_clients_at_and_over_the_limit() {
     assert_eq!(link.net.stats().udp_clients, 2);
     assert_eq!(link.net.stats().refused_limit, 1);
 }
+
+#[test]
+fn a_flood_of_datagrams_does_not_hold_the_step() {
+    let mut config = config();
+    config.publish = vec!["0:53/udp".parse().unwrap()];
+    let mut link = Link::new(config);
+    let at = link.net.published()[0].host;
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..64 {
+        client.send_to(b"flood", at).unwrap();
+    }
+    // Whatever waits in the kernel, a series of calls ends after one turn's worth.
+    let mut frames = 0;
+    let now = link.now();
+    while let Some(frame) = link.net.poll_transmit(now) {
+        frames += 1;
+        link.net.recycle(frame);
+    }
+    assert_eq!(frames, 16);
+    assert!(link.net.poll_timeout() <= Some(now), "there is more");
+}
