@@ -298,6 +298,9 @@ fn gateway(limits: &Limits) -> StackConfig {
     config.tcp.congestion = Congestion::None;
     config.tcp.ack_delay = None;
     config.tcp.nagle = false;
+    // Our own bound decides first, also on those that wait for the kernel to connect. As many again
+    // may linger, delivering to the node what the kernel has closed already.
+    config.limits.invitations = limits.flows;
     config.limits.flows = limits.flows.saturating_mul(2);
     config
 }
