@@ -3,17 +3,19 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use nexus_policy::admission::{ImportReport, Provided};
+use nexus_policy::explain::escape;
+use nexus_policy::{Consent, Gate, Topology};
 use serde_json::json;
 
+use super::app::Candidate;
 use super::{CliError, Common, Kind, StateArgs, say};
 use crate::runtime::engine::{EngineOptions, HostEngine};
-use crate::runtime::imports::{self, Import};
-use crate::runtime::linker;
-use crate::runtime::load::AppFile;
+use crate::runtime::imports;
 
 const EXAMPLES: &str = "Examples:
   nexus-host inspect app.wasm
-  nexus-host inspect app.wasm --output json | jq '.data.imports[].capability'";
+  nexus-host inspect app.wasm --output json | jq '.data.imports[] | select(.base | not)'";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -28,62 +30,69 @@ pub(super) struct InspectArgs {
 }
 
 pub(super) fn inspect(args: &InspectArgs) -> Result<u8, CliError> {
-    let file = AppFile::read(&args.app).map_err(|error| CliError::new(Kind::Host, error))?;
     let engine = HostEngine::new(EngineOptions {
         pooling: false,
         ..EngineOptions::default()
     })
     .map_err(|error| CliError::new(Kind::Host, error))?;
-    let (component, _) = args
-        .state
-        .cache()
-        .component(engine.engine(), file.digest, &file.bytes)
-        .map_err(|error| CliError::new(Kind::Host, file.invalid(&error)))?;
-    let imports = imports::of_component(engine.engine(), &component);
-    let exports = imports::exports(engine.engine(), &component);
-    let text = text(&file, &imports, &exports);
+    let candidate = Candidate::read(&args.app, None, &engine, &mut args.state.cache())?;
+    // What an import needs is the same whatever anybody wrote, so no policy takes part.
+    let admission = candidate.examine(&Gate::new(Topology::default()), &Consent::default());
+    let exports = imports::exports(engine.engine(), &candidate.component);
+    let text = text(&candidate, &admission.imports, &exports);
+    let imports: Vec<_> = admission
+        .imports
+        .iter()
+        .zip(&candidate.imports)
+        .map(|(report, import)| {
+            json!({
+                "import": report.import,
+                "functions": report.functions,
+                "resources": import.resources,
+                "base": report.provided == Provided::Base,
+                "capabilities": report.capabilities,
+            })
+        })
+        .collect();
     let data = json!({
-        "file": file.path,
-        "digest": file.digest.to_string(),
-        "manifest": file.manifest.is_some(),
-        "imports": imports.iter().map(|import| json!({
-            "name": import.name,
-            "functions": import.functions,
-            "resources": import.resources,
-            "base": linker::is_base(import),
-        })).collect::<Vec<_>>(),
+        "file": candidate.file.path,
+        "app": candidate.identity.id,
+        "digest": candidate.file.digest.to_string(),
+        "manifest": candidate.file.manifest,
+        "imports": imports,
         "exports": exports,
     });
     say::answer(args.common.output, &text, data)?;
     Ok(0)
 }
 
-fn text(file: &AppFile, imports: &[Import], exports: &[String]) -> String {
+fn text(candidate: &Candidate, imports: &[ImportReport], exports: &[String]) -> String {
+    let file = &candidate.file;
+    let manifest = match &file.manifest {
+        Some(_) => "embedded",
+        None => "none embedded",
+    };
     let mut text = format!(
-        "{}\n  {}\n  manifest: {}\n",
+        "{}\n  app       {}\n  digest    {}\n  manifest  {manifest}\nimports\n",
         file.path.display(),
+        candidate.identity.id,
         file.digest,
-        if file.manifest.is_some() {
-            "embedded"
-        } else {
-            "none embedded"
-        }
     );
-    text.push_str("imports\n");
     for import in imports {
-        let needs = if linker::is_base(import) {
-            "always there"
-        } else {
-            "?"
+        let needs: Vec<_> = import.capabilities.iter().map(|c| c.as_str()).collect();
+        let needs = match (import.provided, needs.is_empty()) {
+            (Provided::Base, _) => "always there".to_owned(),
+            (_, true) => "nothing provides it".to_owned(),
+            (_, false) => format!("needs {}", needs.join(" or ")),
         };
-        text.push_str(&format!("  {:<44} {needs}\n", import.name));
+        text.push_str(&format!("  {:<40} {needs}\n", import.import));
         for function in &import.functions {
             text.push_str(&format!("    {function}\n"));
         }
     }
     text.push_str("exports\n");
     for export in exports {
-        text.push_str(&format!("  {export}\n"));
+        text.push_str(&format!("  {}\n", escape(export)));
     }
     text
 }

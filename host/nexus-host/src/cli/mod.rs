@@ -1,11 +1,17 @@
 //! The command line: what is asked for, read once, checked, and handed on as values.
 
+mod app;
+mod check;
 mod error;
 mod inspect;
 mod pack;
+mod policies;
 mod run;
 mod say;
+mod start;
+mod up;
 mod values;
+mod world;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use error::{CliError, Kind};
-pub use values::{Net, Publish, parse_duration, parse_size};
+pub use values::{Net, parse_duration, parse_size};
 
 const ABOUT: &str = "Runs apps compiled to WebAssembly components, each with exactly the imports it was granted.
 
@@ -27,6 +33,7 @@ const EXAMPLES: &str = "Examples:
                                              say yes to everything its manifest asks for, this once
   nexus-host run app.wasm --allow network.tcp.connect=api.example.com:443
                                              grant one thing, this once
+  nexus-host check app.wasm                  would it start, and with what
   nexus-host inspect app.wasm                what it imports, and the capability each import needs
 
 Exit codes of `run`: the app's own; 1 host error, 2 usage, 77 refused before it started,
@@ -51,6 +58,10 @@ struct Cli {
 enum Verb {
     /// Run one app (the verb may be left out: nexus-host app.wasm)
     Run(run::RunArgs),
+    /// Run several apps, on one or more nodes, as a world file says
+    Up(up::UpArgs),
+    /// Say whether an app would start, and with what, without running it
+    Check(check::CheckArgs),
     /// Show what a component imports, and the capability each import needs
     Inspect(inspect::InspectArgs),
     /// Embed a manifest in a component, so that the app's digest covers it
@@ -124,6 +135,8 @@ pub fn main() -> ExitCode {
     };
     let (output, result) = match cli.verb {
         Verb::Run(args) => (args.common.output, run::run(&args)),
+        Verb::Up(args) => (args.common.output, up::up(&args)),
+        Verb::Check(args) => (args.common.output, check::check(&args)),
         Verb::Inspect(args) => (args.common.output, inspect::inspect(&args)),
         Verb::Pack(args) => (args.common.output, pack::pack(&args)),
     };

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use nexus_policy::Manifest;
 use serde_json::json;
 
 use super::{CliError, Common, Kind, say};
@@ -34,6 +35,9 @@ pub(super) fn pack(args: &PackArgs) -> Result<u8, CliError> {
     let host = |error: &dyn std::fmt::Display| CliError::new(Kind::Host, error);
     let file = AppFile::read(&args.app).map_err(|error| host(&error))?;
     let manifest = load::read_text(&args.manifest, nexus_types::limits::MANIFEST_BYTES)
+        .map_err(|error| CliError::new(Kind::Config, error))?;
+    // A typo is told to its author, not to everybody who runs the app.
+    Manifest::parse(&manifest, &args.manifest.display().to_string())
         .map_err(|error| CliError::new(Kind::Config, error))?;
     let bytes = load::with_manifest(&file.bytes, &manifest).map_err(|kind| {
         host(&load::LoadError {

@@ -1,31 +1,32 @@
 //! `nexus-host run`: one app, from its file to its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use nexus_node::Mesh;
-use nexus_types::{Seed, limits};
-use wasmtime::component::Linker;
+use nexus_policy::{Admission, AppIdentity};
+use nexus_usernet::{Publish, Resolvers};
+use serde_json::{Value, json};
 
-use super::values::{parse_duration, parse_size};
+use super::app::{Candidate, GrantArgs};
+use super::policies::Policies;
+use super::start::{self, Given, Host};
+use super::values::{Net, parse_duration, parse_size};
 use super::{CliError, Common, Kind, Output, StateArgs};
-use crate::driver::{Driver, OsClock};
+use crate::driver::Network;
 use crate::observe::{report, summary};
-use crate::runtime::clocks::WallClock;
 use crate::runtime::engine::{EngineOptions, HostEngine};
-use crate::runtime::instance::{Ended, Outcome, Prepared};
-use crate::runtime::limits::AppLimits;
-use crate::runtime::load::AppFile;
-use crate::runtime::signals::Signals;
-use crate::runtime::state::{AppStart, AppState};
+use crate::runtime::instance::{Ended, Outcome};
 use crate::runtime::stdio::{Input, Output as GuestOutput, Sink, say};
-use crate::runtime::{imports, linker};
 
 const EXAMPLES: &str = "Examples:
   nexus-host run app.wasm -- an argument      run an app that asks for nothing
+  nexus-host run fetch.wasm --manifest nexus.toml --allow-manifest -- http://host.internal:8000/
+  nexus-host run fetch.wasm --allow network.tcp.connect=api.example.com:443
+  nexus-host run tcp-echo.wasm --publish 8080:7777 --allow network.tcp.listen=any:7777
   nexus-host run app.wasm --timeout 30s --report r.json
-  nexus-host run app.wasm --max-memory 256MiB";
+
+Names: host.internal is this machine, reachable only through a rule that names it.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -33,16 +34,29 @@ pub(super) struct RunArgs {
     /// The component
     #[arg(value_name = "APP.wasm")]
     app: PathBuf,
+    /// The manifest [default: the one the component carries; none: the app asks for nothing]
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    #[command(flatten)]
+    grants: GrantArgs,
+    /// What the app's node is connected to: user (kernel sockets at the far end, no privileges
+    /// needed) or none (its own loopback only)
+    #[arg(long, value_name = "NIC", default_value = "user", env = "NEXUS_NET")]
+    net: Net,
+    /// Lead a port of this machine to one of the app: [ADDR:]HOSTPORT:PORT[/udp], ADDR being
+    /// 127.0.0.1 unless given, HOSTPORT 0 any free one
+    #[arg(long, value_name = "PORTS")]
+    publish: Vec<Publish>,
     /// End the app after this long, host calls included (500ms, 30s, 5m)
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, env = "NEXUS_TIMEOUT")]
     timeout: Option<Duration>,
-    /// The most memory a manifest may ask for
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1GiB", env = "NEXUS_MAX_MEMORY")]
-    max_memory: u64,
+    /// Give the app no more memory than this, whatever its manifest asks (64MiB, 1GiB)
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "NEXUS_MAX_MEMORY")]
+    max_memory: Option<u64>,
     /// Write what the run came to, as JSON
     #[arg(long, value_name = "FILE", env = "NEXUS_REPORT")]
     report: Option<PathBuf>,
-    /// Say nothing at the end of a run
+    /// Say nothing of refusals and nothing at the end of a run
     #[arg(long, short, env = "NEXUS_QUIET")]
     quiet: bool,
     #[command(flatten)]
@@ -54,93 +68,139 @@ pub(super) struct RunArgs {
     arguments: Vec<String>,
 }
 
+/// How far a run came before it failed, for its report.
+#[derive(Default)]
+struct Progress {
+    app: Option<AppIdentity>,
+    refused: Option<Box<Admission>>,
+}
+
 pub(super) fn run(args: &RunArgs) -> Result<u8, CliError> {
-    let host = |error: &dyn std::fmt::Display| CliError::new(Kind::Host, error);
-    let file = AppFile::read(&args.app).map_err(|error| host(&error))?;
+    let mut progress = Progress::default();
+    let result = attempt(args, &mut progress);
+    let (report, result) = match result {
+        Ok((code, report)) => (report, Ok(code)),
+        Err(error) => {
+            let report = report::of_refusal(
+                error.kind.word(),
+                error.kind.exit_code(),
+                &error.message,
+                progress.app.as_ref(),
+                progress.refused.as_deref(),
+            );
+            (report, Err(error))
+        }
+    };
+    if let Some(path) = &args.report {
+        write_report(path, &report)?;
+    }
+    if args.common.output == Output::Json && result.is_ok() {
+        // Standard output is the app's.
+        say(&format!(
+            "{}\n",
+            json!({"ok": true, "data": report, "error": null})
+        ));
+    }
+    result
+}
+
+fn write_report(path: &Path, report: &Value) -> Result<(), CliError> {
+    report::write(path, report)
+        .map_err(|error| CliError::new(Kind::Host, format!("{}: {error}", path.display())))
+}
+
+fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<(u8, Value), CliError> {
+    if args.net == Net::None && !args.publish.is_empty() {
+        return Err(CliError::new(
+            Kind::Usage,
+            "--publish needs --net user: with --net none no port of this machine leads anywhere",
+        ));
+    }
+    let policies = Policies::read(args.grants.policy.as_deref())?;
     let engine = HostEngine::new(EngineOptions {
-        memory_bytes_cap: args.max_memory.min(limits::MEMORY_BYTES_CAP),
+        memory_bytes_cap: policies.memory_bytes_cap(),
         ..EngineOptions::default()
     })
-    .map_err(|error| host(&error))?;
+    .map_err(|error| CliError::new(Kind::Host, error))?;
     let mut cache = args.state.cache();
-    let (component, _) = cache
-        .component(engine.engine(), file.digest, &file.bytes)
-        .map_err(|error| host(&file.invalid(&error)))?;
+    let candidate = Candidate::read(&args.app, args.manifest.as_deref(), &engine, &mut cache)?;
+    progress.app = Some(candidate.identity.clone());
     for warning in cache.take_warnings() {
         say(&format!("warning: {warning}\n"));
     }
-    let imports = imports::of_component(engine.engine(), &component);
-    let missing: Vec<_> = imports.iter().filter(|i| !linker::is_base(i)).collect();
-    if !missing.is_empty() {
-        let list: String = missing.iter().map(|i| format!("  {i}\n")).collect();
-        return Err(CliError::new(
-            Kind::Refused,
-            format!("refused: nothing grants these imports:\n{list}"),
+    // Before any port is opened or any packet can be sent.
+    let admission = candidate.examine(&policies.gate(), &args.grants.consent());
+    if !admission.admitted {
+        let error = start::refusal(&admission);
+        progress.refused = Some(Box::new(admission));
+        return Err(error);
+    }
+    for note in &admission.notes {
+        if !args.quiet {
+            say(&format!("note: {note}\n"));
+        }
+    }
+
+    let quiet = args.quiet || args.common.output == Output::Json;
+    let network = match args.net {
+        Net::User if start::needs_network(&admission) || !args.publish.is_empty() => {
+            Network::User {
+                resolvers: Resolvers::default(),
+                publish: args.publish.clone(),
+            }
+        }
+        // What cannot call a network has no use for its sockets.
+        Net::User | Net::None => Network::None,
+    };
+    let mut host = Host::new(engine, policies, quiet)?;
+    let node = host.add_node(&network)?;
+    for port in &node.published {
+        if !quiet {
+            say(&format!("published {} -> {}\n", port.host, port.port));
+        }
+    }
+    let given = Given {
+        arguments: args.arguments.clone(),
+        consent: args.grants.consent(),
+        timeout: args.timeout,
+        memory_bytes_max: args.max_memory,
+        stdin: Some(Input::default()),
+        outputs: [
+            GuestOutput::new(Sink::Stdout),
+            GuestOutput::new(Sink::Stderr),
+        ],
+    };
+    let ready = host.ready(node.id, candidate, given)?;
+    let (identity, instance, limits) = (ready.identity.clone(), ready.instance, ready.limits);
+    let task = host.task(ready, false);
+    let ended = host.drive(task)?;
+    let left = host.linger()?;
+    if left > 0 && !quiet {
+        say(&format!(
+            "warning: {left} connections still had bytes nobody took; they are lost\n"
         ));
     }
-    let mut linker = Linker::new(engine.engine());
-    linker::link_base(&mut linker, &imports).map_err(|error| host(&error))?;
-    let prepared = Prepared::new(&linker, &component).map_err(|error| host(&error))?;
-
-    let app = args
-        .app
-        .file_stem()
-        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let limits = AppLimits {
-        deadline: args.timeout,
-        ..AppLimits::default()
-    };
-    let mut arguments = vec![app.clone()];
-    arguments.extend(args.arguments.iter().cloned());
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| host(&error))?;
-    let outputs = [
-        GuestOutput::new(Sink::Stdout),
-        GuestOutput::new(Sink::Stderr),
-    ];
-    let start = AppStart {
-        args: arguments,
-        env: Vec::new(),
-        dirs: Vec::new(),
-        stdin: Some(Input::default()),
-        stdout: Some(outputs[0].clone()),
-        stderr: Some(outputs[1].clone()),
-        seed: Seed::new(seed),
-        wall: WallClock::Os,
-        limits,
-    };
-    let signals = Signals::install().map_err(|error| host(&error))?;
-    engine
-        .start_ticking(Some(signals.clone()))
-        .map_err(|error| host(&error))?;
-    let mut driver = Driver::new(Mesh::new(), OsClock::start()).map_err(|error| host(&error))?;
-    let state = AppState::new(start, driver.shard().clone()).map_err(|error| host(&error))?;
-    let ended = driver
-        .block_on(async move { prepared.run(state, &outputs, Some(&signals)).await })
-        .map_err(|error| host(&error))?;
-
-    tell(args, &app, &ended);
-    if let Some(path) = &args.report {
-        let report = report::of_run(&app, file.digest, &limits, &ended);
-        report::write(path, &report)
-            .map_err(|error| host(&format!("{}: {error}", path.display())))?;
+    if args.common.output == Output::Text {
+        host.denials().borrow().tell_rest();
+        tell(args.quiet, &identity.id, &ended);
     }
-    Ok(ended.outcome.code())
+    let denials = host.denials().borrow().of(instance);
+    let report = report::of_run(&identity, &limits, &ended, denials);
+    Ok((ended.outcome.code(), report))
 }
 
-fn tell(args: &RunArgs, app: &str, ended: &Ended) {
-    if args.common.output == Output::Text {
-        match &ended.outcome {
-            Outcome::Trap(text) => say(&format!("trap    {app}: {text}\n")),
-            Outcome::Failed(text) => say(&format!("error: {app}: {text}\n")),
-            Outcome::Deadline(deadline) => say(&format!(
-                "deadline  {app}: not done after {}\n",
-                summary::duration(*deadline)
-            )),
-            Outcome::Exit(_) | Outcome::Interrupted(_) => {}
-        }
-        if !args.quiet {
-            say(&summary::line(app, ended));
-        }
+/// How it ended, for a person.
+pub(super) fn tell(quiet: bool, app: &str, ended: &Ended) {
+    match &ended.outcome {
+        Outcome::Trap(text) => say(&format!("trap  {app}: {text}\n")),
+        Outcome::Failed(text) => say(&format!("error: {app}: {text}\n")),
+        Outcome::Deadline(deadline) => say(&format!(
+            "deadline  {app}: not done after {}\n",
+            summary::duration(*deadline)
+        )),
+        Outcome::Exit(_) | Outcome::Interrupted(_) | Outcome::Stopped => {}
+    }
+    if !quiet {
+        say(&summary::line(app, ended));
     }
 }

@@ -6,15 +6,26 @@ use serde_json::{Value, json};
 
 use super::{CliError, Kind, Output};
 
-/// Writes the answer. A reader that has gone away (`| head`) is no error.
+/// Writes the answer in the form asked for.
 pub(super) fn answer(output: Output, text: &str, data: Value) -> Result<(), CliError> {
-    let written = match output {
-        Output::Text => io::stdout().lock().write_all(text.as_bytes()),
-        Output::Json => {
-            let envelope = json!({"ok": true, "data": data, "error": null});
-            writeln!(io::stdout().lock(), "{envelope:#}")
-        }
-    };
+    match output {
+        Output::Text => told(io::stdout().lock().write_all(text.as_bytes())),
+        Output::Json => envelope(data, None),
+    }
+}
+
+/// Writes the one JSON object; with an error, `ok` is false.
+pub(super) fn envelope(data: Value, error: Option<&CliError>) -> Result<(), CliError> {
+    let envelope = json!({
+        "ok": error.is_none(),
+        "data": data,
+        "error": error.map(CliError::json),
+    });
+    told(writeln!(io::stdout().lock(), "{envelope:#}"))
+}
+
+/// A reader that has gone away (`| head`) is no error.
+fn told(written: io::Result<()>) -> Result<(), CliError> {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::new(
             Kind::Host,

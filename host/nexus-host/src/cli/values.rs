@@ -1,11 +1,8 @@
-//! Values of flags: sizes, durations, NICs, published ports.
+//! Values of flags: sizes, durations, NICs.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
-
-use nexus_types::Transport;
 
 /// `64MiB`, `512KiB`, `1GiB`, or a number of bytes.
 pub fn parse_size(text: &str) -> Result<u64, String> {
@@ -80,68 +77,6 @@ impl fmt::Display for Net {
     }
 }
 
-/// A port of the host whose connections (or datagrams) go to a port of the app.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Publish {
-    /// Where the host listens. Without an address: 127.0.0.1, so that nothing is
-    /// open to the network by accident.
-    pub host: SocketAddr,
-    /// The app's port.
-    pub port: u16,
-    /// TCP or UDP.
-    pub transport: Transport,
-}
-
-impl FromStr for Publish {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let shape = || {
-            "[ADDR:]HOSTPORT:PORT[/udp], such as 8080:80, 0.0.0.0:8080:80 or [::1]:5353:53/udp"
-                .to_owned()
-        };
-        let (ports, transport) = match text.rsplit_once('/') {
-            None => (text, Transport::Tcp),
-            Some((ports, "tcp")) => (ports, Transport::Tcp),
-            Some((ports, "udp")) => (ports, Transport::Udp),
-            Some(_) => return Err(shape()),
-        };
-        let (host, port) = ports.rsplit_once(':').ok_or_else(shape)?;
-        let (address, host_port) = match host.rsplit_once(':') {
-            None => (IpAddr::V4(Ipv4Addr::LOCALHOST), host),
-            Some((address, host_port)) => {
-                let address = match address
-                    .strip_prefix('[')
-                    .and_then(|address| address.strip_suffix(']'))
-                {
-                    Some(v6) => v6.parse::<Ipv6Addr>().map(IpAddr::V6),
-                    None => address.parse::<Ipv4Addr>().map(IpAddr::V4),
-                };
-                (address.map_err(|_| shape())?, host_port)
-            }
-        };
-        let host_port: u16 = port_of(host_port).ok_or_else(shape)?;
-        let port = match port_of(port) {
-            Some(0) => return Err("an app's port from 1 to 65535".into()),
-            port => port.ok_or_else(shape)?,
-        };
-        Ok(Self {
-            host: SocketAddr::new(address, host_port),
-            port,
-            transport,
-        })
-    }
-}
-
-/// Digits alone: `parse` would also take `+80`.
-fn port_of(text: &str) -> Option<u16> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        text.parse().ok()
-    } else {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,39 +114,6 @@ mod tests {
             "1d",
         ] {
             assert!(parse_duration(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn published_ports_default_to_loopback_and_tcp() {
-        let publish: Publish = "8080:80".parse().expect("reads");
-        assert_eq!(publish.host, "127.0.0.1:8080".parse().expect("address"));
-        assert_eq!((publish.port, publish.transport), (80, Transport::Tcp));
-        let publish: Publish = "[::1]:5353:53/udp".parse().expect("reads");
-        assert_eq!(publish.host, "[::1]:5353".parse().expect("address"));
-        assert_eq!((publish.port, publish.transport), (53, Transport::Udp));
-        let publish: Publish = "0.0.0.0:0:80/tcp".parse().expect("reads");
-        assert_eq!(publish.host, "0.0.0.0:0".parse().expect("address"));
-    }
-
-    #[test]
-    fn reject_published_ports_of_another_shape() {
-        for text in [
-            "",
-            "80",
-            ":80",
-            "80:",
-            "65536:80",
-            "80:65536",
-            "80:0",
-            "+80:80",
-            "host:80:80",
-            "::1:80:80",
-            "80:80/sctp",
-            "1.2.3.4.5:80:80",
-            "8080:80:tcp",
-        ] {
-            assert!(text.parse::<Publish>().is_err(), "{text}");
         }
     }
 

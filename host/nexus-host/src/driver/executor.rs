@@ -176,12 +176,12 @@ mod tests {
         let trace = Rc::new(RefCell::new(String::new()));
         for name in ['a', 'b', 'c'] {
             let trace = trace.clone();
-            let _ = executor.spawn(async move {
+            drop(executor.spawn(async move {
                 for _ in 0..3 {
                     trace.borrow_mut().push(name);
                     yield_once().await;
                 }
-            });
+            }));
         }
         while executor.step() {}
         assert_eq!(*trace.borrow(), "abcabcabc");
@@ -193,14 +193,14 @@ mod tests {
         let mut executor = Executor::new(|| {});
         let polls = Rc::new(RefCell::new(0));
         let counted = polls.clone();
-        let _ = executor.spawn(std::future::poll_fn(move |cx| {
+        drop(executor.spawn(std::future::poll_fn(move |cx| {
             *counted.borrow_mut() += 1;
             if *counted.borrow() == 1 {
                 cx.waker().wake_by_ref();
                 cx.waker().wake_by_ref();
             }
             Poll::<()>::Pending
-        }));
+        })));
         while executor.step() {}
         assert_eq!(*polls.borrow(), 2);
     }
@@ -212,10 +212,10 @@ mod tests {
         let mut executor = Executor::new(move || *counted.lock().unwrap() += 1);
         let slot = Rc::new(RefCell::new(None::<Waker>));
         let stored = slot.clone();
-        let _ = executor.spawn(std::future::poll_fn(move |cx| {
+        drop(executor.spawn(std::future::poll_fn(move |cx| {
             *stored.borrow_mut() = Some(cx.waker().clone());
             Poll::<()>::Pending
-        }));
+        })));
         while executor.step() {}
         assert!(executor.ready().fall_asleep());
         let waker = slot.borrow_mut().take().unwrap();

@@ -5,29 +5,50 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use nexus_types::AppDigest;
+use nexus_policy::{Admission, AppIdentity};
 use serde_json::{Value, json};
 
 use crate::runtime::instance::{Ended, Outcome};
 use crate::runtime::limits::AppLimits;
 
 /// The report of an app that was started.
-pub fn of_run(app: &str, digest: AppDigest, limits: &AppLimits, ended: &Ended) -> Value {
+pub fn of_run(app: &AppIdentity, limits: &AppLimits, ended: &Ended, denials: Value) -> Value {
     json!({
         "outcome": ended.outcome.word(),
         "code": ended.outcome.code(),
         "message": message(&ended.outcome),
-        "app": app,
-        "digest": digest.to_string(),
+        "app": app.id,
+        "digest": app.digest.to_string(),
         "usage": usage(ended),
         "limits": limits_of(limits),
+        "denials": denials,
+    })
+}
+
+/// The report of an app that was not: refused, or a file is wrong, or the host cannot.
+pub fn of_refusal(
+    outcome: &str,
+    code: u8,
+    message: &str,
+    app: Option<&AppIdentity>,
+    admission: Option<&Admission>,
+) -> Value {
+    json!({
+        "outcome": outcome,
+        "code": code,
+        "message": message,
+        "app": app.map(|app| &app.id),
+        "digest": app.map(|app| app.digest.to_string()),
+        "missing": admission.map(|admission| &admission.missing),
     })
 }
 
 fn message(outcome: &Outcome) -> Option<String> {
     match outcome {
         Outcome::Trap(text) | Outcome::Failed(text) => Some(text.clone()),
-        Outcome::Exit(_) | Outcome::Deadline(_) | Outcome::Interrupted(_) => None,
+        Outcome::Exit(_) | Outcome::Deadline(_) | Outcome::Interrupted(_) | Outcome::Stopped => {
+            None
+        }
     }
 }
 
@@ -37,6 +58,10 @@ fn usage(ended: &Ended) -> Value {
         "cpu_us": ended.usage.cpu.as_micros() as u64,
         "slices": ended.usage.slices,
         "memory_bytes_peak": ended.usage.memory_bytes_peak,
+        "sockets_peak": ended.usage.net.sockets_peak,
+        "bytes_in": ended.usage.net.bytes_in,
+        "bytes_out": ended.usage.net.bytes_out,
+        "denials": ended.usage.net.denials,
     })
 }
 

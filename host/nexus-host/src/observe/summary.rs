@@ -7,13 +7,28 @@ use crate::runtime::instance::{Ended, Outcome};
 /// What an app used, for a person.
 pub fn line(app: &str, ended: &Ended) -> String {
     let usage = &ended.usage;
-    format!(
-        "nexus-host: {app}: {}, {} wall, {} cpu, {} memory\n",
+    let mut line = format!(
+        "nexus-host: {app}: {}, {} wall, {} cpu in {} slices, {} memory",
         outcome(&ended.outcome),
         duration(usage.wall),
         duration(usage.cpu),
+        usage.slices + 1,
         bytes(usage.memory_bytes_peak),
-    )
+    );
+    let net = &usage.net;
+    if net.sockets_peak > 0 {
+        line.push_str(&format!(
+            ", {} sockets, {} in, {} out",
+            net.sockets_peak,
+            bytes(net.bytes_in),
+            bytes(net.bytes_out)
+        ));
+    }
+    if net.denials > 0 {
+        line.push_str(&format!(", {} denied", net.denials));
+    }
+    line.push('\n');
+    line
 }
 
 fn outcome(outcome: &Outcome) -> String {

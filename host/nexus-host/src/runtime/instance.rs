@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use wasmtime_wasi::{p2, p3};
 
 use super::imports;
 use super::limits::Refused;
-use super::signals::{Signal, Signals};
+use super::signals::Signal;
 use super::state::AppState;
 use super::stdio::Output;
 
@@ -31,6 +31,8 @@ pub enum Outcome {
     Deadline(Duration),
     /// A person or a supervisor ended it.
     Interrupted(Signal),
+    /// Its world ended, and it was in the background of it.
+    Stopped,
     /// The host could not start it.
     Failed(String),
 }
@@ -43,6 +45,7 @@ impl Outcome {
             Self::Trap(_) => 134,
             Self::Deadline(_) => 124,
             Self::Interrupted(signal) => signal.exit_code(),
+            Self::Stopped => 0,
             Self::Failed(_) => 1,
         }
     }
@@ -54,6 +57,7 @@ impl Outcome {
             Self::Trap(_) => "trap",
             Self::Deadline(_) => "deadline",
             Self::Interrupted(_) => "interrupted",
+            Self::Stopped => "stopped",
             Self::Failed(_) => "failed",
         }
     }
@@ -70,6 +74,8 @@ pub struct Usage {
     pub slices: u64,
     /// The most memory it had at any time.
     pub memory_bytes_peak: u64,
+    /// What it used of its node.
+    pub net: nexus_node::Usage,
 }
 
 /// An app that ran.
@@ -151,19 +157,24 @@ impl Prepared {
         }
     }
 
-    /// Starts the app and stays with it to its end. Runs on any executor, on one thread.
+    /// Starts the app and stays with it to its end, or until `ended_by` completes. Runs on any
+    /// executor, on one thread. `after_turn` is called whenever the app has had one.
     pub async fn run(
         &self,
         state: AppState,
         outputs: &[Output],
-        signals: Option<&Signals>,
+        ended_by: impl Future<Output = Outcome>,
+        mut after_turn: impl FnMut(),
     ) -> Ended {
-        let shard = state.shard().clone();
+        let mut ended_by = pin!(ended_by);
+        let caller = state.caller().clone();
+        let shard = caller.shard.clone();
         let limits = *state.ledger.limits();
         let started = shard.now();
         let mut store = match Store::try_new(self.engine(), state) {
             Ok(store) => store,
             Err(error) => {
+                shard.enter(|mesh, now| mesh.node_mut(caller.node).end(now, caller.instance));
                 return Ended {
                     outcome: Outcome::Failed(format!("no room for another app: {error:#}")),
                     usage: Usage::default(),
@@ -186,12 +197,12 @@ impl Prepared {
                 .deadline
                 .map(|deadline| (deadline, shard.sleep_until(started + deadline)));
             let mut deadline = pin_option(deadline);
-            let mut signal = signals.map(Signals::wait);
             std::future::poll_fn(|cx| {
                 // The guest first: what ends by itself at its deadline has ended by itself.
                 let begun = std::time::Instant::now();
                 let polled = guest.as_mut().poll(cx);
                 cpu += begun.elapsed();
+                after_turn();
                 if let Poll::Ready(outcome) = polled {
                     return Poll::Ready(outcome);
                 }
@@ -200,29 +211,26 @@ impl Prepared {
                 {
                     return Poll::Ready(Outcome::Deadline(*length));
                 }
-                if let Some(wait) = &mut signal
-                    && let Poll::Ready(signal) = pin!(wait).poll(cx)
-                {
-                    return Poll::Ready(Outcome::Interrupted(signal));
-                }
-                Poll::Pending
+                ended_by.as_mut().poll(cx)
             })
             .await
         };
-        let usage = Usage {
+        let mut usage = Usage {
             wall: shard.now().saturating_since(started),
             cpu,
             slices: store.data().ledger.slices(),
             memory_bytes_peak: store.data().ledger.memory_bytes_peak(),
+            net: nexus_node::Usage::default(),
         };
         let outcome = with_hint(outcome, &store);
-        // Its sockets, files and streams end here.
+        // Its handles end here, each in its own way; what is still open then, with the instance.
         drop(store);
+        usage.net = shard.enter(|mesh, now| mesh.node_mut(caller.node).end(now, caller.instance));
         if matches!(outcome, Outcome::Exit(_) | Outcome::Trap(_)) {
             let until = limits
                 .deadline
                 .map(|deadline| shard.sleep_until(started + deadline));
-            flush(outputs, until, signals).await;
+            flush(outputs, until, ended_by).await;
         }
         Ended { outcome, usage }
     }
@@ -252,30 +260,31 @@ impl Prepared {
     }
 }
 
-type PinnedSleep = std::pin::Pin<Box<nexus_caps::Sleep>>;
+type PinnedSleep = Pin<Box<nexus_caps::Sleep>>;
 
 fn pin_option(deadline: Option<(Duration, nexus_caps::Sleep)>) -> Option<(Duration, PinnedSleep)> {
     deadline.map(|(length, sleep)| (length, Box::pin(sleep)))
 }
 
 /// Waits until what the app wrote has left the process; a reader that never reads is not
-/// waited for past the app's deadline or a signal.
-async fn flush(outputs: &[Output], until: Option<nexus_caps::Sleep>, signals: Option<&Signals>) {
+/// waited for past the app's deadline or whatever else ends it.
+async fn flush(
+    outputs: &[Output],
+    until: Option<nexus_caps::Sleep>,
+    mut ended_by: Pin<&mut impl Future<Output = Outcome>>,
+) {
     let mut drained = pin!(async {
         for output in outputs {
             output.drained().await;
         }
     });
     let mut until = until.map(Box::pin);
-    let mut signal = signals.map(Signals::wait);
     std::future::poll_fn(|cx| {
         let over = drained.as_mut().poll(cx).is_ready()
             || until
                 .as_mut()
                 .is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
-            || signal
-                .as_mut()
-                .is_some_and(|wait| pin!(wait).poll(cx).is_ready());
+            || ended_by.as_mut().poll(cx).is_ready();
         if over { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;

@@ -1,6 +1,6 @@
 //! What belongs to one running app: the data of its wasmtime store.
 
-use nexus_caps::Shard;
+use nexus_caps::{NetCtx, NetCtxView, NetView, Shard};
 use nexus_types::Seed;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -71,20 +71,20 @@ impl std::error::Error for DirError {}
 pub struct AppState {
     table: ResourceTable,
     wasi: WasiCtx,
-    shard: Shard,
+    net: NetCtx,
     wall: WallClock,
     pub(crate) ledger: Ledger,
 }
 
 impl AppState {
     /// Everything an app has before its first instruction.
-    pub fn new(start: AppStart, shard: Shard) -> Result<Self, DirError> {
+    pub fn new(start: AppStart, net: NetCtx) -> Result<Self, DirError> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(start.limits.handles as usize);
         Ok(Self {
             table,
             wasi: wasi(&start)?,
-            shard,
+            net,
             wall: start.wall,
             ledger: Ledger::new(start.limits),
         })
@@ -92,12 +92,17 @@ impl AppState {
 
     /// The shard it runs on.
     pub fn shard(&self) -> &Shard {
-        &self.shard
+        &self.net.shard
+    }
+
+    /// Which app it is, and on which node.
+    pub(crate) fn caller(&self) -> &NetCtx {
+        &self.net
     }
 
     pub(crate) fn clocks(&mut self) -> ClocksView<'_> {
         ClocksView {
-            shard: &self.shard,
+            shard: &self.net.shard,
             wall: self.wall,
             table: &mut self.table,
         }
@@ -124,6 +129,7 @@ fn wasi(start: &AppStart) -> Result<WasiCtx, DirError> {
         ctx.stderr(stderr.clone());
     }
     for dir in &start.dirs {
+        check_path(dir)?;
         let perms = if dir.writable {
             FsPerms::ReadWrite
         } else {
@@ -136,6 +142,27 @@ fn wasi(start: &AppStart) -> Result<WasiCtx, DirError> {
             })?;
     }
     Ok(ctx.build())
+}
+
+/// What was judged is the path as it is written; what is opened must be the same folder. A link
+/// on the way (which another app may have made) would lead elsewhere.
+fn check_path(dir: &GrantedDir) -> Result<(), DirError> {
+    let fail = |why: String| DirError {
+        host: dir.host.clone(),
+        why,
+    };
+    let real = dir
+        .host
+        .canonicalize()
+        .map_err(|error| fail(error.to_string()))?;
+    if real == dir.host {
+        Ok(())
+    } else {
+        Err(fail(format!(
+            "a link on the way leads to {}; name that folder instead",
+            real.display()
+        )))
+    }
 }
 
 fn insecure_seed(seed: &Seed) -> u128 {
@@ -155,5 +182,14 @@ impl WasiView for AppState {
 impl IoView for AppState {
     fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
+    }
+}
+
+impl NetView for AppState {
+    fn net(&mut self) -> NetCtxView<'_> {
+        NetCtxView {
+            ctx: &self.net,
+            table: &mut self.table,
+        }
     }
 }

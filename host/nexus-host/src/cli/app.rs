@@ -1,0 +1,142 @@
+//! One app on its way in: file, compiled component, imports, manifest. Nothing of it has run.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use nexus_policy::{Admission, AppIdentity, Capability, Consent, Gate, Manifest, Rule};
+use nexus_types::{Instant, limits};
+use wasmtime::component::Component;
+
+use super::{CliError, Kind};
+use crate::runtime::cache::CodeCache;
+use crate::runtime::engine::HostEngine;
+use crate::runtime::imports;
+use crate::runtime::load::{AppFile, read_text};
+
+/// The keys a person at the keyboard turns for one run.
+#[derive(Args, Clone, Default)]
+pub(super) struct GrantArgs {
+    /// The operator's policy for this run [default: nexus-host/policy.toml in the user's
+    /// configuration folder]. /etc/nexus-host/policy.toml holds in any case
+    #[arg(long, value_name = "FILE")]
+    pub(super) policy: Option<PathBuf>,
+    /// Say yes, for this run, to what the manifest asks and the policy leaves to a person
+    #[arg(long)]
+    pub(super) allow_manifest: bool,
+    /// Grant one thing for this run, asked for or not, unless the policy forbids it
+    #[arg(long, value_name = "CAPABILITY=RULE", value_parser = parse_grant)]
+    pub(super) allow: Vec<(Capability, Rule)>,
+}
+
+fn parse_grant(text: &str) -> Result<(Capability, Rule), String> {
+    Rule::parse_grant(text).map_err(|error| error.to_string())
+}
+
+impl GrantArgs {
+    pub(super) fn consent(&self) -> Consent {
+        Consent {
+            allow_manifest: self.allow_manifest,
+            allow: self.allow.clone(),
+        }
+    }
+}
+
+/// An app that was read and compiled, not yet admitted.
+pub(super) struct Candidate {
+    pub(super) file: AppFile,
+    pub(super) component: Component,
+    /// In the words of the runtime, and of the policy.
+    pub(super) imports: Vec<imports::Import>,
+    pub(super) asked: Vec<nexus_policy::Import>,
+    pub(super) identity: AppIdentity,
+    pub(super) manifest: Manifest,
+}
+
+impl Candidate {
+    /// Reads, compiles (or takes from the cache), and finds the manifest.
+    pub(super) fn read(
+        app: &Path,
+        manifest: Option<&Path>,
+        engine: &HostEngine,
+        cache: &mut CodeCache,
+    ) -> Result<Self, CliError> {
+        let file = AppFile::read(app).map_err(|error| CliError::new(Kind::Host, error))?;
+        // Before compiling, which takes longer: a typo is told at once.
+        let manifest = find_manifest(&file, manifest)?;
+        let (component, _) = cache
+            .component(engine.engine(), file.digest, &file.bytes)
+            .map_err(|error| CliError::new(Kind::Host, file.invalid(&error)))?;
+        let imports = imports::of_component(engine.engine(), &component);
+        let asked = imports
+            .iter()
+            .map(|import| nexus_policy::Import {
+                name: import.name.clone(),
+                functions: import.functions.clone(),
+            })
+            .collect();
+        let id = match manifest.app() {
+            Some(app) => app.id.clone(),
+            None => name_of(app),
+        };
+        Ok(Self {
+            identity: AppIdentity {
+                id,
+                digest: file.digest,
+            },
+            file,
+            component,
+            imports,
+            asked,
+            manifest,
+        })
+    }
+
+    /// What the gate would say.
+    pub(super) fn examine(&self, gate: &Gate, consent: &Consent) -> Admission {
+        gate.examine(
+            Instant::ZERO,
+            &self.identity,
+            &self.manifest,
+            consent,
+            &self.asked,
+        )
+    }
+}
+
+/// What an app is called that does not say: its file's name.
+pub(super) fn name_of(app: &Path) -> String {
+    app.file_stem()
+        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+}
+
+/// `--manifest` first, then the one the component carries. None: it asks for nothing.
+fn find_manifest(file: &AppFile, named: Option<&Path>) -> Result<Manifest, CliError> {
+    let config = |error: &dyn std::fmt::Display| CliError::new(Kind::Config, error);
+    if let Some(path) = named {
+        let text = read_text(path, limits::MANIFEST_BYTES).map_err(|error| config(&error))?;
+        let manifest =
+            Manifest::parse(&text, &path.display().to_string()).map_err(|error| config(&error))?;
+        // Its folders are relative to it, wherever the host was started.
+        return match path.canonicalize().ok().as_deref().and_then(Path::parent) {
+            Some(folder) => Ok(with_base(manifest, folder)),
+            None => Ok(manifest),
+        };
+    }
+    let Some(text) = &file.manifest else {
+        return Ok(Manifest::none());
+    };
+    let source = format!("the manifest in {}", file.path.display());
+    let manifest = Manifest::parse(text, &source).map_err(|error| config(&error))?;
+    match std::env::current_dir() {
+        Ok(folder) => Ok(with_base(manifest, &folder)),
+        Err(_) => Ok(manifest),
+    }
+}
+
+/// A folder whose path is not UTF-8 cannot be the base of one that is.
+fn with_base(manifest: Manifest, folder: &Path) -> Manifest {
+    match folder.to_str() {
+        Some(folder) => manifest.with_base(folder),
+        None => manifest,
+    }
+}

@@ -1,0 +1,370 @@
+//! Apps on their way from admitted to running: a host with its driver, nodes and instances.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::channel::oneshot;
+use futures::future::{Either, Shared, select};
+use nexus_caps::NetCtx;
+use nexus_node::Quota;
+use nexus_policy::admission::{Provided, Standing};
+use nexus_policy::{Admission, AppIdentity, Consent, Manifest};
+use nexus_types::{InstanceId, NodeId, Seed, limits};
+use wasmtime::component::Linker;
+
+use super::app::Candidate;
+use super::policies::Policies;
+use super::{CliError, Kind};
+use crate::driver::{AddedNode, Driver, Network, OsClock};
+use crate::observe::denials::Denials;
+use crate::runtime::clocks::WallClock;
+use crate::runtime::engine::HostEngine;
+use crate::runtime::instance::{Ended, Outcome, Prepared};
+use crate::runtime::limits::AppLimits;
+use crate::runtime::linker;
+use crate::runtime::signals::Signals;
+use crate::runtime::state::{AppStart, AppState, GrantedDir};
+use crate::runtime::stdio::{Input, Output};
+
+/// How long the host stays after its last app for bytes the app has written and the kernel has
+/// not taken yet. Stops a far end that never reads from keeping the host for ever.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// How often it looks whether they are gone.
+const LINGER_STEP: Duration = Duration::from_millis(1);
+
+fn host_error(error: &dyn std::fmt::Display) -> CliError {
+    CliError::new(Kind::Host, error)
+}
+
+/// One process that runs apps: an engine, a shard's driver, the operator's policies.
+pub(super) struct Host {
+    engine: HostEngine,
+    policies: Policies,
+    driver: Driver,
+    signals: Signals,
+    seed: Seed,
+    denials: Rc<RefCell<Denials>>,
+    nodes: Vec<NodeId>,
+    instances: u64,
+    stop: Option<oneshot::Sender<()>>,
+    stopped: Shared<oneshot::Receiver<()>>,
+}
+
+/// What an app is given beside what its manifest asks.
+pub(super) struct Given {
+    /// After its own name.
+    pub(super) arguments: Vec<String>,
+    pub(super) consent: Consent,
+    pub(super) timeout: Option<Duration>,
+    /// The most memory it may ask for.
+    pub(super) memory_bytes_max: Option<u64>,
+    pub(super) stdin: Option<Input>,
+    pub(super) outputs: [Output; 2],
+}
+
+/// An app that is admitted, linked and ready.
+pub(super) struct Ready {
+    pub(super) identity: AppIdentity,
+    pub(super) instance: InstanceId,
+    pub(super) limits: AppLimits,
+    prepared: Prepared,
+    state: AppState,
+    outputs: [Output; 2],
+}
+
+impl Host {
+    pub(super) fn new(
+        engine: HostEngine,
+        policies: Policies,
+        quiet: bool,
+    ) -> Result<Self, CliError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| host_error(&error))?;
+        let signals = Signals::install().map_err(|error| host_error(&error))?;
+        engine
+            .start_ticking(Some(signals.clone()))
+            .map_err(|error| host_error(&error))?;
+        let driver = Driver::new(nexus_node::Mesh::new(), OsClock::start())
+            .map_err(|error| host_error(&error))?;
+        let (stop, stopped) = oneshot::channel();
+        Ok(Self {
+            engine,
+            policies,
+            driver,
+            signals,
+            seed: Seed::new(seed),
+            denials: Rc::new(RefCell::new(Denials::new(quiet))),
+            nodes: Vec::new(),
+            instances: 0,
+            stop: Some(stop),
+            stopped: stopped.shared(),
+        })
+    }
+
+    pub(super) fn driver(&mut self) -> &mut Driver {
+        &mut self.driver
+    }
+
+    pub(super) fn denials(&self) -> &Rc<RefCell<Denials>> {
+        &self.denials
+    }
+
+    /// A node, with the operator's policies at its gate.
+    pub(super) fn add_node(&mut self, network: &Network) -> Result<AddedNode, CliError> {
+        let seed = self.seed.split(&format!("node {}", self.nodes.len()));
+        let node = self
+            .driver
+            .add_node(network, &seed)
+            .map_err(|error| host_error(&error))?;
+        let policies = &self.policies;
+        self.driver.shard().enter(|mesh, now| {
+            policies.set(mesh.node_mut(node.id).gate_mut(), now);
+        });
+        self.nodes.push(node.id);
+        Ok(node)
+    }
+
+    /// Admits an app to a node, links what it was granted, and puts together what it starts with.
+    pub(super) fn ready(
+        &mut self,
+        node: NodeId,
+        candidate: Candidate,
+        given: Given,
+    ) -> Result<Ready, CliError> {
+        self.instances += 1;
+        let instance = InstanceId(self.instances);
+        let shard = self.driver.shard().clone();
+        let admission = shard
+            .enter(|mesh, now| {
+                mesh.node_mut(node).gate_mut().admit(
+                    now,
+                    instance,
+                    candidate.identity.clone(),
+                    candidate.manifest.clone(),
+                    given.consent.clone(),
+                    &candidate.asked,
+                )
+            })
+            .map_err(|refused| refusal(&refused))?;
+        let memory_bytes = memory(&admission, &candidate.manifest, given.memory_bytes_max)?;
+        let limits = AppLimits {
+            memory_bytes,
+            handles: admission.limits.handles,
+            deadline: [given.timeout, admission.limits.timeout]
+                .into_iter()
+                .flatten()
+                .min(),
+            ..AppLimits::default()
+        };
+        let quota = Quota {
+            sockets: admission.limits.sockets,
+            bytes_in_flight: admission.limits.bytes_in_flight,
+        };
+        shard.enter(|mesh, _| mesh.node_mut(node).start(instance, quota));
+
+        let linker = self
+            .link(&candidate, &admission)
+            .map_err(|error| host_error(&format!("{error:#}")))?;
+        let prepared =
+            Prepared::new(&linker, &candidate.component).map_err(|error| host_error(&error))?;
+        let start = AppStart {
+            args: arguments(&candidate, given.arguments)?,
+            env: environment(&admission, &candidate.manifest),
+            dirs: directories(&admission, &candidate.manifest),
+            stdin: given.stdin,
+            stdout: Some(given.outputs[0].clone()),
+            stderr: Some(given.outputs[1].clone()),
+            seed: self.seed.split(&format!("instance {}", instance.0)),
+            wall: WallClock::Os,
+            limits,
+        };
+        let net = NetCtx {
+            shard,
+            node,
+            instance,
+        };
+        let state = AppState::new(start, net).map_err(|error| host_error(&error))?;
+        self.denials
+            .borrow_mut()
+            .name(instance, candidate.identity.clone());
+        Ok(Ready {
+            identity: candidate.identity,
+            instance,
+            limits,
+            prepared,
+            state,
+            outputs: given.outputs,
+        })
+    }
+
+    fn link(
+        &self,
+        candidate: &Candidate,
+        admission: &Admission,
+    ) -> wasmtime::Result<Linker<AppState>> {
+        let mut linker = Linker::new(self.engine.engine());
+        linker::link_base(&mut linker, &candidate.imports)?;
+        if candidate
+            .imports
+            .iter()
+            .any(|import| import.name.starts_with("nexus:"))
+        {
+            nexus_caps::link_types(&mut linker)?;
+        }
+        for import in &admission.imports {
+            // A stub is the same interface: with nothing granted, every act is refused.
+            if matches!(import.provided, Provided::Granted | Provided::Stub) {
+                for capability in &import.capabilities {
+                    nexus_caps::link(&mut linker, *capability)?;
+                }
+            }
+        }
+        Ok(linker)
+    }
+
+    /// An app from its start to its end, as a task of the shard. One in the background ends
+    /// when the stop handle is used.
+    pub(super) fn task(
+        &self,
+        ready: Ready,
+        background: bool,
+    ) -> impl Future<Output = Ended> + 'static {
+        let denials = Rc::clone(&self.denials);
+        let signal = self.signals.wait();
+        let stopped = self.stopped.clone();
+        let shard = self.driver.shard().clone();
+        let ended_by = async move {
+            if !background {
+                return Outcome::Interrupted(signal.await);
+            }
+            match select(signal, stopped).await {
+                Either::Left((signal, _)) => Outcome::Interrupted(signal),
+                Either::Right(_) => Outcome::Stopped,
+            }
+        };
+        async move {
+            let collect = move || denials.borrow_mut().collect(&shard);
+            ready
+                .prepared
+                .run(ready.state, &ready.outputs, ended_by, collect)
+                .await
+        }
+    }
+
+    /// Ends the apps in the background once it is dropped.
+    pub(super) fn stop_handle(&mut self) -> Option<oneshot::Sender<()>> {
+        self.stop.take()
+    }
+
+    /// Drives the shard until `task` has ended.
+    pub(super) fn drive<T: 'static>(
+        &mut self,
+        task: impl Future<Output = T> + 'static,
+    ) -> Result<T, CliError> {
+        self.driver
+            .block_on(task)
+            .map_err(|error| host_error(&error))
+    }
+
+    /// Stays until what the apps wrote has been handed to the kernel, for a bounded time.
+    /// The number of connections that still had bytes when it was over.
+    pub(super) fn linger(&mut self) -> Result<usize, CliError> {
+        let shard = self.driver.shard().clone();
+        let nodes = self.nodes.clone();
+        let signals = self.signals.clone();
+        let end = shard.now() + LINGER;
+        self.drive(async move {
+            loop {
+                let left: usize =
+                    shard.enter(|mesh, _| nodes.iter().map(|node| mesh.undelivered(*node)).sum());
+                if left == 0 || shard.now() >= end || signals.raised().is_some() {
+                    return left;
+                }
+                shard.sleep_until(shard.now() + LINGER_STEP).await;
+            }
+        })
+    }
+}
+
+/// What refused an app, as the error that ends the command.
+pub(super) fn refusal(admission: &Admission) -> CliError {
+    CliError::new(Kind::Refused, admission.text().trim_end())
+}
+
+/// Whether a node of this app needs a network at all.
+pub(super) fn needs_network(admission: &Admission) -> bool {
+    admission
+        .imports
+        .iter()
+        .any(|import| !import.capabilities.is_empty() && import.provided != Provided::Missing)
+}
+
+fn memory(admission: &Admission, manifest: &Manifest, max: Option<u64>) -> Result<u64, CliError> {
+    let Some(max) = max else {
+        return Ok(admission.limits.memory);
+    };
+    // What was asked for is refused, not cut in silence; what nobody asked for is a default.
+    match manifest.limits().memory {
+        Some(asked) if asked > max => Err(CliError::new(
+            Kind::Refused,
+            format!(
+                "refused  {}: its manifest asks for {} of memory, --max-memory allows {}",
+                admission.app,
+                crate::observe::summary::bytes(asked),
+                crate::observe::summary::bytes(max)
+            ),
+        )),
+        _ => Ok(admission.limits.memory.min(max)),
+    }
+}
+
+fn arguments(candidate: &Candidate, given: Vec<String>) -> Result<Vec<String>, CliError> {
+    let name = candidate.file.path.file_name().unwrap_or_default();
+    let mut arguments = vec![name.to_string_lossy().into_owned()];
+    arguments.extend(given);
+    let bytes: usize = arguments.iter().map(|argument| argument.len() + 1).sum();
+    if bytes as u64 > limits::ARGUMENT_BYTES {
+        return Err(CliError::new(
+            Kind::Usage,
+            format!(
+                "the app's arguments take {bytes} bytes; the most is {}",
+                limits::ARGUMENT_BYTES
+            ),
+        ));
+    }
+    Ok(arguments)
+}
+
+fn granted(standing: Standing) -> bool {
+    matches!(standing, Standing::Granted | Standing::Narrowed)
+}
+
+fn environment(admission: &Admission, manifest: &Manifest) -> Vec<(String, String)> {
+    manifest
+        .variables()
+        .iter()
+        .zip(&admission.variables)
+        .filter(|(_, report)| granted(report.standing))
+        .map(|((name, value), _)| (name.as_str().to_owned(), value.clone()))
+        .collect()
+}
+
+fn directories(admission: &Admission, manifest: &Manifest) -> Vec<GrantedDir> {
+    manifest
+        .directories()
+        .iter()
+        .zip(&admission.directories)
+        .filter(|(_, report)| granted(report.standing))
+        .filter_map(|(asked, _)| {
+            Some(GrantedDir {
+                host: asked.path.clone()?.into(),
+                guest: asked.guest.clone(),
+                writable: asked.mode == nexus_policy::wasi::DirectoryMode::Rw,
+            })
+        })
+        .collect()
+}

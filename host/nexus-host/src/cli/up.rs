@@ -1,0 +1,282 @@
+//! `nexus-host up`: several apps, on one or more nodes, in one process.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use futures::stream::{FuturesUnordered, StreamExt};
+use nexus_types::{HostName, IpAddr, limits};
+use nexus_usernet::Resolvers;
+use serde_json::json;
+
+use super::app::{Candidate, GrantArgs};
+use super::policies::Policies;
+use super::run::tell;
+use super::start::{self, Given, Host};
+use super::values::parse_duration;
+use super::world::{Attachment, World};
+use super::{CliError, Common, Kind, Output, StateArgs};
+use crate::driver::Network;
+use crate::observe::report;
+use crate::runtime::engine::{EngineOptions, HostEngine};
+use crate::runtime::load::read_text;
+use crate::runtime::stdio::{Output as GuestOutput, Sink, say};
+
+const EXAMPLES: &str = "Examples:
+  nexus-host up world.toml --allow-manifest
+
+A world file:
+  [[link]]
+  name = \"lan\"
+
+  [[node]]
+  name = \"server\"                   # its name on the link, too
+  link = \"lan\"                      # or: net = \"user\" (the default), net = \"none\"
+  addresses = [\"10.0.0.1/24\"]
+  [[node.app]]
+  component = \"tcp-echo.wasm\"       # relative to the file; so is manifest = \"...\"
+  background = true                 # ended when the other apps have ended
+
+  [[node]]
+  name = \"client\"
+  link = \"lan\"
+  addresses = [\"10.0.0.2/24\"]
+  [[node.app]]
+  component = \"client.wasm\"
+  args = [\"server:7777\"]
+
+Apps start in the order of the file. The exit code is that of the first app, in that order, that
+did not end with 0. The file grants nothing: see --policy and --allow-manifest.";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct UpArgs {
+    /// The world
+    #[arg(value_name = "WORLD.toml")]
+    world: PathBuf,
+    #[command(flatten)]
+    grants: GrantArgs,
+    /// End every app after this long, host calls included (500ms, 30s, 5m)
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, env = "NEXUS_TIMEOUT")]
+    timeout: Option<Duration>,
+    /// Write what the run came to, as JSON: one report an app
+    #[arg(long, value_name = "FILE", env = "NEXUS_REPORT")]
+    report: Option<PathBuf>,
+    /// Say nothing of refusals and nothing at the end of a run
+    #[arg(long, short, env = "NEXUS_QUIET")]
+    quiet: bool,
+    #[command(flatten)]
+    state: StateArgs,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// An app of the world, compiled, with its place.
+struct Placed {
+    node: usize,
+    candidate: Candidate,
+    arguments: Vec<String>,
+    background: bool,
+}
+
+pub(super) fn up(args: &UpArgs) -> Result<u8, CliError> {
+    let quiet = args.quiet || args.common.output == Output::Json;
+    let text = read_text(&args.world, limits::POLICY_BYTES)
+        .map_err(|error| CliError::new(Kind::Config, error))?;
+    let folder = args.world.parent().unwrap_or(Path::new("."));
+    let world = World::parse(&text, &args.world.display().to_string(), folder)
+        .map_err(|error| CliError::new(Kind::Config, error))?;
+    let policies = Policies::read(args.grants.policy.as_deref())?;
+    let apps: usize = world.nodes.iter().map(|node| node.apps.len()).sum();
+    let engine = HostEngine::new(EngineOptions {
+        instances: u32::try_from(apps).unwrap_or(u32::MAX),
+        memory_bytes_cap: policies.memory_bytes_cap(),
+        ..EngineOptions::default()
+    })
+    .map_err(|error| CliError::new(Kind::Host, error))?;
+
+    // Every app is looked at before the first one starts, and all that is missing told at once.
+    let mut cache = args.state.cache();
+    let consent = args.grants.consent();
+    let gate = policies.gate();
+    let mut placed = Vec::with_capacity(apps);
+    let mut refusals = Vec::new();
+    for (index, node) in world.nodes.iter().enumerate() {
+        for app in &node.apps {
+            let candidate =
+                Candidate::read(&app.component, app.manifest.as_deref(), &engine, &mut cache)?;
+            let admission = candidate.examine(&gate, &consent);
+            if !admission.admitted {
+                refusals.push(start::refusal(&admission).message);
+            }
+            placed.push(Placed {
+                node: index,
+                candidate,
+                arguments: app.arguments.clone(),
+                background: app.background,
+            });
+        }
+    }
+    for warning in cache.take_warnings() {
+        say(&format!("warning: {warning}\n"));
+    }
+    if !refusals.is_empty() {
+        return Err(CliError::new(Kind::Refused, refusals.join("\n\n")));
+    }
+    launch(
+        args,
+        &world,
+        placed,
+        Host::new(engine, policies, quiet)?,
+        quiet,
+    )
+}
+
+fn launch(
+    args: &UpArgs,
+    world: &World,
+    placed: Vec<Placed>,
+    mut host: Host,
+    quiet: bool,
+) -> Result<u8, CliError> {
+    let segments: Vec<_> = world
+        .links
+        .iter()
+        .map(|_| host.driver().add_segment())
+        .collect();
+    let mut nodes = Vec::with_capacity(world.nodes.len());
+    for node in &world.nodes {
+        let network = match &node.attachment {
+            Attachment::None => Network::None,
+            Attachment::User { publish } => Network::User {
+                resolvers: Resolvers::default(),
+                publish: publish.clone(),
+            },
+            Attachment::Link {
+                link, addresses, ..
+            } => Network::Link {
+                segment: segments[*link],
+                addresses: addresses.clone(),
+                hosts: names(world, *link),
+                fidelity: world.links[*link].fidelity,
+            },
+        };
+        let added = host.add_node(&network).map_err(|error| CliError {
+            message: format!("node {}: {}", node.name, error.message),
+            ..error
+        })?;
+        for port in &added.published {
+            if !quiet {
+                say(&format!(
+                    "published {} -> {} of {}\n",
+                    port.host, port.port, node.name
+                ));
+            }
+        }
+        nodes.push(added.id);
+    }
+
+    let outputs = [
+        GuestOutput::new(Sink::Stdout),
+        GuestOutput::new(Sink::Stderr),
+    ];
+    let mut told = Vec::with_capacity(placed.len());
+    let mut foreground = FuturesUnordered::new();
+    let mut background = FuturesUnordered::new();
+    for (index, app) in placed.into_iter().enumerate() {
+        let ready = host.ready(
+            nodes[app.node],
+            app.candidate,
+            Given {
+                arguments: app.arguments,
+                consent: args.grants.consent(),
+                timeout: args.timeout,
+                memory_bytes_max: None,
+                stdin: None,
+                outputs: outputs.clone(),
+            },
+        )?;
+        told.push((
+            ready.identity.clone(),
+            ready.instance,
+            ready.limits,
+            app.background,
+        ));
+        let task = host.task(ready, app.background);
+        let ended = host.driver().spawn(task);
+        let numbered = async move { (index, ended.await) };
+        if app.background {
+            background.push(numbered);
+        } else {
+            foreground.push(numbered);
+        }
+    }
+    let mut stop = host.stop_handle();
+    let everyone = foreground.is_empty();
+    let mut ended: Vec<_> = host.drive(async move {
+        let mut ended = Vec::new();
+        while let Some(one) = foreground.next().await {
+            ended.push(one);
+        }
+        // A world of background apps alone goes on until each of them ends, or a signal comes.
+        if !everyone {
+            drop(stop.take());
+        }
+        while let Some(one) = background.next().await {
+            ended.push(one);
+        }
+        ended
+    })?;
+    ended.sort_by_key(|(index, _)| *index);
+    host.linger()?;
+
+    let mut code = 0;
+    let mut reports = Vec::new();
+    if !quiet {
+        host.denials().borrow().tell_rest();
+    }
+    for ((_, ended), (identity, instance, limits, background)) in ended.into_iter().zip(&told) {
+        let Ok(ended) = ended else {
+            continue;
+        };
+        if args.common.output == Output::Text {
+            tell(args.quiet, &identity.id, &ended);
+        }
+        if code == 0 && !background {
+            code = ended.outcome.code();
+        }
+        let denials = host.denials().borrow().of(*instance);
+        reports.push(report::of_run(identity, limits, &ended, denials));
+    }
+    let report = json!({"code": code, "apps": reports});
+    if let Some(path) = &args.report {
+        report::write(path, &report)
+            .map_err(|error| CliError::new(Kind::Host, format!("{}: {error}", path.display())))?;
+    }
+    if args.common.output == Output::Json {
+        say(&format!(
+            "{}\n",
+            json!({"ok": true, "data": report, "error": null})
+        ));
+    }
+    Ok(code)
+}
+
+/// Every node of a link by its name.
+fn names(world: &World, of: usize) -> Vec<(HostName, Vec<IpAddr>)> {
+    world
+        .nodes
+        .iter()
+        .filter_map(|node| match &node.attachment {
+            Attachment::Link {
+                link,
+                addresses,
+                host_name,
+            } if *link == of => Some((
+                host_name.clone(),
+                addresses.iter().map(|address| address.address()).collect(),
+            )),
+            _ => None,
+        })
+        .collect()
+}

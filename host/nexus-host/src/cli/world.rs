@@ -1,0 +1,479 @@
+//! `world.toml`: which apps run on which nodes, and what joins the nodes.
+//!
+//! ```toml
+//! [[link]]
+//! name = "lan"                       # nodes that name it are joined by it
+//! fidelity = false                   # true: behaves as a wire would (1500 bytes, checksums)
+//!
+//! [[node]]
+//! name = "server"                    # its name on the link, too
+//! link = "lan"                       # or: net = "user" | "none"
+//! addresses = ["10.0.0.1/24", "fd00::1/64"]
+//!
+//! [[node.app]]
+//! component = "tcp-echo.wasm"        # relative to this file
+//! background = true                  # ended when every other app has ended
+//! ```
+//! It grants nothing: what an app may do is in its manifest and the operator's policy.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use nexus_policy::explain::escape;
+use nexus_types::{HostName, InterfaceAddress};
+use nexus_usernet::Publish;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// Stops a world of thousands of apps, which is a mistake, from being started one by one.
+const NODES_MAX: usize = 256;
+const APPS_MAX: usize = 1_024;
+
+/// The file, checked.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) links: Vec<Link>,
+    pub(super) nodes: Vec<Node>,
+}
+
+/// `[[link]]`
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) fidelity: bool,
+}
+
+/// `[[node]]`
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) attachment: Attachment,
+    pub(super) apps: Vec<App>,
+}
+
+/// What a node is joined to.
+#[derive(Debug)]
+pub(super) enum Attachment {
+    None,
+    User {
+        publish: Vec<Publish>,
+    },
+    Link {
+        /// Index into [`World::links`].
+        link: usize,
+        addresses: Vec<InterfaceAddress>,
+        host_name: HostName,
+    },
+}
+
+/// `[[node.app]]`
+#[derive(Debug)]
+pub(super) struct App {
+    pub(super) component: PathBuf,
+    pub(super) manifest: Option<PathBuf>,
+    pub(super) arguments: Vec<String>,
+    pub(super) background: bool,
+}
+
+/// What is wrong with the file, all at once, each with its place.
+#[derive(Debug)]
+pub(super) struct WorldError {
+    source: String,
+    problems: Vec<(u32, u32, String)>,
+}
+
+impl fmt::Display for WorldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (line, column, message)) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{}:{line}:{column}: {message}", self.source)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for WorldError {}
+
+mod file {
+    //! The file's own shape; unknown keys are errors.
+    use super::{Deserialize, Spanned};
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct World {
+        #[serde(default)]
+        pub(super) link: Vec<Link>,
+        #[serde(default)]
+        pub(super) node: Vec<Node>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Link {
+        pub(super) name: Spanned<String>,
+        #[serde(default)]
+        pub(super) fidelity: bool,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Node {
+        pub(super) name: Spanned<String>,
+        pub(super) net: Option<Spanned<String>>,
+        pub(super) link: Option<Spanned<String>>,
+        #[serde(default)]
+        pub(super) addresses: Vec<Spanned<String>>,
+        #[serde(default)]
+        pub(super) publish: Vec<Spanned<String>>,
+        #[serde(default)]
+        pub(super) app: Vec<App>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct App {
+        pub(super) component: Spanned<String>,
+        pub(super) manifest: Option<String>,
+        #[serde(default)]
+        pub(super) args: Vec<String>,
+        #[serde(default)]
+        pub(super) background: bool,
+    }
+}
+
+struct Checker<'a> {
+    text: &'a str,
+    problems: Vec<(u32, u32, String)>,
+}
+
+impl Checker<'_> {
+    fn problem(&mut self, at: Range<usize>, message: String) {
+        let before = self.text.get(..at.start).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        self.problems.push((number(line), number(column), message));
+    }
+}
+
+impl World {
+    /// Reads the file's text. Paths in it are relative to `folder`.
+    pub(super) fn parse(text: &str, source: &str, folder: &Path) -> Result<Self, WorldError> {
+        let mut checker = Checker {
+            text,
+            problems: Vec::new(),
+        };
+        let world = match toml::from_str::<file::World>(text) {
+            Ok(file) => checker.world(&file, folder),
+            Err(error) => {
+                let message = escape(error.message());
+                checker.problem(error.span().unwrap_or(0..0), message);
+                Self {
+                    links: Vec::new(),
+                    nodes: Vec::new(),
+                }
+            }
+        };
+        if checker.problems.is_empty() {
+            return Ok(world);
+        }
+        checker.problems.sort();
+        Err(WorldError {
+            source: source.to_owned(),
+            problems: checker.problems,
+        })
+    }
+}
+
+impl Checker<'_> {
+    fn world(&mut self, file: &file::World, folder: &Path) -> World {
+        let apps: usize = file.node.iter().map(|node| node.app.len()).sum();
+        if file.node.len() > NODES_MAX || apps > APPS_MAX {
+            let message = format!("at most {NODES_MAX} nodes and {APPS_MAX} apps");
+            self.problem(0..0, message);
+        } else if apps == 0 {
+            let message = "no app: a world has at least one [[node]] with one [[node.app]]";
+            self.problem(0..0, message.into());
+        }
+        let mut names = BTreeSet::new();
+        for link in &file.link {
+            if !names.insert(link.name.get_ref()) {
+                let message = format!("two links are called `{}`", escape(link.name.get_ref()));
+                self.problem(link.name.span(), message);
+            }
+        }
+        let mut names = BTreeSet::new();
+        for node in &file.node {
+            if !names.insert(node.name.get_ref()) {
+                let message = format!("two nodes are called `{}`", escape(node.name.get_ref()));
+                self.problem(node.name.span(), message);
+            }
+        }
+        let mut taken = BTreeSet::new();
+        let nodes = file
+            .node
+            .iter()
+            .map(|node| Node {
+                name: node.name.get_ref().clone(),
+                attachment: self.attachment(node, &file.link, &mut taken),
+                apps: node.app.iter().map(|app| self.app(app, folder)).collect(),
+            })
+            .collect();
+        World {
+            links: file
+                .link
+                .iter()
+                .map(|link| Link {
+                    fidelity: link.fidelity,
+                })
+                .collect(),
+            nodes,
+        }
+    }
+
+    fn app(&mut self, app: &file::App, folder: &Path) -> App {
+        if app.component.get_ref().is_empty() {
+            self.problem(app.component.span(), "this must be a path".into());
+        }
+        App {
+            component: folder.join(app.component.get_ref()),
+            manifest: app.manifest.as_ref().map(|manifest| folder.join(manifest)),
+            arguments: app.args.clone(),
+            background: app.background,
+        }
+    }
+
+    fn attachment(
+        &mut self,
+        node: &file::Node,
+        links: &[file::Link],
+        taken: &mut BTreeSet<(usize, IpAddr)>,
+    ) -> Attachment {
+        if node.link.is_none() {
+            if let Some(address) = node.addresses.first() {
+                let message = "a node without a link has no addresses of its own choosing";
+                self.problem(address.span(), message.into());
+            }
+        } else if let Some(publish) = node.publish.first() {
+            let message = "only a node with net = \"user\" publishes ports";
+            self.problem(publish.span(), message.into());
+        }
+        match (&node.net, &node.link) {
+            (Some(net), Some(_)) => {
+                let message = "a node has one interface: either net or link";
+                self.problem(net.span(), message.into());
+                Attachment::None
+            }
+            (None, Some(link)) => self.linked(node, link, links, taken),
+            (net, None) => {
+                let kind = net.as_ref().map_or("user", |net| net.get_ref());
+                let publish = self.published(node);
+                match kind {
+                    "user" => Attachment::User { publish },
+                    "none" => {
+                        if let Some(publish) = node.publish.first() {
+                            let message = "only a node with net = \"user\" publishes ports";
+                            self.problem(publish.span(), message.into());
+                        }
+                        Attachment::None
+                    }
+                    other => {
+                        let at = net.as_ref().map_or(0..0, Spanned::span);
+                        let message = format!(
+                            "`{}` is no network of this build: user or none (or link = \"...\")",
+                            escape(other)
+                        );
+                        self.problem(at, message);
+                        Attachment::None
+                    }
+                }
+            }
+        }
+    }
+
+    fn published(&mut self, node: &file::Node) -> Vec<Publish> {
+        let mut published = Vec::new();
+        for text in &node.publish {
+            match text.get_ref().parse() {
+                Ok(publish) => published.push(publish),
+                Err(error) => self.problem(text.span(), format!("{error}")),
+            }
+        }
+        published
+    }
+
+    fn linked(
+        &mut self,
+        node: &file::Node,
+        link: &Spanned<String>,
+        links: &[file::Link],
+        taken: &mut BTreeSet<(usize, IpAddr)>,
+    ) -> Attachment {
+        let index = links
+            .iter()
+            .position(|known| known.name.get_ref() == link.get_ref());
+        let Some(index) = index else {
+            let message = format!("there is no [[link]] called `{}`", escape(link.get_ref()));
+            self.problem(link.span(), message);
+            return Attachment::None;
+        };
+        if node.addresses.is_empty() {
+            let message = "a node on a link needs addresses, as in [\"10.0.0.1/24\"]";
+            self.problem(node.name.span(), message.into());
+        }
+        let mut addresses = Vec::new();
+        for text in &node.addresses {
+            let Some(address) = interface_address(text.get_ref()) else {
+                let message = format!(
+                    "`{}` is no address with its prefix, as in 10.0.0.1/24 or fd00::1/64",
+                    escape(text.get_ref())
+                );
+                self.problem(text.span(), message);
+                continue;
+            };
+            if !taken.insert((index, address.address())) {
+                let message = format!("another node of the link has {}", address.address());
+                self.problem(text.span(), message);
+            }
+            addresses.push(address);
+        }
+        match HostName::parse(node.name.get_ref()) {
+            Ok(host_name) => Attachment::Link {
+                link: index,
+                addresses,
+                host_name,
+            },
+            Err(error) => {
+                let message = format!(
+                    "`{}` cannot be the node's name on its link: {error}",
+                    escape(node.name.get_ref())
+                );
+                self.problem(node.name.span(), message);
+                Attachment::None
+            }
+        }
+    }
+}
+
+fn interface_address(text: &str) -> Option<InterfaceAddress> {
+    let (address, prefix) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+        return None;
+    }
+    InterfaceAddress::new(address, prefix.parse().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+[[link]]
+name = "lan"
+
+[[node]]
+name = "server"
+link = "lan"
+addresses = ["10.0.0.1/24", "fd00::1/64"]
+[[node.app]]
+component = "tcp-echo.wasm"
+background = true
+
+[[node]]
+name = "client"
+link = "lan"
+addresses = ["10.0.0.2/24"]
+[[node.app]]
+component = "client.wasm"
+manifest = "client.toml"
+args = ["server"]
+
+[[node]]
+name = "web"
+publish = ["8080:80"]
+"#;
+
+    fn problems(text: &str) -> String {
+        match World::parse(text, "world.toml", Path::new("/w")) {
+            Ok(_) => panic!("this should not be a world:\n{text}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_world_reads_as_it_is_written() {
+        let world = World::parse(GOOD, "world.toml", Path::new("/w")).expect("reads");
+        assert_eq!(world.nodes.len(), 3);
+        assert!(!world.links[0].fidelity);
+        let app = &world.nodes[1].apps[0];
+        assert_eq!(app.component, Path::new("/w/client.wasm"));
+        assert_eq!(app.manifest.as_deref(), Some(Path::new("/w/client.toml")));
+        assert_eq!(app.arguments, ["server"]);
+        assert!(world.nodes[0].apps[0].background && !app.background);
+        assert!(matches!(world.nodes[2].attachment, Attachment::User { .. }));
+        let Attachment::Link {
+            addresses,
+            host_name,
+            ..
+        } = &world.nodes[0].attachment
+        else {
+            panic!("the server is on the link");
+        };
+        assert_eq!(addresses.len(), 2);
+        assert_eq!(host_name.as_str(), "server");
+    }
+
+    #[test]
+    fn reject_keys_nobody_knows_with_their_line() {
+        let text = GOOD.replace("background = true", "backgrund = true");
+        let error = problems(&text);
+        assert!(error.starts_with("world.toml:11:1: "), "{error}");
+        assert!(error.contains("backgrund"), "{error}");
+    }
+
+    #[test]
+    fn reject_what_does_not_fit_together_all_at_once() {
+        let text = GOOD
+            .replace(
+                "link = \"lan\"\naddresses = [\"10.0.0.2/24\"]",
+                "link = \"wan\"",
+            )
+            .replace("8080:80", "80")
+            .replace("fd00::1/64", "10.0.0.1/33");
+        let error = problems(&text);
+        assert!(
+            error.contains("there is no [[link]] called `wan`"),
+            "{error}"
+        );
+        assert!(error.contains("world.toml:8:29: `10.0.0.1/33`"), "{error}");
+        assert_eq!(error.lines().count(), 3, "{error}");
+    }
+
+    #[test]
+    fn reject_two_nodes_with_one_name_or_address() {
+        let error = problems(&GOOD.replace("name = \"client\"", "name = \"server\""));
+        assert!(error.contains("two nodes are called `server`"), "{error}");
+        let error = problems(&GOOD.replace("10.0.0.2/24", "10.0.0.1/24"));
+        assert!(
+            error.contains("another node of the link has 10.0.0.1"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn reject_a_world_without_apps_and_one_that_is_no_toml() {
+        assert!(problems("").contains("no app"));
+        assert!(problems("[[node]\n").starts_with("world.toml:1:"));
+    }
+
+    #[test]
+    fn reject_a_net_that_is_not_built() {
+        let text = GOOD.replace("publish = [\"8080:80\"]", "net = \"tap:tap0\"");
+        assert!(problems(&text).contains("`tap:tap0` is no network of this build"));
+    }
+}
