@@ -30,6 +30,13 @@ fn value(limit: &Limit) -> String {
             }
         }
     }
+    if let Some(rest) = limit.unit.strip_suffix("microseconds") {
+        for (each, unit) in [(1_000_000, "s"), (1_000, "ms")] {
+            if limit.value >= each && limit.value.is_multiple_of(each) {
+                return format!("{} {rest}{unit}", limit.value / each);
+            }
+        }
+    }
     let digits = limit.value.to_string();
     let mut grouped = String::new();
     for (place, digit) in digits.chars().enumerate() {
