@@ -14,6 +14,8 @@ use crate::key::{FlowKey, Path};
 use crate::packet::{self, ACK, FIN, RST, SYN, Segment, seq_lt, u32_at};
 use crate::wakers::Wakers;
 
+const CHALLENGE_EVERY: Duration = Duration::from_millis(500);
+
 /// Who holds a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {
@@ -58,6 +60,8 @@ pub(crate) struct Flow {
     no_room: Option<u32>,
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) heard_at: Instant,
+    /// When we last sent a challenge.
+    challenged_at: Option<Instant>,
     /// Since when something of ours is unacknowledged without a word from the far end.
     pub(crate) waiting_since: Option<Instant>,
     pub(crate) readers: Wakers,
@@ -118,6 +122,7 @@ impl Flow {
             no_room: None,
             keep_alive: None,
             heard_at: now,
+            challenged_at: None,
             waiting_since: None,
             readers: Wakers::default(),
             writers: Wakers::default(),
@@ -274,7 +279,29 @@ impl Flow {
         if segment.has(SYN) && state != State::SynReceived {
             return Judgement::Challenge;
         }
+        // The far end said that it has finished; smoltcp would still take bytes behind that, and
+        // hand them to an app that has read the end (RFC 9293 section 3.10.7.4, seventh: ignore them).
+        let ended = matches!(
+            state,
+            State::CloseWait | State::LastAck | State::Closing | State::TimeWait
+        );
+        if ended && seq_lt(self.rcv_nxt(), segment.seq.wrapping_add(segment.len())) {
+            return Judgement::Ignore;
+        }
         Judgement::Take
+    }
+
+    /// Whether a challenge may go out: two a second and connection (RFC 5961 section 7). One bound
+    /// for all connections would tell who is challenged on his own what happens on another
+    /// (CVE-2016-5696).
+    pub(crate) fn may_challenge(&mut self, now: Instant) -> bool {
+        let due = self
+            .challenged_at
+            .is_none_or(|at| now - at >= CHALLENGE_EVERY);
+        if due {
+            self.challenged_at = Some(now);
+        }
+        due
     }
 
     /// When we stop waiting for the far end.

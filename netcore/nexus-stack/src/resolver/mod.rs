@@ -221,6 +221,11 @@ impl Resolver {
         }
     }
 
+    /// Whether the lookup has not ended: it was started, and neither cancelled nor polled for its result.
+    pub fn contains(&self, id: LookupId) -> bool {
+        self.lookups.contains_key(&id)
+    }
+
     /// Nobody waits for it any more. Its queries end if they are nobody else's.
     pub fn cancel(&mut self, id: LookupId) {
         let Some(lookup) = self.lookups.remove(&id) else {

@@ -318,6 +318,10 @@ impl Stack {
         let Some(flow) = self.flows.at_mut(index) else {
             return;
         };
+        if !flow.may_challenge(now) {
+            self.stats.replies_suppressed += 1;
+            return;
+        }
         let (path, local, remote) = (flow.path, flow.local, flow.remote);
         let bare = Bare {
             seq: flow.snd_max,
@@ -326,10 +330,8 @@ impl Stack {
             window: flow.window,
             hop_limit: HOP_LIMIT,
         };
-        if self.may_reply(now, path) {
-            let frame = self.emit(path).segment(local, remote, bare, &[]);
-            self.send(path, frame);
-        }
+        let frame = self.emit(path).segment(local, remote, bare, &[]);
+        self.send(path, frame);
     }
 
     /// A segment that matches nothing (RFC 9293 section 3.10.7.1).
@@ -367,7 +369,9 @@ impl Stack {
             // RFC 1337: a reset must not end the wait.
             return;
         }
-        if segment.flags & (SYN | ACK) == SYN && packet::seq_lt(entry.rcv_nxt, segment.seq) {
+        // Only where it can open one: elsewhere it would end the wait and be refused.
+        let anew = segment.flags & (SYN | ACK) == SYN && packet::seq_lt(entry.rcv_nxt, segment.seq);
+        if anew && self.takes_syns(entry.path, entry.local) {
             self.time_wait.remove(key);
             self.stats.time_wait = self.time_wait.len() as u32;
             self.places.remove(&entry.key);

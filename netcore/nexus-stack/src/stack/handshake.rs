@@ -18,6 +18,12 @@ use crate::packet::{ACK, FIN, Packet, RST, SYN, Segment, SynOptions};
 const ANSWERS_MAX: u8 = 5;
 
 impl Stack {
+    /// Whether a SYN to there can open a connection.
+    pub(super) fn takes_syns(&self, path: Path, local: SocketAddr) -> bool {
+        let bound = self.find_bound(Transport::Tcp, path, local);
+        matches!(bound, Some(Bound::Listener(_))) || (self.config.any_address && path == Path::Wire)
+    }
+
     /// A SYN that belongs to no connection. `isn` is ours if it must be a certain one.
     #[allow(
         clippy::too_many_arguments,

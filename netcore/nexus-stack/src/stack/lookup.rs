@@ -140,10 +140,16 @@ impl Stack {
 
     pub(super) fn end_lookups(&mut self, scope: Scope) {
         self.resolver.end_scope(scope);
-        // Whoever still waits polls once more, and learns that the lookup has ended.
-        for wakers in self.lookups.waiting.values_mut() {
-            wakers.wake();
-        }
+        // Whoever still waits polls once more, and learns that the lookup has ended. If nobody does
+        // (the instance is gone), nothing of it stays here.
+        let resolver = &self.resolver;
+        self.lookups.waiting.retain(|id, wakers| {
+            let goes_on = resolver.contains(*id);
+            if !goes_on {
+                wakers.wake();
+            }
+            goes_on
+        });
         self.lookups.stirred = true;
     }
 
