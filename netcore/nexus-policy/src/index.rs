@@ -399,6 +399,12 @@ impl RuleTable {
             })
     }
 
+    /// A port at which `name` is named.
+    pub(crate) fn first_port(&self, name: &HostName) -> Option<u16> {
+        self.port_maps_of(name)
+            .find_map(|ports| Some(ports.0.first()?.first))
+    }
+
     /// The first port after `port` where an answer about `name` may be another.
     pub(crate) fn next_edge(&self, name: &HostName, port: u16) -> Option<u16> {
         self.port_maps_of(name)
