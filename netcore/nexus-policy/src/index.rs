@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nexus_types::HostName;
 
 use crate::address::{AddressClass, Canonical, class_named_by, class_of, number};
+use crate::names::{NameTable, QueryName};
 use crate::ports::{DYNAMIC_PORTS, PortSet};
 use crate::rule::{Destination, HOST_INTERNAL, HostPattern, Local, LocalPattern, Rule};
 use crate::wasi::{DirectoryMode, DirectoryRule, VariableName};
@@ -35,7 +36,7 @@ struct PortRange {
 
 impl PortMap {
     /// Where ranges overlap the rule that comes first is kept.
-    fn build(ranges: &[(u16, u16, RuleIndex)]) -> Self {
+    pub(crate) fn build(ranges: &[(u16, u16, RuleIndex)]) -> Self {
         let mut edges: BTreeSet<u32> = BTreeSet::new();
         let mut begins: BTreeMap<u32, Vec<(u32, RuleIndex)>> = BTreeMap::new();
         for (first, last, rule) in ranges {
@@ -111,100 +112,6 @@ impl PortMap {
             port = range.last + 1;
         }
     }
-}
-
-/// Names to ports. Open addressing with linear probes over a power of two at least twice the
-/// number of names; the salt is the first that keeps every probe short, so that a manifest
-/// cannot choose its names to collide.
-#[derive(Clone, Debug, Default)]
-struct NameTable {
-    slots: Vec<Slot>,
-    entries: Vec<(HostName, PortMap)>,
-    salt: u64,
-}
-
-/// Upper half of the hash, and the entry's place plus one; zero is free.
-type Slot = (u32, u32);
-
-/// A probe longer than this rejects a salt, for the first [`SALTS`] of them.
-const PROBES_MAX: usize = 12;
-const SALTS: u64 = 64;
-
-impl NameTable {
-    fn build(names: BTreeMap<HostName, Vec<(u16, u16, RuleIndex)>>) -> Self {
-        let entries: Vec<_> = names
-            .into_iter()
-            .map(|(name, ranges)| (name, PortMap::build(&ranges)))
-            .collect();
-        if entries.is_empty() {
-            return Self::default();
-        }
-        let size = (entries.len() * 2).next_power_of_two().max(8);
-        let mut best: Option<(usize, u64, Vec<Slot>)> = None;
-        for salt in 0..SALTS {
-            let (probes, slots) = fill(&entries, size, salt);
-            if best.as_ref().is_none_or(|(least, ..)| probes < *least) {
-                best = Some((probes, salt, slots));
-            }
-            if probes <= PROBES_MAX {
-                break;
-            }
-        }
-        let (_, salt, slots) = best.unwrap_or_default();
-        Self {
-            slots,
-            entries,
-            salt,
-        }
-    }
-
-    fn get(&self, hash: u64, name: &str) -> Option<&PortMap> {
-        let mask = self.slots.len().checked_sub(1)?;
-        let tag = (hash >> 32) as u32;
-        let mut at = hash as usize & mask;
-        // At most half of the slots are used, so a free one ends every probe.
-        loop {
-            let (found, entry) = self.slots[at];
-            let place = entry.checked_sub(1)? as usize;
-            if found == tag && self.entries[place].0.as_str() == name {
-                return Some(&self.entries[place].1);
-            }
-            at = (at + 1) & mask;
-        }
-    }
-}
-
-fn fill(entries: &[(HostName, PortMap)], size: usize, salt: u64) -> (usize, Vec<Slot>) {
-    let mask = size - 1;
-    let mut slots = vec![(0, 0); size];
-    let mut longest = 0;
-    for (place, (name, _)) in entries.iter().enumerate() {
-        let hash = finish(name.as_str().bytes().rev().fold(begin(salt), step));
-        let mut at = hash as usize & mask;
-        let mut probes = 1;
-        while slots[at].1 != 0 {
-            at = (at + 1) & mask;
-            probes += 1;
-        }
-        slots[at] = ((hash >> 32) as u32, place as u32 + 1);
-        longest = longest.max(probes);
-    }
-    (longest, slots)
-}
-
-// FNV-1a from the last byte to the first: one pass over a name gives the hash of each parent on
-// its way. The finaliser spreads it over the bits that pick a slot.
-fn begin(salt: u64) -> u64 {
-    0xcbf2_9ce4_8422_2325 ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-fn step(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-}
-
-fn finish(hash: u64) -> u64 {
-    let hash = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    hash ^ (hash >> 32)
 }
 
 /// Networks of one family to ports, sorted by first address, the wider before the narrower.
@@ -335,7 +242,7 @@ impl RuleTable {
     pub(crate) fn allows(
         &self,
         target: &RemoteTarget,
-        name: Option<&HostName>,
+        name: Option<&QueryName<'_>>,
     ) -> Option<RuleIndex> {
         self.classes[target.class as usize]
             .find(target.port)
@@ -345,7 +252,7 @@ impl RuleTable {
                 })
             })
             .or_else(|| {
-                let name = name.filter(|name| name_means(name) == target.class)?;
+                let name = name.filter(|name| name_means(name.as_str()) == target.class)?;
                 self.name(name, target.port)
             })
     }
@@ -355,7 +262,7 @@ impl RuleTable {
     pub(crate) fn catches(
         &self,
         target: &RemoteTarget,
-        name: Option<&HostName>,
+        name: Option<&QueryName<'_>>,
     ) -> Option<RuleIndex> {
         let every = |_, _| true;
         self.every
@@ -369,27 +276,31 @@ impl RuleTable {
             })
             .or_else(|| {
                 let host = target.class == AddressClass::Host;
-                host.then(|| self.exact(HOST_INTERNAL)?.find(target.port))
-                    .flatten()
+                host.then(|| {
+                    self.names
+                        .exact(&QueryName::new(HOST_INTERNAL))?
+                        .find(target.port)
+                })
+                .flatten()
             })
             .or_else(|| self.name(name?, target.port))
     }
 
     /// A rule that names `name` at `port`.
-    pub(crate) fn name(&self, name: &HostName, port: u16) -> Option<RuleIndex> {
+    pub(crate) fn name(&self, name: &QueryName<'_>, port: u16) -> Option<RuleIndex> {
         self.port_maps_of(name).find_map(|ports| ports.find(port))
     }
 
     /// As `catches`, for a name that has no address yet.
-    pub(crate) fn catches_name(&self, name: &HostName, port: u16) -> Option<RuleIndex> {
+    pub(crate) fn catches_name(&self, name: &QueryName<'_>, port: u16) -> Option<RuleIndex> {
         self.every
             .or_else(|| self.name(name, port))
-            .or_else(|| self.classes[name_means(name) as usize].find(port))
+            .or_else(|| self.classes[name_means(name.as_str()) as usize].find(port))
     }
 
     /// As `allows`, for a name that has no address yet: some address it may have is covered.
-    pub(crate) fn allows_name(&self, name: &HostName, port: u16) -> Option<RuleIndex> {
-        let class = name_means(name);
+    pub(crate) fn allows_name(&self, name: &QueryName<'_>, port: u16) -> Option<RuleIndex> {
+        let class = name_means(name.as_str());
         self.name(name, port)
             .or_else(|| self.classes[class as usize].find(port))
             .or_else(|| {
@@ -400,50 +311,27 @@ impl RuleTable {
     }
 
     /// A port at which `name` is named.
-    pub(crate) fn first_port(&self, name: &HostName) -> Option<u16> {
+    pub(crate) fn first_port(&self, name: &QueryName<'_>) -> Option<u16> {
         self.port_maps_of(name)
             .find_map(|ports| Some(ports.0.first()?.first))
     }
 
     /// The first port after `port` where an answer about `name` may be another.
-    pub(crate) fn next_edge(&self, name: &HostName, port: u16) -> Option<u16> {
+    pub(crate) fn next_edge(&self, name: &QueryName<'_>, port: u16) -> Option<u16> {
         self.port_maps_of(name)
-            .chain([&self.classes[name_means(name) as usize], &self.networks])
+            .chain([
+                &self.classes[name_means(name.as_str()) as usize],
+                &self.networks,
+            ])
             .filter_map(|ports| ports.next_edge(port))
             .min()
     }
 
-    fn port_maps_of<'a>(&'a self, name: &'a HostName) -> impl Iterator<Item = &'a PortMap> {
-        self.exact(name.as_str())
+    fn port_maps_of<'a>(&'a self, name: &'a QueryName<'a>) -> impl Iterator<Item = &'a PortMap> {
+        self.names
+            .exact(name)
             .into_iter()
-            .chain(self.parents(name))
-    }
-
-    fn exact(&self, name: &str) -> Option<&PortMap> {
-        if self.names.entries.is_empty() {
-            return None;
-        }
-        let hash = finish(name.bytes().rev().fold(begin(self.names.salt), step));
-        self.names.get(hash, name)
-    }
-
-    fn parents<'a>(&'a self, name: &'a HostName) -> impl Iterator<Item = &'a PortMap> {
-        let text = name.as_str();
-        let mut hash = begin(self.below.salt);
-        let empty = self.below.entries.is_empty();
-        let bytes = if empty { &[] } else { text.as_bytes() };
-        // Each dot ends a parent: what is after it.
-        bytes
-            .iter()
-            .enumerate()
-            .rev()
-            .filter_map(move |(at, byte)| {
-                let parent = (*byte == b'.')
-                    .then(|| self.below.get(finish(hash), &text[at + 1..]))
-                    .flatten();
-                hash = step(hash, *byte);
-                parent
-            })
+            .chain(self.below.parents(name))
     }
 
     fn nets(
@@ -547,8 +435,8 @@ impl RuleTable {
 }
 
 /// The class of addresses a name rule means.
-pub(crate) fn name_means(name: &HostName) -> AddressClass {
-    if name.as_str() == HOST_INTERNAL {
+pub(crate) fn name_means(name: &str) -> AddressClass {
+    if name == HOST_INTERNAL {
         AddressClass::Host
     } else {
         AddressClass::Public

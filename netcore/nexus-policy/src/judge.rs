@@ -23,7 +23,8 @@ use crate::address::{AddressClass, canonical};
 use crate::capability::{Capability, Class};
 use crate::decide::Act;
 use crate::gate::{Gate, Grant, Instance, OperatorTables};
-use crate::index::{RuleIndex, RuleTable, name_means};
+use crate::index::{RemoteTarget, RuleIndex, RuleTable};
+use crate::names::QueryName;
 use crate::permit::{Target, TargetName};
 
 /// Why a judgement went wrong; `denial` makes the sentence of it.
@@ -68,7 +69,7 @@ impl Gate {
         };
         match *act {
             Act::Resolve { name, .. } => judge
-                .name(name)
+                .name(&QueryName::new(name.as_str()))
                 .map(|()| Target::Name(TargetName::new(name))),
             Act::Connect { remote, name } | Act::UdpSend { remote, name } => judge
                 .remote(act, remote, name)
@@ -182,45 +183,67 @@ impl Judge<'_> {
             return Err(Cause::HostPort);
         }
         let bound = self.instance.bindings.of(target.canonical.address);
-        let live = |candidate: &HostName| {
-            bound
+        let said = name.map(|name| QueryName::new(name.as_str()));
+        let others = || {
+            let live = bound
                 .iter()
-                .any(|b| b.name == *candidate && b.until > self.now)
+                .filter(|b| name.is_none() && b.until > self.now);
+            live.map(|b| QueryName::new(b.name.as_str()))
         };
         // Forbids hold for what an act says it is and for all that the address is known to be.
-        let others = bound
-            .iter()
-            .filter(|b| name.is_none() && b.until > self.now)
-            .map(|b| Some(&b.name));
-        for reading in core::iter::once(name).chain(others.clone()) {
-            if let Some(rule) = self
-                .operator()
-                .find_map(|tables| tables.forbid.catches(&target, reading))
-            {
-                return Err(Cause::Forbidden(rule));
-            }
+        self.not_forbidden(&target, said.as_ref())?;
+        for other in others() {
+            self.not_forbidden(&target, Some(&other))?;
         }
         let grant = self.grant()?;
-        let mut refusal = Cause::NoRule;
-        let own = name.filter(|name| self.open || live(name));
-        for reading in core::iter::once(own).chain(others) {
-            if grant.given.allows(&target, reading).is_some() {
-                return Ok(());
+        let live = |name: &&HostName| bound.iter().any(|b| b.name == **name && b.until > self.now);
+        let counts = self.open || name.as_ref().is_some_and(live);
+        let mut answer = self.reading(grant, &target, said.as_ref().filter(|_| counts));
+        for other in others() {
+            if answer.is_ok() {
+                break;
             }
-            if grant.asked.allows(&target, reading).is_none() {
-                continue;
-            }
-            let judged = self.second_key(
-                |tables| tables.catches(&target, reading),
-                |tables| tables.allows(&target, reading).is_some(),
-                target.class == AddressClass::Metadata,
-            );
-            match judged {
-                Ok(()) => return Ok(()),
-                Err(cause) => refusal = cause,
+            match self.reading(grant, &target, Some(&other)) {
+                Err(Cause::NoRule) => {}
+                other => answer = other,
             }
         }
-        Err(refusal)
+        answer
+    }
+
+    /// Step 3, for one reading of a far end.
+    fn not_forbidden(
+        &self,
+        target: &RemoteTarget,
+        name: Option<&QueryName<'_>>,
+    ) -> Result<(), Cause> {
+        match self
+            .operator()
+            .find_map(|tables| tables.forbid.catches(target, name))
+        {
+            Some(rule) => Err(Cause::Forbidden(rule)),
+            None => Ok(()),
+        }
+    }
+
+    /// Steps 4 and 5, for one reading of a far end.
+    fn reading(
+        &self,
+        grant: &Grant,
+        target: &RemoteTarget,
+        name: Option<&QueryName<'_>>,
+    ) -> Result<(), Cause> {
+        if grant.given.allows(target, name).is_some() {
+            return Ok(());
+        }
+        if grant.asked.allows(target, name).is_none() {
+            return Err(Cause::NoRule);
+        }
+        self.second_key(
+            |tables| tables.catches(target, name),
+            |tables| tables.allows(target, name).is_some(),
+            target.class == AddressClass::Metadata,
+        )
     }
 
     fn local(&self, act: &Act<'_>, local: SocketAddr) -> Result<(), Cause> {
@@ -245,7 +268,7 @@ impl Judge<'_> {
     /// names the name there, nothing forbids it, and the second key turns for it.
     ///
     /// The answer changes only at the edges of port ranges, so only those are looked at.
-    fn name(&self, name: &HostName) -> Result<(), Cause> {
+    fn name(&self, name: &QueryName<'_>) -> Result<(), Cause> {
         if !matches!(
             self.capability,
             Capability::NetworkTcpConnect | Capability::NetworkUdpSend
@@ -287,7 +310,7 @@ impl Judge<'_> {
         }
     }
 
-    fn name_at(&self, name: &HostName, port: u16) -> Result<(), Cause> {
+    fn name_at(&self, name: &QueryName<'_>, port: u16) -> Result<(), Cause> {
         let forbidden = self
             .operator()
             .find_map(|tables| tables.forbid.catches_name(name, port));
@@ -309,7 +332,7 @@ impl Judge<'_> {
         self.second_key(
             |tables| tables.catches_name(name, port),
             |tables| tables.allows_name(name, port).is_some(),
-            name_means(name) == AddressClass::Metadata,
+            false,
         )
     }
 }

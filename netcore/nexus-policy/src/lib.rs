@@ -36,6 +36,7 @@ mod catalog;
 mod examine;
 mod index;
 mod judge;
+mod names;
 mod refuse;
 mod standing;
 mod suggest;

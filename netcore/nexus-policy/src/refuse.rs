@@ -14,6 +14,7 @@ use crate::gate::Gate;
 use crate::index::{RemoteTarget, RuleIndex, RuleTable, name_means};
 use crate::judge::Cause;
 use crate::manifest::Manifest;
+use crate::names::QueryName;
 use crate::policy::{PolicyRule, Verdict};
 use crate::ports::PortSet;
 use crate::rule::{HOST_INTERNAL, Rule};
@@ -170,7 +171,11 @@ impl Gate {
             _ => None,
         };
         let considered = |name: &HostName| given.is_none_or(|given| given == name);
-        let named = |name: &HostName| table.name(name, remote.port).is_some();
+        let named = |name: &HostName| {
+            table
+                .name(&QueryName::new(name.as_str()), remote.port)
+                .is_some()
+        };
         // The name was this address's, and its time is over.
         if bound
             .iter()
@@ -185,7 +190,7 @@ impl Gate {
             .filter(|name| considered(name))
             .chain(given);
         for name in names {
-            if named(name) && name_means(name) != remote.class {
+            if named(name) && name_means(name.as_str()) != remote.class {
                 return Reason::BlockedRange;
             }
         }
@@ -203,7 +208,14 @@ impl Gate {
         });
         let any_port: Vec<_> = any_port.collect();
         let table = RuleTable::build((0..).zip(any_port.iter().map(Some)));
-        if remote.class == AddressClass::Public || table.allows(remote, given).is_some() {
+        if remote.class == AddressClass::Public
+            || table
+                .allows(
+                    remote,
+                    given.map(|name| QueryName::new(name.as_str())).as_ref(),
+                )
+                .is_some()
+        {
             Reason::NotPermitted
         } else {
             Reason::BlockedRange
@@ -232,11 +244,13 @@ impl Gate {
                 let table = RuleTable::build(to.iter().map(|rule| (index, Some(rule))));
                 match *act {
                     Act::Resolve { name, .. } => {
-                        (1..=u16::MAX).find_map(|port| table.allows_name(name, port))
+                        let name = QueryName::new(name.as_str());
+                        (1..=u16::MAX).find_map(|port| table.allows_name(&name, port))
                     }
-                    Act::Connect { name, .. } | Act::UdpSend { name, .. } => {
-                        table.allows(remote?, name)
-                    }
+                    Act::Connect { name, .. } | Act::UdpSend { name, .. } => table.allows(
+                        remote?,
+                        name.map(|name| QueryName::new(name.as_str())).as_ref(),
+                    ),
                     Act::Listen { local } | Act::UdpBind { local } | Act::Accept { local, .. } => {
                         table.allows_local(canonical(local.ip()).address, local.port())
                     }

@@ -37,7 +37,7 @@ fn host_catches_all(forbid: &HostPattern, asked: &HostPattern) -> bool {
         (H::Name(a), H::Name(b)) => a == b,
         (H::Below(a), H::Name(b)) => b.is_below(a),
         (H::Below(a), H::Below(b)) => a == b || b.is_below(a),
-        (H::Class(a), H::Name(b)) => *a == name_means(b),
+        (H::Class(a), H::Name(b)) => *a == name_means(b.as_str()),
         (H::Class(a), H::Below(_)) => *a == AddressClass::Public,
         (H::Class(a), H::Class(b)) => a == b,
         (H::Class(a), H::Network(b)) => *a == class_named_by(*b),
@@ -68,7 +68,9 @@ fn hosts_may_meet(a: &HostPattern, b: &HostPattern) -> bool {
     use HostPattern as H;
     match (a, b) {
         // A name may resolve to any public address, and to no other.
-        (H::Name(name), H::Network(network)) => name_means(name) == class_named_by(*network),
+        (H::Name(name), H::Network(network)) => {
+            name_means(name.as_str()) == class_named_by(*network)
+        }
         (H::Below(_), H::Network(network)) => class_named_by(*network) == AddressClass::Public,
         (H::Network(a), H::Network(b)) => a.covers(*b),
         (a, b) => host_catches_all(a, b),
