@@ -2,6 +2,7 @@
 
 mod gateway;
 mod hostile;
+mod hostile_dial;
 mod hostile_peer;
 mod loopback;
 mod names;
