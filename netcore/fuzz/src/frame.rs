@@ -125,10 +125,7 @@ impl Desk {
                 self.deliver(argument & 0x80 != 0, UDP, &payload);
             }
             6 => self.icmp(argument, input),
-            7 => {
-                self.now += Duration::from_millis(u64::from(argument) * 40);
-                self.stack.handle_timeout(self.now);
-            }
+            7 => self.wait(argument),
             8 => {
                 let remote = match argument & 3 {
                     0 => "10.0.0.2:81",
@@ -166,6 +163,27 @@ impl Desk {
                 self.last = bytes;
             }
         }
+    }
+
+    /// Time passes: deadline by deadline, or at one jump, as after a pause of the host.
+    fn wait(&mut self, argument: u8) {
+        let until = self.now + Duration::from_millis(u64::from(argument / 2) * 80);
+        if argument.is_multiple_of(2) {
+            for steps in 0.. {
+                // Ten seconds, a dozen connections, and delayed acknowledgements of ten milliseconds.
+                assert!(steps < 20_000, "deadlines that come too often");
+                match self.stack.poll_timeout() {
+                    Some(at) if at <= until => {
+                        self.now = self.now.max(at);
+                        self.stack.handle_timeout(self.now);
+                        self.drain();
+                    }
+                    _ => break,
+                }
+            }
+        }
+        self.now = until;
+        self.stack.handle_timeout(self.now);
     }
 
     /// A segment at or near where a connection stands.
