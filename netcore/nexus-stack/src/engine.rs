@@ -49,7 +49,7 @@ impl Engine {
         now: Instant,
         path: Path,
         packet: &[u8],
-        set: &mut SocketSet<'static>,
+        set: &mut SocketSet<'_>,
         pool: &mut Pool,
     ) -> Option<Frame> {
         let mtu = self.mtu(path);
@@ -61,7 +61,7 @@ impl Engine {
         &mut self,
         now: Instant,
         path: Path,
-        set: &mut SocketSet<'static>,
+        set: &mut SocketSet<'_>,
         pool: &mut Pool,
     ) -> Option<Frame> {
         let mtu = self.mtu(path);
@@ -73,7 +73,7 @@ impl Engine {
         &mut self,
         now: Instant,
         path: Path,
-        set: &SocketSet<'static>,
+        set: &SocketSet<'_>,
     ) -> Option<Instant> {
         self.interface(path)
             .poll_at(time(now), set)
@@ -94,7 +94,7 @@ pub(crate) fn ingress_on(
     now: Instant,
     mtu: usize,
     packet: &[u8],
-    set: &mut SocketSet<'static>,
+    set: &mut SocketSet<'_>,
     pool: &mut Pool,
 ) -> Option<Frame> {
     let mut sent = None;
@@ -113,7 +113,7 @@ pub(crate) fn egress_on(
     interface: &mut Interface,
     now: Instant,
     mtu: usize,
-    set: &mut SocketSet<'static>,
+    set: &mut SocketSet<'_>,
     pool: &mut Pool,
 ) -> Option<Frame> {
     let mut sent = None;

@@ -1,9 +1,9 @@
 //! One TCP connection: a socket set of its own, and what smoltcp does not keep.
 
 use nexus_types::{Duration, Instant, SocketAddr};
-use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{self, State};
 
+use crate::buffers::Arena;
 use crate::checksum::Sum;
 use crate::config::{Congestion, TcpConfig, TcpOptions};
 use crate::engine;
@@ -12,6 +12,7 @@ use crate::frame::Frame;
 use crate::id::{Key, Scope};
 use crate::key::{FlowKey, Path};
 use crate::packet::{self, ACK, FIN, RST, SYN, Segment, seq_lt, u32_at};
+use crate::socket::Socket;
 use crate::wakers::Wakers;
 
 const CHALLENGE_EVERY: Duration = Duration::from_millis(500);
@@ -27,14 +28,22 @@ pub(crate) enum Owner {
     Lingering(Instant),
 }
 
+/// Between whom a connection is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    pub(crate) path: Path,
+    pub(crate) scope: Scope,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+}
+
 pub(crate) struct Flow {
     pub(crate) key: FlowKey,
     pub(crate) path: Path,
     pub(crate) scope: Scope,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
-    pub(crate) set: SocketSet<'static>,
-    handle: SocketHandle,
+    pub(crate) socket: Socket,
     pub(crate) owner: Owner,
     /// In the dirty list.
     pub(crate) dirty: bool,
@@ -72,42 +81,42 @@ impl Flow {
     /// A connection with buffers and a closed socket.
     pub(crate) fn new(
         now: Instant,
-        path: Path,
-        scope: Scope,
-        local: SocketAddr,
-        remote: SocketAddr,
+        ends: Ends,
         config: &TcpConfig,
         options: &TcpOptions,
+        arena: &mut Arena,
     ) -> Self {
+        let Ends {
+            path,
+            scope,
+            local,
+            remote,
+        } = ends;
         let (rx, tx) = buffer_bytes(config, options);
-        // `vec![0; n]` is calloc: pages nobody touches stay with the OS, so an idle connection is cheap.
-        let mut socket = tcp::Socket::new(
-            tcp::SocketBuffer::new(vec![0; rx]),
-            tcp::SocketBuffer::new(vec![0; tx]),
-        );
+        let mut socket = Socket::new(arena.take(rx, tx), rx, tx);
         // On the loopback nothing is lost and nobody waits for company.
         let looped = matches!(path, Path::Loop(_));
         let congestion = options.congestion.unwrap_or(config.congestion);
-        socket.set_congestion_control(match congestion {
+        let congestion = match congestion {
             _ if looped => tcp::CongestionControl::None,
             Congestion::None => tcp::CongestionControl::None,
             Congestion::Reno => tcp::CongestionControl::Reno,
             Congestion::Cubic => tcp::CongestionControl::Cubic,
-        });
+        };
         let ack_delay = config.ack_delay.filter(|_| !looped);
-        socket.set_ack_delay(ack_delay.map(engine::duration));
-        socket.set_nagle_enabled(options.nagle.unwrap_or(config.nagle));
-        socket.set_hop_limit(options.hop_limit.map(core::num::NonZeroU8::get));
-        let mut set = SocketSet::new(Vec::with_capacity(1));
-        let handle = set.add(socket);
+        socket.with_mut(|socket| {
+            socket.set_congestion_control(congestion);
+            socket.set_ack_delay(ack_delay.map(engine::duration));
+            socket.set_nagle_enabled(options.nagle.unwrap_or(config.nagle));
+            socket.set_hop_limit(options.hop_limit.map(core::num::NonZeroU8::get));
+        });
         let mut flow = Self {
             key: FlowKey::new(path, local, remote),
             path,
             scope,
             local,
             remote,
-            set,
-            handle,
+            socket,
             owner: Owner::App,
             dirty: false,
             off_wire: false,
@@ -135,29 +144,28 @@ impl Flow {
     pub(crate) fn is_undelivered(&self) -> bool {
         matches!(self.owner, Owner::Lingering(_))
             && !self.off_wire
-            && (self.socket().send_queue() > 0
+            && (self.socket.send_queue() > 0
                 || matches!(
-                    self.socket().state(),
+                    self.socket.state(),
                     State::FinWait1 | State::Closing | State::LastAck
                 ))
-    }
-
-    #[inline]
-    pub(crate) fn socket(&self) -> &tcp::Socket<'static> {
-        self.set.get(self.handle)
-    }
-
-    #[inline]
-    pub(crate) fn socket_mut(&mut self) -> &mut tcp::Socket<'static> {
-        self.set.get_mut(self.handle)
     }
 
     pub(crate) fn set_keep_alive(&mut self, interval: Option<Duration>) {
         // A shorter one would be a flood.
         let interval = interval.map(|interval| interval.max(Duration::from_secs(1)));
         self.keep_alive = interval;
-        self.socket_mut()
-            .set_keep_alive(interval.map(engine::duration));
+        let interval = interval.map(engine::duration);
+        self.socket
+            .with_mut(|socket| socket.set_keep_alive(interval));
+    }
+
+    /// Takes what was received and drops it.
+    pub(crate) fn discard(&mut self) {
+        let all = |socket: &mut tcp::Socket<'_>| socket.recv(|bytes| (bytes.len(), bytes.len()));
+        while let Ok(taken @ 1..) = self.socket.with_mut(all) {
+            self.count_read(taken);
+        }
     }
 
     /// Counts what was read, for RCV.NXT.
@@ -167,7 +175,7 @@ impl Flow {
 
     /// RCV.NXT. smoltcp keeps it to itself; it is all that came, in order.
     pub(crate) fn rcv_nxt(&self) -> u32 {
-        let socket = self.socket();
+        let socket = &self.socket;
         let fin = matches!(
             socket.state(),
             State::CloseWait | State::LastAck | State::Closing | State::TimeWait
@@ -181,13 +189,13 @@ impl Flow {
 
     /// How far right of RCV.NXT a segment may lie.
     pub(crate) fn receive_room(&self) -> u32 {
-        let socket = self.socket();
-        (socket.recv_capacity() - socket.recv_queue()) as u32
+        self.socket
+            .with(|socket| (socket.recv_capacity() - socket.recv_queue()) as u32)
     }
 
     /// Something of ours is on the way, or waits to be.
     pub(crate) fn is_unacknowledged(&self) -> bool {
-        let socket = self.socket();
+        let socket = &self.socket;
         match socket.state() {
             State::SynSent
             | State::SynReceived
@@ -201,7 +209,7 @@ impl Flow {
 
     /// All that was written is acknowledged, and the end if it was finished.
     pub(crate) fn is_flushed(&self) -> bool {
-        let socket = self.socket();
+        let socket = &self.socket;
         let end = !self.finished
             || matches!(
                 socket.state(),
@@ -264,7 +272,7 @@ impl Flow {
     /// Whether a segment that came may have been sent by the far end, as far as RST and SYN go.
     /// smoltcp takes a reset anywhere in the window; RFC 5961 sections 3 and 4 do not.
     pub(crate) fn judge(&self, segment: &Segment) -> Judgement {
-        let state = self.socket().state();
+        let state = self.socket.state();
         if matches!(state, State::SynSent | State::Closed | State::Listen) {
             return Judgement::Take;
         }
@@ -306,7 +314,7 @@ impl Flow {
 
     /// When we stop waiting for the far end.
     pub(crate) fn give_up_at(&self, connect: Duration, user: Duration) -> Option<Instant> {
-        let state = self.socket().state();
+        let state = self.socket.state();
         if matches!(state, State::Closed | State::TimeWait) {
             return None;
         }

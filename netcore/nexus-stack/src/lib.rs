@@ -8,6 +8,7 @@
 //! its four-tuple in a keyed table, and only connections with something to do are polled.
 
 mod bucket;
+mod buffers;
 mod checksum;
 mod config;
 mod datagrams;
@@ -26,6 +27,7 @@ mod ports;
 pub mod resolver;
 mod rng;
 mod slab;
+mod socket;
 mod stack;
 mod stats;
 mod time_wait;

@@ -92,7 +92,7 @@ impl Stack {
         let Some(flow) = self.flows.at_mut(index) else {
             return false;
         };
-        if flow.socket().state() != State::SynSent || flow.snd_max.wrapping_sub(1) != quoted.seq {
+        if flow.socket.state() != State::SynSent || flow.snd_max.wrapping_sub(1) != quoted.seq {
             return false;
         }
         flow.error = Some(match refused {

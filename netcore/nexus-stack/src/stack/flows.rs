@@ -8,7 +8,7 @@ use super::{Place, Stack};
 use crate::checksum::Sum;
 use crate::emit::{Bare, HOP_LIMIT};
 use crate::error::TcpError;
-use crate::flow::{Flow, Judgement, Owner};
+use crate::flow::{Judgement, Owner};
 use crate::id::Key;
 use crate::key::{FlowKey, Path};
 use crate::packet::{self, ACK, Packet, RST, SYN, Segment};
@@ -69,8 +69,8 @@ impl Stack {
         }
         self.stats.segments_in += 1;
         flow.note_room(segment);
-        let state = flow.socket().state();
-        let unsent = flow.socket().send_queue();
+        let state = flow.socket.state();
+        let unsent = flow.socket.send_queue();
         let path = flow.path;
         // smoltcp reads no IPv6 extension headers: it gets the packet without them.
         let stripped;
@@ -80,17 +80,18 @@ impl Stack {
         } else {
             packet.bytes
         };
-        let answer = self
-            .engine
-            .ingress(now, path, bytes, &mut flow.set, &mut self.pool);
+        let (engine, pool) = (&mut self.engine, &mut self.pool);
+        let answer = flow
+            .socket
+            .with_set_mut(|set| engine.ingress(now, path, bytes, set, pool));
         flow.heard_at = now;
-        let after = flow.socket().state();
+        let after = flow.socket.state();
         if state == State::SynSent && after != State::SynSent && !segment.has(RST) {
             flow.irs = segment.seq;
         }
         // What counts is that they take something: an end that answers and takes nothing is as good as
         // gone, unless it says that it has no room.
-        let progress = after != state || flow.socket().send_queue() < unsent || segment.window == 0;
+        let progress = after != state || flow.socket.send_queue() < unsent || segment.window == 0;
         flow.waiting_since = match flow.is_unacknowledged() {
             true if progress => Some(now),
             true => flow.waiting_since.or(Some(now)),
@@ -107,7 +108,7 @@ impl Stack {
         let Some(flow) = self.flows.at_mut(index) else {
             return;
         };
-        let after = flow.socket().state();
+        let after = flow.socket.state();
         if after == State::Closed || after == State::Listen {
             // Listen: smoltcp sends a passively opened connection back there on a reset.
             if reset && flow.error.is_none() {
@@ -119,24 +120,27 @@ impl Stack {
             return self.end_flow(index);
         }
         if before == State::SynSent && after != State::SynSent && flow.finished {
-            flow.socket_mut().close();
+            flow.socket.close();
         }
         if let Owner::Lingering(_) = flow.owner {
-            let unread = flow.socket().recv_queue();
+            let unread = flow.socket.recv_queue();
             if unread > 0 {
                 if after == State::FinWait2 {
                     // All of ours arrived, and nobody will read what still comes: say so (RFC 1122 section 4.2.2.13).
-                    flow.socket_mut().abort();
+                    flow.socket.abort();
                 } else {
-                    discard(flow);
+                    flow.discard();
                 }
             }
         }
-        let socket = flow.socket();
-        let readable = socket.can_recv() || !socket.may_recv();
+        let readable = flow
+            .socket
+            .with(|socket| socket.can_recv() || !socket.may_recv());
         // A writer is woken when it is worth its while, or when the state is another one.
-        let room = socket.send_capacity() - socket.send_queue();
-        let writable = before != after || room * 3 >= socket.send_capacity();
+        let room = flow
+            .socket
+            .with(|socket| socket.send_queue() * 3 <= socket.send_capacity() * 2);
+        let writable = before != after || room;
         if readable {
             flow.readers.wake();
         }
@@ -168,7 +172,11 @@ impl Stack {
                 return;
             }
             let path = flow.path;
-            match self.engine.egress(now, path, &mut flow.set, &mut self.pool) {
+            let (engine, pool) = (&mut self.engine, &mut self.pool);
+            match flow
+                .socket
+                .with_set_mut(|set| engine.egress(now, path, set, pool))
+            {
                 Some(frame) => self.send_segment(index, frame),
                 None => {
                     flow.dirty = false;
@@ -198,7 +206,7 @@ impl Stack {
         let Some(flow) = self.flows.at_mut(index) else {
             return;
         };
-        match flow.socket().state() {
+        match flow.socket.state() {
             State::Closed => return self.end_flow(index),
             // Not before their end is acknowledged: that may wait for company a moment.
             State::TimeWait if flow.told == flow.rcv_nxt() => {
@@ -209,9 +217,10 @@ impl Stack {
         let limits = &self.config.limits;
         let give_up = flow.give_up_at(limits.connect_timeout, limits.user_timeout);
         let path = flow.path;
-        let next = self
-            .engine
-            .poll_at(now, path, &flow.set)
+        let engine = &mut self.engine;
+        let next = flow
+            .socket
+            .with_set(|set| engine.poll_at(now, path, set))
             // It just had its turn: "now" would be a loop.
             .map(|at| at.max(now + Duration::from_micros(100)));
         let deadline = [next, give_up].into_iter().flatten().min();
@@ -226,7 +235,7 @@ impl Stack {
         let give_up = flow.give_up_at(limits.connect_timeout, limits.user_timeout);
         if give_up.is_some_and(|at| at <= now) {
             flow.error.get_or_insert(TcpError::TimedOut);
-            flow.socket_mut().abort();
+            flow.socket.abort();
         }
         self.mark_dirty(index);
     }
@@ -290,6 +299,10 @@ impl Stack {
             if flow.bound {
                 self.ports.release(Transport::Tcp, flow.local, flow.scope);
             }
+            self.arena.put(flow.socket.into_buffers());
+            if self.flows.len() == 0 {
+                self.arena.clear();
+            }
         }
     }
 
@@ -304,8 +317,8 @@ impl Stack {
         if flow.off_wire {
             return self.free_if_unheld(key.index);
         }
-        let state = flow.socket().state();
-        flow.socket_mut().abort();
+        let state = flow.socket.state();
+        flow.socket.abort();
         if state == State::SynSent {
             // Nobody to reset: a SYN-ACK that still comes is answered by the closed port.
             return self.end_flow(key.index);
@@ -424,13 +437,6 @@ pub(super) fn reset_for(segment: &Segment) -> Bare {
         flags,
         window: 0,
         hop_limit: HOP_LIMIT,
-    }
-}
-
-/// Takes what was received and drops it.
-fn discard(flow: &mut Flow) {
-    while let Ok(taken @ 1..) = flow.socket_mut().recv(|bytes| (bytes.len(), bytes.len())) {
-        flow.count_read(taken);
     }
 }
 

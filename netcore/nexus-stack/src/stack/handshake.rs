@@ -7,7 +7,7 @@ use super::{Bound, Place, Stack};
 use crate::config::TcpOptions;
 use crate::emit::{Bare, Emit, HOP_LIMIT};
 use crate::engine;
-use crate::flow::{self, Flow, Owner};
+use crate::flow::{self, Ends, Flow, Owner};
 use crate::frame::Frame;
 use crate::half_open::HalfOpen;
 use crate::id::{Key, Scope};
@@ -163,13 +163,13 @@ impl Stack {
         let Some(flow) = self.flows.at_mut(index) else {
             return;
         };
-        if !flow.off_wire && flow.socket().state() == State::SynReceived {
+        if !flow.off_wire && flow.socket.state() == State::SynReceived {
             debug_assert!(
                 false,
                 "an acknowledgement that was checked completes the handshake"
             );
             flow.owner = Owner::Lingering(now);
-            flow.socket_mut().abort();
+            flow.socket.abort();
             return self.mark_dirty(index);
         }
         if let Some(flow) = self.flows.key_at(index)
@@ -192,11 +192,24 @@ impl Stack {
     ) -> Option<(u32, Frame)> {
         let entry = self.forget_half_open(key)?;
         let (path, local, remote) = (entry.path, entry.local, entry.remote);
-        let mut flow = Flow::new(now, path, scope, local, remote, &self.config.tcp, options);
+        let mut flow = Flow::new(
+            now,
+            Ends {
+                path,
+                scope,
+                local,
+                remote,
+            },
+            &self.config.tcp,
+            options,
+            &mut self.arena,
+        );
         flow.owner = owner;
         flow.irs = entry.irs;
         let listening = (smoltcp::wire::IpAddress::from(local.ip()), local.port());
-        flow.socket_mut().listen(listening).ok()?;
+        flow.socket
+            .with_mut(|socket| socket.listen(listening))
+            .ok()?;
         let mut interface = self.engine.with_isn(path, entry.isn);
         let syn = Bare {
             seq: entry.irs,
@@ -218,9 +231,11 @@ impl Stack {
             _ => now,
         };
         let mtu = self.engine.mtu(path);
-        let set = &mut flow.set;
-        engine::ingress_on(&mut interface, at, mtu, syn.packet(), set, &mut self.pool);
-        let answer = engine::egress_on(&mut interface, at, mtu, set, &mut self.pool);
+        let pool = &mut self.pool;
+        let answer = flow.socket.with_set_mut(|set| {
+            engine::ingress_on(&mut interface, at, mtu, syn.packet(), set, pool);
+            engine::egress_on(&mut interface, at, mtu, set, pool)
+        });
         self.pool.put(syn);
         let mut answer = answer?;
         if flow::seq_of(&answer, local.is_ipv4()) != entry.isn {

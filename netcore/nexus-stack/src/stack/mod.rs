@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use nexus_types::{Instant, InterfaceAddress, IpAddr, Seed, SocketAddr};
 
 use crate::bucket::Bucket;
+use crate::buffers::Arena;
 use crate::config::{Checksums, Config, ConfigError};
 use crate::emit::Emit;
 use crate::engine::Engine;
@@ -52,6 +53,7 @@ pub struct Stack {
     /// Who owns a connection's packets.
     places: FlowMap<FlowKey, Place>,
     flows: Slab<Flow>,
+    arena: Arena,
     timers: Timers,
     /// Flows that may have something to send. A flow is here at most once.
     dirty: VecDeque<u32>,
@@ -114,6 +116,7 @@ impl Stack {
             reassembler: Reassembler::new(checksums),
             places: FlowMap::new(&seed.split("places")),
             flows: Slab::new(),
+            arena: Arena::new(),
             timers: Timers::default(),
             dirty: VecDeque::new(),
             half_open: HalfOpens::new(if config.any_address {

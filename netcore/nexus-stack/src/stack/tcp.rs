@@ -9,7 +9,7 @@ use smoltcp::socket::tcp::{RecvError, State};
 use super::{Place, Stack, is_unicast};
 use crate::config::TcpOptions;
 use crate::error::{ConnectError, TcpError};
-use crate::flow::{Flow, Owner};
+use crate::flow::{Ends, Flow, Owner};
 use crate::id::{Key, Scope, TcpId};
 use crate::key::{FlowKey, Path, plain};
 
@@ -50,17 +50,27 @@ impl Stack {
         if local == remote {
             return Err(ConnectError::RemoteIsLocal);
         }
-        let mut flow = Flow::new(now, path, scope, local, remote, &self.config.tcp, options);
+        let mut flow = Flow::new(
+            now,
+            Ends {
+                path,
+                scope,
+                local,
+                remote,
+            },
+            &self.config.tcp,
+            options,
+            &mut self.arena,
+        );
         let key = flow.key;
         let isn = self.isn(now, &key);
         let mut interface = self.engine.with_isn(path, isn);
         let ours = (smoltcp::wire::IpAddress::from(ip), port);
         let theirs = (smoltcp::wire::IpAddress::from(remote.ip()), remote.port());
-        if flow
-            .socket_mut()
-            .connect(interface.context(), theirs, ours)
-            .is_err()
-        {
+        let connecting = flow
+            .socket
+            .with_mut(|socket| socket.connect(interface.context(), theirs, ours));
+        if connecting.is_err() {
             debug_assert!(false, "what smoltcp refuses was refused above");
             return Err(ConnectError::NoSource);
         }
@@ -126,7 +136,7 @@ impl Stack {
         if let Some(error) = flow.error {
             return Poll::Ready(Err(error));
         }
-        match flow.socket().state() {
+        match flow.socket.state() {
             State::SynSent | State::SynReceived => {
                 flow.writers.register(waker);
                 Poll::Pending
@@ -157,7 +167,7 @@ impl Stack {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        match flow.socket_mut().recv_slice(buf) {
+        match flow.socket.with_mut(|socket| socket.recv_slice(buf)) {
             Ok(0) => {}
             Ok(taken) => {
                 flow.count_read(taken);
@@ -184,13 +194,15 @@ impl Stack {
             return Poll::Ready(Err(TcpError::NotFound));
         };
         let mut taken = 0;
-        let read = flow.socket_mut().recv(|bytes| {
-            if bytes.is_empty() {
-                return (0, None);
-            }
-            let (count, result) = f(bytes);
-            taken = count.min(bytes.len());
-            (taken, Some(result))
+        let read = flow.socket.with_mut(|socket| {
+            socket.recv(|bytes| {
+                if bytes.is_empty() {
+                    return (0, None);
+                }
+                let (count, result) = f(bytes);
+                taken = count.min(bytes.len());
+                (taken, Some(result))
+            })
         });
         match read {
             Ok(Some(result)) => {
@@ -221,7 +233,7 @@ impl Stack {
         if data.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        match flow.socket_mut().send_slice(data) {
+        match flow.socket.with_mut(|socket| socket.send_slice(data)) {
             Ok(queued @ 1..) => {
                 flow.waiting_since.get_or_insert(now);
                 self.mark_dirty(id.0.index);
@@ -252,13 +264,15 @@ impl Stack {
             return Poll::Ready(Err(error));
         }
         let mut queued = 0;
-        let written = flow.socket_mut().send(|room| {
-            if room.is_empty() {
-                return (0, None);
-            }
-            let (count, result) = f(room);
-            queued = count.min(room.len());
-            (queued, Some(result))
+        let written = flow.socket.with_mut(|socket| {
+            socket.send(|room| {
+                if room.is_empty() {
+                    return (0, None);
+                }
+                let (count, result) = f(room);
+                queued = count.min(room.len());
+                (queued, Some(result))
+            })
         });
         match written {
             Ok(Some(result)) => {
@@ -296,17 +310,19 @@ impl Stack {
         self.flows
             .get(id.0)
             .filter(|flow| flow.owner == Owner::App)
-            .map_or(0, |flow| flow.socket().recv_queue())
+            .map_or(0, |flow| flow.socket.recv_queue())
     }
 
     /// Bytes that can be written at once.
     pub fn tcp_writable(&self, id: TcpId) -> usize {
         self.flows
             .get(id.0)
-            .filter(|flow| flow.owner == Owner::App && !flow.finished && flow.socket().may_send())
-            .map_or(0, |flow| {
-                flow.socket().send_capacity() - flow.socket().send_queue()
+            .filter(|flow| {
+                flow.owner == Owner::App
+                    && !flow.finished
+                    && flow.socket.with(|socket| socket.may_send())
             })
+            .map_or(0, |flow| flow.socket.send_room())
     }
 
     /// Finishes our direction: what is queued is still delivered, then the far end reads the end.
@@ -360,7 +376,7 @@ impl Stack {
         let Some(flow) = self.flows.get_mut(key) else {
             return;
         };
-        let state = flow.socket().state();
+        let state = flow.socket.state();
         if state == State::SynSent && !flow.off_wire {
             return self.abort_flow(now, key);
         }
@@ -372,9 +388,7 @@ impl Stack {
         }
         finish(flow, now);
         // What was received and not read is dropped: acknowledging it lets the far end come to its end.
-        while let Ok(taken @ 1..) = flow.socket_mut().recv(|bytes| (bytes.len(), bytes.len())) {
-            flow.count_read(taken);
-        }
+        flow.discard();
         self.mark_dirty(key.index);
     }
 
@@ -433,7 +447,7 @@ fn may_write(flow: &Flow) -> Result<(), TcpError> {
 fn finish(flow: &mut Flow, now: Instant) {
     flow.finished = true;
     flow.waiting_since.get_or_insert(now);
-    if flow.socket().state() != State::SynSent {
-        flow.socket_mut().close();
+    if flow.socket.state() != State::SynSent {
+        flow.socket.close();
     }
 }
