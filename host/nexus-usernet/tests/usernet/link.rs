@@ -143,6 +143,21 @@ impl Link {
         }
     }
 
+    /// Drives both ends until no connection is left anywhere, TIME-WAIT apart.
+    pub(crate) fn until_idle(&mut self) {
+        let end = std::time::Instant::now() + PATIENCE;
+        while self.net.stats().tcp_flows > 0
+            || self.net.stack_stats().flows > 0
+            || self.node.stats().flows > 0
+        {
+            if !self.step() {
+                self.wait();
+            }
+            assert!(std::time::Instant::now() < end, "a leak: {:?}", self.net);
+        }
+        assert_eq!(self.net.undelivered(), 0);
+    }
+
     /// Drives both ends until the other thread is done.
     pub(crate) fn join<T>(&mut self, thread: JoinHandle<T>) -> T {
         self.until(|_, _, _| {

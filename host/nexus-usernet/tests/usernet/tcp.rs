@@ -261,10 +261,61 @@ fn a_thousand_connections_at_once() {
     assert_eq!(link.net.stats().tcp_flows as usize, COUNT);
     for (number, id) in (0_u32..).zip(&ids) {
         assert_eq!(link.read_to_end(*id).unwrap(), number.to_be_bytes());
-        link.finish(*id);
+        let now = link.now();
+        link.node.tcp_close(now, *id);
     }
     link.join(thread);
-    link.until(|_, _, _| Poll::Ready(()));
+    link.until_idle();
+}
+
+#[test]
+fn a_closed_handle_still_delivers_to_the_server() {
+    let (address, thread) = server("127.0.0.1:0", |mut socket| {
+        let mut all = Vec::new();
+        socket.read_to_end(&mut all).unwrap();
+        all.len()
+    });
+    let mut link = Link::new(config());
+    let id = link.connect(address).unwrap();
+    link.write(id, &vec![7; 1 << 20]).unwrap();
+    let now = link.now();
+    link.node.tcp_close(now, id);
+    assert_eq!(link.join(thread), 1 << 20);
+    link.until_idle();
+}
+
+#[test]
+fn a_busy_connection_leaves_others_their_turn() {
+    const ROUNDS: usize = 200;
+    let (bulk, _endless) = server("127.0.0.1:0", |mut socket| {
+        let part = vec![7; 64 << 10];
+        while socket.write_all(&part).is_ok() {}
+    });
+    let (small, thread) = server("127.0.0.1:0", echo);
+    let mut link = Link::new(config());
+    let flood = link.connect(bulk).unwrap();
+    let id = link.connect(small).unwrap();
+    let mut sink = vec![0; 64 << 10];
+    for round in 0..ROUNDS {
+        let word = [round as u8];
+        let mut sent = false;
+        let mut echoed = [0];
+        link.until(|node, now, waker| {
+            // The flood is taken as fast as it comes.
+            while let Poll::Ready(bytes) = node.poll_read(now, flood, &mut sink, waker) {
+                assert_ne!(bytes, Ok(0));
+            }
+            sent = sent || node.poll_write(now, id, &word, waker).is_ready();
+            node.poll_read(now, id, &mut echoed, waker)
+        })
+        .unwrap();
+        assert_eq!(echoed, word);
+    }
+    let now = link.now();
+    link.node.tcp_abort(now, flood);
+    link.node.tcp_close(now, id);
+    link.join(thread);
+    link.until_idle();
 }
 
 #[test]
