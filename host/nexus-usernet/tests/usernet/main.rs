@@ -2,6 +2,7 @@
 //! host's loopback on the other. One thread drives both stacks; the far ends have threads of
 //! their own, with blocking calls and no sleeps.
 
+mod chaos;
 mod dns;
 mod limits;
 mod link;
