@@ -81,7 +81,7 @@ impl PortMap {
 
     /// The first port after `port` where the answer may be another.
     fn next_edge(&self, port: u16) -> Option<u16> {
-        let at = self.0.partition_point(|range| range.last <= port);
+        let at = self.0.partition_point(|range| range.last < port);
         let range = self.0.get(at)?;
         if range.first > port {
             Some(range.first)

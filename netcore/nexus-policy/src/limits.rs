@@ -283,3 +283,83 @@ fn millis<S: Serializer>(timeout: &Option<Duration>, serializer: S) -> Result<S:
         None => serializer.serialize_none(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory(bytes: u64) -> LimitsAsked {
+        LimitsAsked {
+            memory: Some(bytes),
+            ..LimitsAsked::default()
+        }
+    }
+
+    #[test]
+    fn asking_at_the_cap_is_given_and_over_it_refused() {
+        let cap = limits::MEMORY_BYTES_CAP;
+        assert_eq!(Limits::settle(&memory(cap), &[]).unwrap().memory, cap);
+        let over = Limits::settle(&memory(cap + 1), &[]).unwrap_err();
+        assert_eq!(
+            (over[0].key, over[0].cap, over[0].file.clone()),
+            ("memory", cap, None)
+        );
+        let sockets = |sockets| LimitsAsked {
+            sockets: Some(sockets),
+            ..LimitsAsked::default()
+        };
+        assert_eq!(Limits::settle(&sockets(256), &[]).unwrap().sockets, 256);
+        assert!(Limits::settle(&sockets(257), &[]).is_err());
+        // The operator may allow more, and the app must still ask for it.
+        assert_eq!(
+            Limits::settle(&sockets(257), &[("p", sockets(1_000))])
+                .unwrap()
+                .sockets,
+            257
+        );
+        assert_eq!(
+            Limits::settle(&LimitsAsked::default(), &[("p", sockets(1_000))])
+                .unwrap()
+                .sockets,
+            256
+        );
+    }
+
+    #[test]
+    fn the_lowest_cap_holds_and_lowers_the_default_too() {
+        let caps = [("etc", memory(10 << 20)), ("user", memory(32 << 20))];
+        assert_eq!(
+            Limits::settle(&LimitsAsked::default(), &caps)
+                .unwrap()
+                .memory,
+            10 << 20
+        );
+        let over = Limits::settle(&memory(16 << 20), &caps).unwrap_err();
+        assert_eq!(over[0].file.as_deref(), Some("etc"));
+        assert_eq!(
+            (over[0].show(over[0].asked), over[0].show(over[0].cap)),
+            ("16MiB".to_owned(), "10MiB".to_owned())
+        );
+    }
+
+    #[test]
+    fn the_shortest_timeout_holds() {
+        let seconds = |s| LimitsAsked {
+            timeout: Some(Duration::from_secs(s)),
+            ..LimitsAsked::default()
+        };
+        let settle = |asked: &LimitsAsked, caps: &[(&str, LimitsAsked)]| {
+            Limits::settle(asked, caps).unwrap().timeout
+        };
+        assert_eq!(settle(&LimitsAsked::default(), &[]), None);
+        assert_eq!(settle(&seconds(30), &[]), Some(Duration::from_secs(30)));
+        assert_eq!(
+            settle(&seconds(30), &[("p", seconds(10))]),
+            Some(Duration::from_secs(10))
+        );
+        assert_eq!(
+            settle(&LimitsAsked::default(), &[("p", seconds(10))]),
+            Some(Duration::from_secs(10))
+        );
+    }
+}
