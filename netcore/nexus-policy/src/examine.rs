@@ -555,11 +555,11 @@ impl Examiner<'_> {
             .filter(|rule| partly && rule.standing != Standing::Granted)
         {
             let what = match rule.standing {
-                Standing::Narrowed => "in part",
-                _ => "not",
+                Standing::Narrowed => "granted in part",
+                _ => "not granted",
             };
             notes.push(format!(
-                "{capability}: {} is {what} granted (by {})",
+                "{capability}: {} is {what} (by {})",
                 rule.rule, rule.by
             ));
         }

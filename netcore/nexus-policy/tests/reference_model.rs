@@ -284,7 +284,8 @@ impl World {
             })
     }
 
-    fn gate(&self) -> Gate {
+    /// The gate with the app behind it, and whether the report at load called the capability granted.
+    fn gate(&self) -> (Gate, bool) {
         let list = |rules: &[Model]| {
             rules
                 .iter()
@@ -343,7 +344,8 @@ impl World {
         };
         let manifest =
             Manifest::parse(&manifest, "m").unwrap_or_else(|e| panic!("{manifest}\n{e}"));
-        gate.admit(Instant::ZERO, APP, identity(), manifest, consent, &[])
+        let report = gate
+            .admit(Instant::ZERO, APP, identity(), manifest, consent, &[])
             .unwrap();
         for (at, name, until) in &self.bindings {
             gate.bind_answer(
@@ -354,7 +356,7 @@ impl World {
                 Instant::from_secs(*until),
             );
         }
-        gate
+        (gate, report.is_granted(TCP))
     }
 }
 
@@ -423,7 +425,7 @@ proptest! {
 
     #[test]
     fn decide_answers_as_the_model_does(world in worlds(), now in 0_u64..20) {
-        let mut gate = world.gate();
+        let (mut gate, granted) = world.gate();
         let at = Instant::from_secs(now);
         for address in &ADDRESSES {
             for port in PORTS {
@@ -439,6 +441,8 @@ proptest! {
                             && denial.reason == nexus_types::Reason::OperatorDenied => Answer::Forbidden,
                         Err(_) => Answer::Refused,
                     };
+                    // What the report called not granted is granted nowhere.
+                    prop_assert!(granted || answer != Answer::Allowed, "{:?} {:?}", act, world);
                     prop_assert_eq!(answer, world.connect(now, address, port, named), "{:?} {:?}", act, world);
                 }
             }
@@ -446,6 +450,7 @@ proptest! {
         for text in NAMES {
             let host = name(text);
             let allowed = gate.decide(at, APP, &Act::Resolve { name: &host, via: TCP }).is_ok();
+            prop_assert!(granted || !allowed, "{} {:?}", text, world);
             prop_assert_eq!(allowed, world.resolve(text), "{} {:?}", text, world);
         }
     }

@@ -1,0 +1,259 @@
+//! The report before anything runs: what stands, how far, and by whose word.
+
+mod common;
+
+use common::{APP, Setup, connect, identity, import, rule};
+use nexus_policy::admission::{IMPORTS_MAX, Provided, Standing};
+use nexus_policy::{Admission, Capability, Class};
+use nexus_types::Instant;
+
+const CONNECT: &str = "network.tcp.connect";
+const LISTEN: &str = "network.tcp.listen";
+
+fn examine(setup: &Setup) -> Admission {
+    setup.empty_gate().examine(
+        Instant::ZERO,
+        &identity(),
+        &setup.manifest(),
+        &setup.consent(),
+        &setup.imports,
+    )
+}
+
+fn needs_connect(setup: Setup) -> Setup {
+    setup.import("nexus:net/tcp-connect@0.1.0", &["connect"])
+}
+
+/// Standing and word of each rule of the only capability.
+fn rules(report: &Admission) -> Vec<(String, Standing, String)> {
+    report.capabilities[0]
+        .rules
+        .iter()
+        .map(|r| (r.rule.clone(), r.standing, r.by.clone()))
+        .collect()
+}
+
+#[test]
+fn an_app_that_asks_for_nothing_has_base_wasi() {
+    let app = Setup::default()
+        .import("wasi:cli/stdout@0.2.6", &["get-stdout"])
+        .import("wasi:filesystem/preopens@0.3.0", &["get-directories"])
+        .import("nexus:error/types@0.1.0", &[]);
+    let report = examine(&app);
+    assert!(
+        report.admitted && report.capabilities.is_empty() && report.notes.is_empty(),
+        "{report:?}"
+    );
+    assert!(
+        report
+            .imports
+            .iter()
+            .all(|import| import.provided == Provided::Base)
+    );
+    assert_eq!((report.manifest, report.digest), (None, common::digest()));
+}
+
+#[test]
+fn each_rule_stands_by_somebodys_word() {
+    let app = needs_connect(Setup::connect(&[
+        "api.example.com:443",
+        "10.0.0.0/8:80",
+        "public:1-100",
+    ]))
+    .operator("allow", CONNECT, &["*.example.com:443", "public:53"])
+    .operator("ask", CONNECT, &["10.1.0.0/16:*"]);
+    let report = examine(&app);
+    assert!(report.admitted);
+    assert_eq!(report.capabilities[0].standing, Standing::Narrowed);
+    assert_eq!(
+        rules(&report),
+        [
+            (
+                "api.example.com:443".to_owned(),
+                Standing::Granted,
+                "policy.toml:1 (rule-0)".to_owned()
+            ),
+            (
+                "10.0.0.0/8:80".to_owned(),
+                Standing::ConsentRequired,
+                "policy.toml:7 (rule-1)".to_owned()
+            ),
+            (
+                "public:1-100".to_owned(),
+                Standing::Narrowed,
+                "policy.toml:1 (rule-0)".to_owned()
+            ),
+        ]
+    );
+    assert_eq!(
+        report.notes,
+        [
+            "network.tcp.connect: 10.0.0.0/8:80 is not granted (by policy.toml:7 (rule-1))",
+            "network.tcp.connect: public:1-100 is granted in part (by policy.toml:1 (rule-0))",
+        ]
+    );
+    let report = examine(&app.yes());
+    assert_eq!(report.capabilities[0].standing, Standing::Granted);
+    assert_eq!(rules(&report)[2].2, "--allow-manifest");
+}
+
+#[test]
+fn what_was_said_at_load_is_what_decide_does() {
+    let app = needs_connect(Setup::connect(&["public:443"])).operator(
+        "allow",
+        CONNECT,
+        &["93.184.216.0/24:443"],
+    );
+    assert!(examine(&app).is_granted(Capability::NetworkTcpConnect));
+    assert_eq!(app.reason(&connect("93.184.216.34:443")), "allowed");
+    assert_eq!(app.reason(&connect("8.8.8.8:443")), "consent-required");
+    let forbidden = app.machine("forbid", CONNECT, &["public:*"]);
+    let report = examine(&forbidden);
+    assert_eq!(
+        (report.admitted, report.capabilities[0].standing),
+        (false, Standing::OperatorDenied)
+    );
+    // A report is no admission.
+    let mut gate = forbidden.empty_gate();
+    gate.admit(
+        Instant::ZERO,
+        APP,
+        identity(),
+        forbidden.manifest(),
+        forbidden.consent(),
+        &forbidden.imports,
+    )
+    .unwrap_err();
+    assert_eq!(
+        gate.decide(Instant::ZERO, APP, &connect("93.184.216.34:443"))
+            .unwrap_err()
+            .reason
+            .as_str(),
+        "not-granted"
+    );
+}
+
+#[test]
+fn system_class_wants_the_operator_or_the_command_line() {
+    let app = Setup::asks("system", &[(LISTEN, &["any:7777"])])
+        .import("nexus:net/tcp-listen@0.1.0", &["listen"]);
+    let report = examine(&app.clone().yes());
+    assert_eq!(
+        (report.admitted, report.capabilities[0].standing),
+        (false, Standing::OperatorDenied)
+    );
+    assert_eq!(report.capabilities[0].class, Class::System);
+    assert!(examine(&app.clone().operator("allow", LISTEN, &["any:7777"])).admitted);
+    let report = examine(&app.clone().allow("network.tcp.listen=any:7777"));
+    assert!(report.admitted);
+    assert_eq!(
+        rules(&report)[1],
+        (
+            "any:7777".to_owned(),
+            Standing::Granted,
+            "--allow".to_owned()
+        )
+    );
+    assert!(
+        !examine(
+            &app.clone()
+                .operator("forbid", LISTEN, &[])
+                .allow("network.tcp.listen=any:7777")
+        )
+        .admitted
+    );
+    // An operator who wrote ask has left it to a person.
+    let asks = app.operator("ask", LISTEN, &[]);
+    assert_eq!(
+        examine(&asks).capabilities[0].standing,
+        Standing::ConsentRequired
+    );
+    assert!(examine(&asks.yes()).admitted);
+}
+
+#[test]
+fn without_a_manifest_the_command_line_is_enough() {
+    let app = needs_connect(Setup::default()).allow("network.tcp.connect=host.internal:8000");
+    let report = examine(&app);
+    assert!(report.admitted && report.is_granted(Capability::NetworkTcpConnect));
+}
+
+#[test]
+fn absent_capabilities_are_said_to_be_absent() {
+    let mut app = Setup::asks("app", &[]);
+    app.manifest += "[capabilities.\"dsoftbus.discover\"]\n";
+    let report = examine(&app.clone().yes());
+    assert!(report.admitted);
+    assert_eq!(report.capabilities[0].standing, Standing::Absent);
+    assert_eq!(
+        report.notes,
+        ["dsoftbus.discover: this build does not have it, and does not grant it"]
+    );
+    let app = app
+        .yes()
+        .import("nexus:dsoftbus/discovery@0.1.0", &["discover"]);
+    let report = examine(&app);
+    assert_eq!(
+        (report.admitted, report.missing[0].reason),
+        (false, "not-in-this-build")
+    );
+    assert_eq!(report.missing[0].needs, [Capability::DsoftbusDiscover]);
+}
+
+#[test]
+fn reject_kernel_sockets_even_if_all_of_the_network_is_granted() {
+    let app = Setup::connect(&["public:*"]).yes().import(
+        "wasi:sockets/tcp@0.2.6",
+        &["[method]tcp-socket.start-connect"],
+    );
+    let report = examine(&app);
+    assert_eq!(
+        (report.admitted, report.missing[0].reason),
+        (false, "not-in-this-build")
+    );
+    assert_eq!(report.missing[0].needs.len(), 4);
+}
+
+#[test]
+fn what_is_asked_for_and_not_imported_is_noted() {
+    let app = Setup::connect(&["public:443"])
+        .yes()
+        .import("wasi:cli/exit@0.2.6", &["exit"]);
+    let report = examine(&app);
+    assert!(report.admitted);
+    assert_eq!(
+        report.notes,
+        ["network.tcp.connect: the manifest asks for it, and the app does not import it"]
+    );
+}
+
+#[test]
+fn imports_at_and_over_the_limit() {
+    let imports = |count: usize| Setup {
+        imports: (0..count)
+            .map(|_| import("wasi:cli/exit@0.2.6", &["exit"]))
+            .collect(),
+        ..Setup::default()
+    };
+    assert!(examine(&imports(IMPORTS_MAX)).admitted);
+    let report = examine(&imports(IMPORTS_MAX + 1));
+    assert_eq!(
+        (
+            report.admitted,
+            report.missing[0].reason,
+            report.imports.len()
+        ),
+        (false, "too-many-imports", IMPORTS_MAX)
+    );
+}
+
+#[test]
+fn an_expired_allow_is_none_at_load() {
+    let mut app = needs_connect(Setup::connect(&["public:443"]));
+    app.operator =
+        rule("past", "allow", CONNECT, &["public:443"]) + "expires = \"2020-01-01T00:00:00Z\"\n";
+    assert_eq!(
+        examine(&app).capabilities[0].standing,
+        Standing::ConsentRequired
+    );
+}
