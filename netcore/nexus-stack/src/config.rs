@@ -65,9 +65,6 @@ impl Config {
         {
             return Err(ConfigError::HardwareAddress(mac));
         }
-        if let Medium::Ethernet(_) = self.medium {
-            return Err(ConfigError::EthernetUnbuilt);
-        }
         for (index, address) in self.addresses.iter().enumerate() {
             let ip = address.address();
             let unfit = ip.is_unspecified()
@@ -252,8 +249,6 @@ pub enum ConfigError {
     AddressTwice(IpAddr),
     /// Not a unicast hardware address.
     HardwareAddress([u8; 6]),
-    /// Ethernet is not built yet.
-    EthernetUnbuilt,
     /// A TCP buffer outside [`TcpConfig::BUFFER_BYTES`].
     Buffer(usize),
     /// More DNS servers than [`ResolverConfig::SERVERS_MAX`].
@@ -271,7 +266,6 @@ impl fmt::Display for ConfigError {
             Self::Address(ip) => write!(f, "{ip} cannot be the address of an interface"),
             Self::AddressTwice(ip) => write!(f, "{ip} is given twice"),
             Self::HardwareAddress(mac) => write!(f, "{mac:02x?} is not a unicast hardware address"),
-            Self::EthernetUnbuilt => f.write_str("an Ethernet medium is not built yet"),
             Self::Buffer(bytes) => write!(
                 f,
                 "a TCP buffer of {bytes} bytes is not within {} to {}",

@@ -51,6 +51,7 @@ errors! {
         LocalNotOurs => InvalidArgument, "the local address is not ours";
         LocalInUse => AlreadyExists, "the local address and port are in use";
         NoSource => Unreachable, "no address of ours fits the remote address";
+        NoRoute => Unreachable, "no gateway leads to the remote address";
         NoPort => NoCapacity, "every ephemeral port is in use";
         TooManyFlows => NoCapacity, "the stack has as many connections as it may";
     }

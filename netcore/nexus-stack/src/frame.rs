@@ -33,7 +33,6 @@ impl Frame {
     }
 
     /// Puts a link header before the packet.
-    #[allow(dead_code, reason = "Ethernet comes with the neighbour table")]
     pub(crate) fn set_link_header(&mut self, header: &[u8; HEADROOM]) {
         self.buffer[..HEADROOM].copy_from_slice(header);
         self.start = 0;

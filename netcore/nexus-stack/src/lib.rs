@@ -22,6 +22,7 @@ mod frame;
 mod half_open;
 mod id;
 mod key;
+mod neighbors;
 mod packet;
 mod ports;
 pub mod resolver;

@@ -23,6 +23,7 @@ pub(crate) struct Packet<'a> {
     pub(crate) src: IpAddr,
     pub(crate) dst: IpAddr,
     pub(crate) protocol: u8,
+    pub(crate) hop_limit: u8,
     /// Where the payload begins.
     pub(crate) header_len: usize,
     /// The whole packet, without what a link padded it with.
@@ -68,6 +69,7 @@ impl<'a> Packet<'a> {
             src: v4_at(bytes, 12),
             dst: v4_at(bytes, 16),
             protocol: bytes[9],
+            hop_limit: bytes[8],
             header_len,
             bytes,
             // More fragments, or an offset. Bit 14 (don't fragment) and 15 (reserved) say nothing here.
@@ -88,6 +90,7 @@ impl<'a> Packet<'a> {
             src: v6_at(bytes, 8),
             dst: v6_at(bytes, 24),
             protocol: bytes[6],
+            hop_limit: bytes[7],
             header_len: 40,
             bytes,
             fragment: false,

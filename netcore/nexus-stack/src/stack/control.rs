@@ -34,6 +34,14 @@ impl Stack {
             }
         }
         let v4 = packet.src.is_ipv4();
+        if !v4 && path == Path::Wire && self.handle_ndisc(now, packet) {
+            return;
+        }
+        if !is_unicast(packet.dst) {
+            // What came for neighbour discovery's groups and is none of it.
+            self.stats.dropped_address += 1;
+            return;
+        }
         match (v4, bytes[0], bytes[1]) {
             (true, 8, 0) | (false, 128, 0) => self.answer_echo(now, path, packet),
             // Destination unreachable. A packet that was too big (v4 code 4) is none of these.

@@ -4,6 +4,7 @@ mod control;
 mod flows;
 pub(crate) mod gateway;
 mod handshake;
+mod link;
 mod listen;
 pub(crate) mod lookup;
 mod tcp;
@@ -15,7 +16,7 @@ use nexus_types::{Instant, InterfaceAddress, IpAddr, Seed, SocketAddr};
 
 use crate::bucket::Bucket;
 use crate::buffers::Arena;
-use crate::config::{Checksums, Config, ConfigError};
+use crate::config::{Checksums, Config, ConfigError, Medium};
 use crate::emit::Emit;
 use crate::engine::Engine;
 use crate::flow::Flow;
@@ -25,6 +26,7 @@ use crate::frame::{Frame, Pool};
 use crate::half_open::HalfOpens;
 use crate::id::{Key, Scope};
 use crate::key::{BoundKey, FlowKey, Path};
+use crate::neighbors::Neighbors;
 use crate::packet::{self, Packet};
 use crate::ports::Ports;
 use crate::resolver::Resolver;
@@ -49,6 +51,7 @@ pub struct Stack {
     isn_key: (u64, u64),
     replies: Bucket,
     reassembler: Reassembler,
+    neighbors: Neighbors,
 
     /// Who owns a connection's packets.
     places: FlowMap<FlowKey, Place>,
@@ -114,6 +117,7 @@ impl Stack {
             random,
             replies: Bucket::new(config.limits.replies_per_second, now),
             reassembler: Reassembler::new(checksums),
+            neighbors: Neighbors::default(),
             places: FlowMap::new(&seed.split("places")),
             flows: Slab::new(),
             arena: Arena::new(),
@@ -145,7 +149,10 @@ impl Stack {
         self.now = now;
         self.stats.frames_in += 1;
         self.stats.bytes_in += frame.len() as u64;
-        self.handle_packet(now, Path::Wire, frame);
+        match self.config.medium {
+            Medium::Ip => self.handle_packet(now, Path::Wire, frame),
+            Medium::Ethernet(ours) => self.handle_ethernet(now, ours, frame),
+        }
     }
 
     /// The next frame for the wire, if there is one. Give it back with [`Stack::recycle`].
@@ -191,6 +198,7 @@ impl Stack {
             self.time_wait.next(),
             self.reassembler.poll_timeout(),
             self.resolver.poll_timeout(),
+            self.neighbors.next(),
         ]
         .into_iter()
         .flatten()
@@ -211,6 +219,7 @@ impl Stack {
             self.stats.time_wait = self.time_wait.len() as u32;
         }
         self.reassembler.handle_timeout(now);
+        self.handle_neighbor_timeout(now);
         if self.resolver.poll_timeout().is_some_and(|at| at <= now) {
             self.resolver.handle_timeout(now);
             self.pump_resolver(now);
@@ -258,7 +267,7 @@ impl Stack {
             Ok(packet) => packet,
             Err(cause) => return self.count_drop(cause),
         };
-        if path == Path::Wire && !self.may_arrive(&packet) {
+        if path == Path::Wire && !self.may_arrive(&packet) && !self.is_discovery(&packet) {
             self.stats.dropped_address += 1;
             return;
         }
@@ -379,7 +388,10 @@ impl Stack {
             return self.pool.put(frame);
         }
         match path {
-            Path::Wire => self.out.push_back(frame),
+            Path::Wire => match self.config.medium {
+                Medium::Ip => self.out.push_back(frame),
+                Medium::Ethernet(ours) => self.send_ethernet(self.now, ours, frame),
+            },
             Path::Loop(scope) => self.looped.push_back((scope, frame)),
         }
     }

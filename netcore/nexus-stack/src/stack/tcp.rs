@@ -30,6 +30,9 @@ impl Stack {
         let path = self.path_to(scope, remote.ip());
         let wanted = local.map(plain);
         let ip = self.local_for(path, wanted, remote)?;
+        if path == Path::Wire && !self.has_route(remote.ip()) {
+            return Err(ConnectError::NoRoute);
+        }
         if self.flows.len() >= self.config.limits.flows as usize {
             return Err(ConnectError::TooManyFlows);
         }

@@ -1,5 +1,6 @@
 //! The stack against itself: pairs of stacks, a virtual link, virtual time.
 
+mod ethernet;
 mod gateway;
 mod hostile;
 mod hostile_dial;

@@ -1,0 +1,179 @@
+//! An Ethernet between two stacks: neighbours are found, kept, and not taken over.
+
+use std::task::Poll;
+use std::time::Duration;
+
+use nexus_stack::{Config, ConfigError, ConnectError, Medium, Stack, TcpError, TcpOptions};
+use nexus_types::{Instant, Seed};
+
+use crate::pair::{A, APP, B, Link, Pair, address, config, idle};
+
+const MAC: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
+
+fn pair() -> Pair {
+    let mut pair = Pair::with(1, Link::CLEAN, |_| {});
+    for number in [A, B] {
+        let mut config = config(number);
+        config.medium = Medium::Ethernet(MAC[number]);
+        pair.stacks[number] = Stack::new(config, Instant::ZERO, Seed::from_number(number as u64))
+            .expect("a sound configuration");
+    }
+    pair.log = Some(Vec::new());
+    pair
+}
+
+fn count(pair: &Pair, is: impl Fn(&[u8]) -> bool) -> usize {
+    let log = pair.log.as_ref().expect("kept");
+    log.iter().filter(|(_, frame)| is(frame)).count()
+}
+
+fn is_arp(frame: &[u8]) -> bool {
+    frame[12..14] == [8, 6]
+}
+
+fn is_ndisc(frame: &[u8]) -> bool {
+    frame[12..14] == [0x86, 0xdd] && frame[20] == 58 && matches!(frame[54], 135 | 136)
+}
+
+#[test]
+fn neighbours_are_found_and_bytes_arrive_both_ways() {
+    for remote in ["10.0.0.2:80", "[fd00::2]:80"] {
+        let mut pair = pair();
+        let begun = pair.now;
+        let (a, b, _) = pair.established(remote);
+        // Asking takes one round trip, the handshake another: nothing had to be sent twice.
+        assert!(pair.now - begun <= Duration::from_millis(5), "{remote}");
+        let data = vec![9; 50_000];
+        pair.write_all(A, a, &data);
+        pair.stacks[A].tcp_finish(pair.now, a).expect("open");
+        assert_eq!(pair.read_to_end(B, b).expect("all of it"), data);
+        let asked = if remote.starts_with('[') {
+            count(&pair, is_ndisc)
+        } else {
+            count(&pair, is_arp)
+        };
+        assert_eq!(
+            asked, 2,
+            "one question, one answer: the one who was asked learnt too"
+        );
+        let log = pair.log.take().expect("kept");
+        for (from, frame) in log {
+            assert_eq!(frame[6..12], MAC[from]);
+            assert!(frame[0] & 1 == 1 || frame[..6] == MAC[1 - from]);
+        }
+    }
+}
+
+#[test]
+fn a_neighbour_is_asked_for_again_after_a_minute() {
+    let mut pair = pair();
+    let server = pair.udp(B, "10.0.0.2:53");
+    let client = pair.udp(A, "0.0.0.0:0");
+    for (second, arps) in [(0, 2), (30, 2), (61, 4)] {
+        let wait = Instant::from_secs(second) - pair.now;
+        pair.run(wait);
+        pair.stacks[A]
+            .udp_send(pair.now, client, b"x", address("10.0.0.2:53"))
+            .expect("room");
+        pair.receive(B, server);
+        assert_eq!(count(&pair, is_arp), arps, "{second}");
+    }
+}
+
+#[test]
+fn reject_who_does_not_answer() {
+    for remote in ["10.0.0.77:80", "[fd00::77]:80"] {
+        let mut pair = pair();
+        let a = pair.connect(A, remote);
+        assert_eq!(pair.connected(A, a), Err(TcpError::TimedOut));
+        assert!(pair.stacks[A].stats().dropped_neighbor > 0);
+        assert!(count(&pair, |frame| is_arp(frame) || is_ndisc(frame)) <= 80);
+        pair.run(Duration::from_secs(10));
+        assert_eq!(pair.stacks[A].poll_timeout(), None);
+    }
+}
+
+#[test]
+fn other_links_are_reached_through_the_gateway_or_not_at_all() {
+    let mut pair = pair();
+    let connect = |pair: &mut Pair, remote: &str| {
+        pair.stacks[A].tcp_connect(pair.now, APP, None, address(remote), &TcpOptions::default())
+    };
+    for remote in ["192.0.2.1:80", "[2001:db8::1]:80"] {
+        assert_eq!(connect(&mut pair, remote), Err(ConnectError::NoRoute));
+    }
+    let mut with_gateway = config(A);
+    with_gateway.medium = Medium::Ethernet(MAC[A]);
+    with_gateway.gateway_v4 = Some("10.0.0.2".parse().expect("an address"));
+    with_gateway.gateway_v6 = Some("fd00::2".parse().expect("an address"));
+    pair.stacks[A] = Stack::new(with_gateway, pair.now, Seed::from_number(9)).expect("sound");
+    for remote in ["192.0.2.1:80", "[2001:db8::1]:80"] {
+        pair.log = Some(Vec::new());
+        connect(&mut pair, remote).expect("there is a way");
+        pair.run(Duration::from_millis(100));
+        let to_gateway = |frame: &[u8]| !is_arp(frame) && !is_ndisc(frame) && frame[..6] == MAC[B];
+        assert_eq!(count(&pair, to_gateway), 1, "{remote}");
+    }
+}
+
+/// Answers nobody asked for, and questions by strangers about others, change nothing.
+#[test]
+fn reject_an_address_taken_over_by_talking_into_the_room() {
+    let mut pair = pair();
+    let (a, b, _) = pair.established("10.0.0.2:80");
+    let thief = [6, 6, 6, 6, 6, 6];
+    for operation in [1, 2] {
+        // "10.0.0.2 is at 06:06:…", to everybody and to us.
+        for target in [[10, 0, 0, 2], [10, 0, 0, 1]] {
+            if operation == 1 && target == [10, 0, 0, 1] {
+                continue;
+            }
+            let mut frame = MAC[A].to_vec();
+            frame.extend(thief);
+            frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, operation]);
+            frame.extend(thief);
+            frame.extend([10, 0, 0, 2]);
+            frame.extend(MAC[A]);
+            frame.extend(target);
+            pair.deliver(A, &frame);
+        }
+    }
+    pair.log = Some(Vec::new());
+    pair.write_all(A, a, b"for B");
+    assert_eq!(pair.read(B, b).expect("open"), b"for B");
+    assert_eq!(count(&pair, |frame| frame[..6] == thief), 0);
+}
+
+#[test]
+fn reject_frames_for_others_and_cut_ones() {
+    let mut pair = pair();
+    let (a, b, _) = pair.established("[fd00::2]:80");
+    let arp = pair.connect(A, "10.0.0.2:81");
+    assert_eq!(pair.connected(A, arp), Err(TcpError::Refused));
+    let log = pair.log.take().expect("kept");
+    for (from, frame) in &log {
+        for len in 0..frame.len() {
+            pair.deliver(1 - from, &frame[..len]);
+        }
+        let mut other = frame.clone();
+        other[..6].copy_from_slice(&[2, 0, 0, 0, 0, 9]);
+        let before = pair.stacks[1 - from].stats().dropped_address;
+        pair.deliver(1 - from, &other);
+        assert_eq!(pair.stacks[1 - from].stats().dropped_address, before + 1);
+    }
+    pair.write_all(A, a, b"still here");
+    assert_eq!(pair.read(B, b).expect("open"), b"still here");
+    let mut buf = [0; 8];
+    let read = pair.stacks[A].poll_read(pair.now, a, &mut buf, idle());
+    assert_eq!(read, Poll::Pending);
+}
+
+#[test]
+fn reject_hardware_addresses_that_are_none() {
+    for mac in [[0; 6], [0xff; 6], [1, 0, 0, 0, 0, 1]] {
+        let mut config: Config = config(A);
+        config.medium = Medium::Ethernet(mac);
+        let made = Stack::new(config, Instant::ZERO, Seed::from_number(1));
+        assert_eq!(made.err(), Some(ConfigError::HardwareAddress(mac)));
+    }
+}
