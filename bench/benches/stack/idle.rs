@@ -3,6 +3,7 @@
 use std::task::{Poll, Waker};
 use std::time::Instant as Clock;
 
+use nexus_bench::fact;
 use nexus_stack::{Config, Congestion, Scope, Stack, TcpId, TcpOptions};
 use nexus_types::{Instant, InterfaceAddress, IpAddr, Ipv4Addr, Seed, SocketAddr};
 
@@ -172,11 +173,15 @@ pub(crate) fn report_memory(count: u32) {
     let node = Node::with_idle(count);
     let after = resident();
     let used = after.saturating_sub(before);
-    println!(
-        "memory of {count} idle connections: {:.0} MiB resident, {:.1} KiB each ({} flows)",
-        used as f64 / f64::from(1 << 20),
-        used as f64 / 1_024.0 / f64::from(count),
-        node.node.stats().flows,
+    fact(
+        &format!("idle_{count}_resident"),
+        used as f64,
+        "bytes",
+        &format!(
+            "{:.1} KiB each, {} flows; the far ends keep nothing",
+            used as f64 / 1_024.0 / f64::from(count),
+            node.node.stats().flows,
+        ),
     );
     assert_eq!(node.idle.len(), count as usize);
 }
@@ -199,8 +204,10 @@ pub(crate) fn report_ratio(count: u32) {
         times.sort_by(f64::total_cmp);
         times[times.len() / 2]
     });
-    println!(
-        "echo RTT: {alone:.0} ns alone, {crowded:.0} ns beside {count} idle connections: {:.2}x",
-        crowded / alone
+    fact(
+        &format!("echo_rtt_ratio_{count}"),
+        crowded / alone,
+        "x",
+        &format!("taken by turns: {alone:.0} ns alone, {crowded:.0} ns beside the idle ones"),
     );
 }

@@ -14,6 +14,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 
 use bare::Bare;
 use idle::Node;
+use nexus_bench::fact;
 use pair::{Pair, Setting};
 
 /// RTT of 64 bytes to an echo at a node with that many idle connections beside it.
@@ -64,15 +65,18 @@ fn packets(setting: Setting) {
         }
     }
     let (ours, theirs) = (median(ours), median(theirs));
-    println!(
-        "packets/s {:<16} nexus-stack {:>9.0} ({:>5.1} Gbit/s)  bare smoltcp {:>9.0} ({:>5.1} Gbit/s)  {:.2}x packets, {:.2}x bytes",
-        setting.name,
-        ours.0,
-        ours.1,
-        theirs.0,
-        theirs.1,
+    fact(
+        &format!("packets_ratio_{}", setting.name),
         ours.0 / theirs.0,
-        ours.1 / theirs.1,
+        "x",
+        &format!(
+            "packets a second: ours {:.0} ({:.1} Gbit/s), bare smoltcp {:.0} ({:.1} Gbit/s); {:.2}x bytes",
+            ours.0,
+            ours.1,
+            theirs.0,
+            theirs.1,
+            ours.1 / theirs.1,
+        ),
     );
 }
 
