@@ -135,11 +135,6 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<(u8, Value), CliEr
         progress.refused = Some(Box::new(admission));
         return Err(error);
     }
-    for note in &admission.notes {
-        if !args.quiet {
-            say(&format!("note: {note}\n"));
-        }
-    }
 
     let quiet = args.quiet || args.common.output == Output::Json;
     let network = match args.net {

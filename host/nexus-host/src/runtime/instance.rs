@@ -363,3 +363,7 @@ fn with_hint(outcome: Outcome, store: &Store<AppState>) -> Outcome {
         outcome => outcome,
     }
 }
+
+#[cfg(test)]
+#[path = "instance_tests.rs"]
+mod tests;

@@ -60,6 +60,8 @@ pub enum LoadErrorKind {
     Truncated(usize),
     /// The custom section with the manifest is there twice, too long, or no text.
     Manifest(&'static str),
+    /// It begins with more than any app may have; what, and how much.
+    Demanding(String),
     /// It has the shape of a component, but the compiler refuses it.
     Invalid(String),
 }
@@ -103,6 +105,10 @@ impl std::fmt::Display for LoadError {
             LoadErrorKind::Manifest(what) => {
                 write!(f, "{path}: custom section {MANIFEST_SECTION}: {what}")
             }
+            LoadErrorKind::Demanding(why) => write!(
+                f,
+                "{path}: begins with more than any app may have on this host: {why}"
+            ),
             LoadErrorKind::Invalid(why) => write!(f, "{path}: not a valid component: {why}"),
         }
     }
@@ -131,14 +137,22 @@ impl AppFile {
 impl AppFile {
     /// The error for bytes that the compiler refuses. Its message can quote the app's own names.
     pub fn invalid(&self, error: &wasmtime::Error) -> LoadError {
-        let why: String = format!("{error:#}")
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(400)
-            .collect();
+        let line = |text: String| -> String {
+            text.chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .take(400)
+                .collect()
+        };
+        let whole = line(format!("{error:#}"));
+        // wasmtime has no type for it: the module is sound, and does not fit the reserved slots.
+        let kind = if whole.contains("pooling allocator requirements") {
+            LoadErrorKind::Demanding(line(error.root_cause().to_string()))
+        } else {
+            LoadErrorKind::Invalid(whole)
+        };
         LoadError {
             path: self.path.clone(),
-            kind: LoadErrorKind::Invalid(why),
+            kind,
         }
     }
 }
