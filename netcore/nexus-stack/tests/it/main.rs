@@ -10,5 +10,6 @@ mod names;
 mod pair;
 mod raw;
 mod seeds;
+mod settings;
 mod tcp;
 mod udp;
