@@ -185,10 +185,13 @@ impl Examiner<'_> {
                     texts.into_iter().map(move |rule| (index, rule))
                 })
         };
-        if let Some((index, _)) = of(Verdict::Forbid).find(|(_, rule)| catches_all(*rule, asked)) {
+        if let Some((index, _)) =
+            of(Verdict::Forbid).find(|(_, rule)| catches_all(self.gate.topology(), *rule, asked))
+        {
             return (Standing::OperatorDenied, self.operators(index));
         }
-        let narrowed = of(Verdict::Forbid).any(|(_, rule)| may_meet(rule, asked));
+        let narrowed =
+            of(Verdict::Forbid).any(|(_, rule)| may_meet(self.gate.topology(), rule, asked));
         let granted = if narrowed {
             Standing::Narrowed
         } else {
@@ -197,7 +200,7 @@ impl Examiner<'_> {
         if given {
             return (granted, Word::Allow);
         }
-        let asks = of(Verdict::Ask).find(|(_, rule)| may_meet(*rule, asked));
+        let asks = of(Verdict::Ask).find(|(_, rule)| may_meet(self.gate.topology(), *rule, asked));
         let yes = self.consent.allow_manifest;
         if asks.is_none()
             && let Some((index, _)) = of(Verdict::Allow)
@@ -205,18 +208,31 @@ impl Examiner<'_> {
         {
             return (granted, self.operators(index));
         }
-        let explicit = wants_operator(asked);
-        let consent_is_enough = !explicit && (capability.class() == Class::App || asks.is_some());
+        // A metadata service must be named by the operator's own rule, if only to be asked about.
+        let named = || {
+            let names = |rule: &Rule| {
+                wants_operator(rule) && may_meet(self.gate.topology(), Some(rule), asked)
+            };
+            of(Verdict::Ask)
+                .chain(of(Verdict::Allow))
+                .any(|(_, rule)| rule.is_some_and(names))
+        };
+        let consent_is_enough = if wants_operator(asked) {
+            asks.is_some() && named()
+        } else {
+            capability.class() == Class::App || asks.is_some()
+        };
         if yes && consent_is_enough {
             return (
                 granted,
                 asks.map_or(Word::AllowManifest, |(index, _)| self.operators(index)),
             );
         }
-        if let Some((index, _)) = of(Verdict::Allow)
-            .find(|(_, rule)| rule.is_some_and(|rule| may_meet(Some(rule), asked)))
-        {
-            let all_asked = of(Verdict::Ask).any(|(_, rule)| catches_all(rule, asked));
+        if let Some((index, _)) = of(Verdict::Allow).find(|(_, rule)| {
+            rule.is_some_and(|rule| may_meet(self.gate.topology(), Some(rule), asked))
+        }) {
+            let all_asked =
+                of(Verdict::Ask).any(|(_, rule)| catches_all(self.gate.topology(), rule, asked));
             if !all_asked {
                 return (Standing::Narrowed, self.operators(index));
             }

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use crate::address::{AddressClass, class_named_by, class_of};
+use crate::address::{AddressClass, Topology, class_named_by, class_of};
 use crate::index::name_means;
 use crate::rule::{Destination, HostPattern, Local, LocalPattern, Rule};
 use crate::wasi::DirectoryMode;
@@ -19,11 +19,11 @@ pub(crate) fn allows_all(allow: &Rule, asked: &Rule) -> bool {
 
 /// Whether `forbid` takes all that `asked` asks; a forbid of `None` takes everything. What cannot
 /// be told without a target is no: the act itself is judged again.
-pub(crate) fn catches_all(forbid: Option<&Rule>, asked: &Rule) -> bool {
+pub(crate) fn catches_all(topology: &Topology, forbid: Option<&Rule>, asked: &Rule) -> bool {
     match (forbid, asked) {
         (None, _) => true,
         (Some(Rule::Destination(a)), Rule::Destination(b)) => {
-            a.ports.covers(&b.ports) && host_catches_all(&a.host, &b.host)
+            a.ports.covers(&b.ports) && host_catches_all(topology, &a.host, &b.host)
         }
         (Some(Rule::Local(a)), Rule::Local(b)) => a.covers(b),
         (Some(Rule::Directory(a)), Rule::Directory(b)) => a.touches(b.path(), b.mode()),
@@ -31,7 +31,7 @@ pub(crate) fn catches_all(forbid: Option<&Rule>, asked: &Rule) -> bool {
     }
 }
 
-fn host_catches_all(forbid: &HostPattern, asked: &HostPattern) -> bool {
+fn host_catches_all(topology: &Topology, forbid: &HostPattern, asked: &HostPattern) -> bool {
     use HostPattern as H;
     match (forbid, asked) {
         (H::Name(a), H::Name(b)) => a == b,
@@ -40,6 +40,8 @@ fn host_catches_all(forbid: &HostPattern, asked: &HostPattern) -> bool {
         (H::Class(a), H::Name(b)) => *a == name_means(b.as_str()),
         (H::Class(a), H::Below(_)) => *a == AddressClass::Public,
         (H::Class(a), H::Class(b)) => a == b,
+        // One address is of the class it has here; a network allows the class it names alone.
+        (H::Class(a), H::Network(b)) if b.is_host() => *a == topology.classify(b.address()),
         (H::Class(a), H::Network(b)) => *a == class_named_by(*b),
         (H::Network(a), H::Network(b)) => a.covers(*b),
         _ => false,
@@ -47,10 +49,10 @@ fn host_catches_all(forbid: &HostPattern, asked: &HostPattern) -> bool {
 }
 
 /// Whether some target could be in both. What cannot be told without a target is yes.
-pub(crate) fn may_meet(a: Option<&Rule>, b: &Rule) -> bool {
+pub(crate) fn may_meet(topology: &Topology, a: Option<&Rule>, b: &Rule) -> bool {
     match (a, b) {
         (None, _) => true,
-        (Some(Rule::Destination(a)), Rule::Destination(b)) => destinations_may_meet(a, b),
+        (Some(Rule::Destination(a)), Rule::Destination(b)) => destinations_may_meet(topology, a, b),
         (Some(Rule::Local(a)), Rule::Local(b)) => locals_meet(a, b),
         (Some(Rule::Directory(a)), Rule::Directory(b)) => {
             a.touches(b.path(), DirectoryMode::Rw) || b.touches(a.path(), DirectoryMode::Rw)
@@ -59,12 +61,13 @@ pub(crate) fn may_meet(a: Option<&Rule>, b: &Rule) -> bool {
     }
 }
 
-fn destinations_may_meet(a: &Destination, b: &Destination) -> bool {
+fn destinations_may_meet(topology: &Topology, a: &Destination, b: &Destination) -> bool {
     a.ports.meets(&b.ports)
-        && (hosts_may_meet(&a.host, &b.host) || hosts_may_meet(&b.host, &a.host))
+        && (hosts_may_meet(topology, &a.host, &b.host)
+            || hosts_may_meet(topology, &b.host, &a.host))
 }
 
-fn hosts_may_meet(a: &HostPattern, b: &HostPattern) -> bool {
+fn hosts_may_meet(topology: &Topology, a: &HostPattern, b: &HostPattern) -> bool {
     use HostPattern as H;
     match (a, b) {
         // A name may resolve to any public address, and to no other.
@@ -73,7 +76,7 @@ fn hosts_may_meet(a: &HostPattern, b: &HostPattern) -> bool {
         }
         (H::Below(_), H::Network(network)) => class_named_by(*network) == AddressClass::Public,
         (H::Network(a), H::Network(b)) => a.covers(*b),
-        (a, b) => host_catches_all(a, b),
+        (a, b) => host_catches_all(topology, a, b),
     }
 }
 

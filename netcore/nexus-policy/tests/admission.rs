@@ -257,3 +257,35 @@ fn an_expired_allow_is_none_at_load() {
         Standing::ConsentRequired
     );
 }
+
+/// Each was found by the reference model: the report said less than `decide` did.
+#[test]
+fn the_report_knows_what_decide_knows() {
+    let granted = |app: &Setup| {
+        app.gate()
+            .examine(
+                Instant::ZERO,
+                &identity(),
+                &app.manifest(),
+                &app.consent(),
+                &[],
+            )
+            .is_granted(Capability::NetworkTcpConnect)
+    };
+    // An operator's ask that names the metadata service, answered.
+    let app = Setup::connect(&["metadata:80"])
+        .operator("ask", CONNECT, &["metadata:80"])
+        .yes();
+    assert!(granted(&app));
+    assert_eq!(app.reason(&connect("169.254.169.254:80")), "allowed");
+    // The node's own address is of class loopback, whatever the registries call it.
+    let own = connect("10.0.2.15:80");
+    let app = Setup::connect(&["loopback:80"]).operator("allow", CONNECT, &["10.0.2.15:80"]);
+    assert!(granted(&app));
+    assert_eq!(app.reason(&own), "allowed");
+    let app = Setup::connect(&["10.0.2.15:80"])
+        .operator("ask", CONNECT, &["lan:*"])
+        .operator("allow", CONNECT, &["loopback:*"]);
+    assert!(granted(&app));
+    assert_eq!(app.reason(&own), "allowed");
+}
