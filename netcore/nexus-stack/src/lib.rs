@@ -6,6 +6,10 @@
 //!
 //! The cost of a packet does not grow with the number of connections: each has a socket set of its own, found by
 //! its four-tuple in a keyed table, and only connections with something to do are polled.
+//!
+//! Not supported: fragments on the way out, path MTU discovery, TCP timestamps and SYN cookies, receiving
+//! multicast and broadcast, broadcast on the way out, forwarding, router discovery and DHCP. A selective
+//! acknowledgement is sent, but smoltcp makes nothing of one it gets.
 
 mod bucket;
 mod buffers;

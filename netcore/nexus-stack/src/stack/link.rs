@@ -278,6 +278,15 @@ impl Stack {
     }
 }
 
+/// Whether a packet is a solicitation or an advertisement of any kind (RFC 4861 section 4).
+pub(super) fn is_discovery_message(packet: &Packet<'_>) -> bool {
+    packet.protocol == crate::packet::ICMP6
+        && packet
+            .payload()
+            .first()
+            .is_some_and(|kind| (133..=137).contains(kind))
+}
+
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// RFC 4291 section 2.7.1.

@@ -276,6 +276,10 @@ impl Stack {
             // What is whole is no fragment, so this goes no deeper.
             if let Reassembly::Whole(whole) = self.reassembler.handle(now, packet.bytes) {
                 match Packet::parse(&whole, checksums) {
+                    // Neighbour discovery never needs fragments, its forgers do (RFC 6980).
+                    Ok(packet) if link::is_discovery_message(&packet) => {
+                        self.stats.dropped_malformed += 1;
+                    }
                     Ok(packet) if !packet.fragment => self.handle_whole(now, path, &packet),
                     Ok(_) => self.stats.dropped_malformed += 1,
                     Err(cause) => self.count_drop(cause),
