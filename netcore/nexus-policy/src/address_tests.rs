@@ -1,3 +1,5 @@
+//! Addresses: one form for every spelling, and the class of each block at its edges.
+
 use super::*;
 
 fn ip(text: &str) -> IpAddr {

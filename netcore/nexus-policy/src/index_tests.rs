@@ -1,3 +1,5 @@
+//! The index finds what looking through all rules would find.
+
 use proptest::prelude::*;
 
 use super::*;

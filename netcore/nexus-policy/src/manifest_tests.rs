@@ -1,3 +1,5 @@
+//! `nexus.toml`: what is accepted, and what is refused with which text.
+
 use super::*;
 
 const GOOD: &str = r#"

@@ -1,3 +1,5 @@
+//! `policy.toml`: what is accepted, and what is refused with which text.
+
 use super::*;
 use crate::rule::Rule as R;
 

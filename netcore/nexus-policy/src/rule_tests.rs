@@ -1,3 +1,5 @@
+//! Rule texts: what each spelling means, and what is refused with which advice.
+
 use super::*;
 
 const TCP: Capability = Capability::NetworkTcpConnect;
