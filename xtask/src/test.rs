@@ -47,7 +47,12 @@ const CHECKS: &[Check] = &[
         name: "tests",
         usual: "15 min",
         work: |workspace, tally| {
-            tally.run(workspace.cargo().args(["test", "--release", "--workspace"]))
+            tally.run(workspace.cargo().args([
+                "test",
+                "--release",
+                "--workspace",
+                "--no-fail-fast",
+            ]))
         },
     },
     Check {
