@@ -1,11 +1,15 @@
 //! Never ends, always waits: for those who stop it from outside.
 
+use core::time::Duration;
+
+use nexus_sdk::svc::time::sleep;
 use probes::Outcome;
 
 async fn run() -> Outcome {
     println!("waiting");
-    core::future::pending::<()>().await;
-    Ok(())
+    // The longest wait there is: 584 years in nanoseconds, the end of the host's clock.
+    sleep(Duration::MAX).await;
+    Err("the end of time came".into())
 }
 
 nexus_sdk::main!(run);

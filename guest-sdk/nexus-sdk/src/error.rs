@@ -85,9 +85,7 @@ impl Error {
             ErrorCode::Reset => "the far end cut the connection; connect again",
             ErrorCode::Closed => "it has been closed; open a new one",
             ErrorCode::Protocol => "the far end does not speak the expected protocol",
-            ErrorCode::Unavailable => {
-                "this host lacks what is needed; `nexus-host doctor` tells what"
-            }
+            ErrorCode::Unavailable => "this host has no way to do it; ask who runs it",
             ErrorCode::Internal => "a fault of the host; please report it",
         }
     }
