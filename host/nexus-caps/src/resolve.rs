@@ -14,6 +14,17 @@ pub(crate) fn parse(name: &str) -> Result<HostName, NetError> {
         .map_err(|error| NetError::new(ErrorCode::InvalidArgument, error.to_string()))
 }
 
+/// The port of a far end: 0 is none, whatever the rules say.
+pub(crate) fn remote_port(port: u16) -> Result<u16, NetError> {
+    if port == 0 {
+        return Err(NetError::new(
+            ErrorCode::InvalidArgument,
+            "nothing can be reached at port 0",
+        ));
+    }
+    Ok(port)
+}
+
 /// The addresses of `name`, if a rule of `via` names it.
 pub(crate) async fn resolve(
     ctx: &NetCtx,

@@ -23,6 +23,7 @@ impl<T: Send> tcp_connect::HostWithStore<T> for Net {
         port: u16,
     ) -> Result<Resource<TcpConnection>, Failure> {
         let ctx = accessor.with(|mut access| access.get().ctx.clone());
+        let port = resolve::remote_port(port)?;
         let socket = match to {
             Destination::Address(address) => {
                 dial(&ctx, SocketAddr::new(address.into(), port), None).await?

@@ -21,6 +21,7 @@ impl<T: Send> udp_send::HostWithStore<T> for Net {
         port: u16,
     ) -> Result<Resource<UdpSocket>, Failure> {
         let ctx = accessor.with(|mut access| access.get().ctx.clone());
+        let port = resolve::remote_port(port)?;
         let socket = match to {
             Destination::Address(address) => {
                 connect(&ctx, SocketAddr::new(address.into(), port), None)?
