@@ -5,10 +5,10 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 /// The `nexus-host` under test.
-pub const HOST: &str = env!("CARGO_BIN_EXE_nexus-host");
+pub(crate) const HOST: &str = env!("CARGO_BIN_EXE_nexus-host");
 
 /// The repository.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         here.ancestors()
@@ -20,7 +20,7 @@ pub fn root() -> &'static Path {
 }
 
 /// A component by the name `cargo xtask build` gives it: `hello`, `probes/sleeps`.
-pub fn component(name: &str) -> PathBuf {
+pub(crate) fn component(name: &str) -> PathBuf {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(build);
     let path = FOLDER.join(format!("{name}.wasm"));
     assert!(path.is_file(), "{} was not built", path.display());
