@@ -6,8 +6,9 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -30,6 +31,10 @@ impl Signal {
     }
 }
 
+/// A second signal that comes sooner is the first one again: `timeout(1)` signals its child and
+/// then the whole process group, a terminal and a supervisor may both signal.
+const ONE_SIGNAL: Duration = Duration::from_millis(250);
+
 /// A handle on the process's signals.
 #[derive(Clone, Default)]
 pub struct Signals(Arc<Inner>);
@@ -38,46 +43,55 @@ pub struct Signals(Arc<Inner>);
 struct Inner {
     interrupt: Arc<AtomicBool>,
     terminate: Arc<AtomicBool>,
-    waiting: Mutex<Vec<Waker>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    first: Option<(Signal, Instant)>,
+    waiting: Vec<Waker>,
 }
 
 impl Signals {
-    /// Takes over SIGINT and SIGTERM of this process.
+    /// Takes over SIGINT and SIGTERM of this process. From now on [`Signals::deliver`] must be
+    /// called often.
     pub fn install() -> std::io::Result<Self> {
         let signals = Self::default();
-        for (number, flag) in [
-            (SIGINT, &signals.0.interrupt),
-            (SIGTERM, &signals.0.terminate),
-        ] {
-            // In this order: the second signal finds the flag of the first.
-            signal_hook::flag::register_conditional_shutdown(
-                number,
-                128 + number,
-                Arc::clone(flag),
-            )?;
-            signal_hook::flag::register(number, Arc::clone(flag))?;
-        }
+        signal_hook::flag::register(SIGINT, Arc::clone(&signals.0.interrupt))?;
+        signal_hook::flag::register(SIGTERM, Arc::clone(&signals.0.terminate))?;
         Ok(signals)
     }
 
     /// The signal that came, if any did.
     pub fn raised(&self) -> Option<Signal> {
-        if self.0.interrupt.load(Ordering::Relaxed) {
-            Some(Signal::Interrupt)
-        } else if self.0.terminate.load(Ordering::Relaxed) {
-            Some(Signal::Terminate)
-        } else {
-            None
+        self.state().first.map(|(signal, _)| signal)
+    }
+
+    /// Wakes who waits, if a signal came. A second one ends the process here and now: whatever
+    /// the shard's thread is stuck in, this is another one.
+    pub fn deliver(&self) {
+        let flags = [
+            (&self.0.interrupt, Signal::Interrupt),
+            (&self.0.terminate, Signal::Terminate),
+        ];
+        for (flag, signal) in flags {
+            if flag.swap(false, Ordering::Relaxed) && self.take(signal, Instant::now()) {
+                std::process::exit(i32::from(signal.exit_code()));
+            }
         }
     }
 
-    /// Wakes who waits, if a signal came.
-    pub fn deliver(&self) {
-        if self.raised().is_some() {
-            for waker in self.waiting().drain(..) {
-                waker.wake();
-            }
+    /// Whether this signal is a second one.
+    fn take(&self, signal: Signal, now: Instant) -> bool {
+        let mut state = self.state();
+        if let Some((_, first)) = state.first {
+            return now.duration_since(first) >= ONE_SIGNAL;
         }
+        state.first = Some((signal, now));
+        for waker in state.waiting.drain(..) {
+            waker.wake();
+        }
+        false
     }
 
     /// Completes when a signal comes.
@@ -85,11 +99,8 @@ impl Signals {
         Wait(self.clone())
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waker>> {
-        self.0
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,13 +111,37 @@ impl Future for Wait {
     type Output = Signal;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Signal> {
-        {
-            let mut waiting = self.0.waiting();
-            if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                waiting.push(cx.waker().clone());
-            }
+        let mut state = self.0.state();
+        if let Some((signal, _)) = state.first {
+            return Poll::Ready(signal);
         }
-        // After registering, so that a signal in between is not lost.
-        self.0.raised().map_or(Poll::Pending, Poll::Ready)
+        if !state
+            .waiting
+            .iter()
+            .any(|waker| waker.will_wake(cx.waker()))
+        {
+            state.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_sent_twice_at_once_is_one_and_a_later_one_is_another() {
+        let signals = Signals::default();
+        let mut wait = Box::pin(signals.wait());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(wait.as_mut().poll(&mut cx).is_pending());
+        let begun = Instant::now();
+        assert!(!signals.take(Signal::Terminate, begun));
+        assert_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(Signal::Terminate));
+        assert!(!signals.take(Signal::Terminate, begun + ONE_SIGNAL / 2));
+        assert!(!signals.take(Signal::Interrupt, begun + ONE_SIGNAL / 2));
+        assert!(signals.take(Signal::Interrupt, begun + ONE_SIGNAL));
+        assert_eq!(signals.raised(), Some(Signal::Terminate));
     }
 }
