@@ -48,7 +48,7 @@ enum Verb {
         #[arg(long, value_enum, value_name = "WAY")]
         from: Option<Source>,
     },
-    /// Build the host (release) and every component, to target/components/<name>.wasm.
+    /// Build the host (release) and every component, to `target/components/NAME.wasm`.
     Build {
         /// Only the components.
         #[arg(long, conflicts_with = "host")]

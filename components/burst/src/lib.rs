@@ -1,4 +1,4 @@
-//! `burst` over `nexus:net`: see [`measure`].
+//! `burst` over `nexus:net`: see `measure`.
 
 mod measure;
 mod options;

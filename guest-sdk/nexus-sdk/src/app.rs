@@ -125,7 +125,7 @@ pub async fn print(text: &str) {
     }
 }
 
-/// Prints `text` to stderr; see [`print`].
+/// Prints `text` to stderr; see [`print()`].
 pub async fn eprint(text: &str) {
     #[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
     write(text, crate::bindings::wasi::cli::stderr::write_via_stream).await;

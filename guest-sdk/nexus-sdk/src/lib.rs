@@ -60,7 +60,7 @@
 //!
 //! `wasm32-wasip2` is the ordinary one: `println!`, `std::env::args`, `HashMap` work. On
 //! `wasm32-unknown-unknown` an app imports nothing but what it uses of this crate; there, use [`args`],
-//! [`print`], [`eprint`] and [`svc::time::now`]. Natively everything compiles, for unit tests of the pure
+//! [`print()`], [`eprint()`] and [`svc::time::now`]. Natively everything compiles, for unit tests of the pure
 //! parts, but a call of the host panics: there is none.
 //!
 //! # Not supported

@@ -1,7 +1,7 @@
 //! One file = one WIT interface: what a granted import of an app reaches, behind the gate and its quota.
 //!
 //! [`link`] gives a linker the interface of one capability; what was not granted is not linked.
-//! Every act asks the node for a permit first ([`NetCtx::permit`]), every datum goes through a
+//! Every act asks the node for a permit first (`NetCtx::permit`), every datum goes through a
 //! handle that carries the permit's stamp.
 
 mod bindings;

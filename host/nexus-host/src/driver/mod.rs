@@ -6,7 +6,7 @@
 //!            +-- NIC events (waits for them only when no guest is ready)
 //! ```
 //!
-//! A guest that spins gives way at the next epoch tick, so a turn is bounded by [`TURN`] and
+//! A guest that spins gives way at the next epoch tick, so a turn is bounded by `TURN` and
 //! one tick; NICs and timers of the same shard wait no longer than that.
 
 mod clock;
