@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use nexus_node::{NetError, TcpSocket};
-use nexus_policy::{Act, Capability};
+use nexus_policy::{Act, Capability, Permit};
 use nexus_types::{ErrorCode, HostName, SocketAddr};
 use wasmtime::component::{Accessor, Resource};
 
@@ -26,7 +26,9 @@ impl<T: Send> tcp_connect::HostWithStore<T> for Net {
         let port = resolve::remote_port(port)?;
         let socket = match to {
             Destination::Address(address) => {
-                dial(&ctx, SocketAddr::new(address.into(), port), None).await?
+                let remote = SocketAddr::new(address.into(), port);
+                let permit = ctx.permit(&Act::Connect { remote, name: None })?;
+                dial(&ctx, permit).await?
             }
             Destination::Name(name) => dial_name(&ctx, &resolve::parse(&name)?, port).await?,
         };
@@ -45,12 +47,27 @@ impl<T: Send> tcp_connect::HostWithStore<T> for Net {
     }
 }
 
-/// Tries the permitted addresses of a name in order. Each has the stack's connect timeout.
+/// Tries the permitted addresses of a name in order. Each has the stack's connect timeout. All are
+/// judged at once: the answer may end while one that does not answer is waited for.
 async fn dial_name(ctx: &NetCtx, name: &HostName, port: u16) -> Result<TcpSocket, NetError> {
     let addresses = resolve::resolve(ctx, Capability::NetworkTcpConnect, name).await?;
+    let judged: Vec<_> = addresses
+        .into_iter()
+        .map(|address| {
+            let remote = SocketAddr::new(address, port);
+            ctx.permit(&Act::Connect {
+                remote,
+                name: Some(name),
+            })
+        })
+        .collect();
     let mut last = NetError::new(ErrorCode::NotFound, "the name has no address");
-    for address in addresses {
-        match dial(ctx, SocketAddr::new(address, port), Some(name)).await {
+    for permit in judged {
+        let dialled = match permit {
+            Ok(permit) => dial(ctx, permit).await,
+            Err(refused) => Err(refused),
+        };
+        match dialled {
             Ok(socket) => return Ok(socket),
             // The quota is the same for the next address.
             Err(error) if error.code == ErrorCode::NoCapacity => return Err(error),
@@ -60,12 +77,7 @@ async fn dial_name(ctx: &NetCtx, name: &HostName, port: u16) -> Result<TcpSocket
     Err(last)
 }
 
-async fn dial(
-    ctx: &NetCtx,
-    remote: SocketAddr,
-    name: Option<&HostName>,
-) -> Result<TcpSocket, NetError> {
-    let permit = ctx.permit(&Act::Connect { remote, name })?;
+async fn dial(ctx: &NetCtx, permit: Permit) -> Result<TcpSocket, NetError> {
     let socket = ctx.node(|node, now| node.tcp_connect(now, permit))?;
     let mut dialling = Dialling {
         ctx,

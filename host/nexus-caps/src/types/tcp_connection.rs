@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,12 +31,41 @@ pub struct TcpConnection {
 pub(super) struct Open {
     ctx: NetCtx,
     socket: TcpSocket,
+    /// A `read` waits.
+    reading: AtomicBool,
+    /// A `write` waits.
+    writing: AtomicBool,
+}
+
+/// The one call that may wait in a direction. Stops an app from parking thousands of writes of
+/// 4 MiB each in the host's memory, and from making every segment wake thousands of readers.
+struct Turn<'a>(&'a AtomicBool);
+
+impl<'a> Turn<'a> {
+    fn take(taken: &'a AtomicBool, call: &str) -> Result<Self, NetError> {
+        if taken.swap(true, Ordering::Relaxed) {
+            let why = format!("another `{call}` of this connection waits");
+            return Err(NetError::new(ErrorCode::InvalidState, why));
+        }
+        Ok(Self(taken))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl TcpConnection {
     pub(crate) fn new(ctx: NetCtx, socket: TcpSocket) -> Self {
         Self {
-            open: Arc::new(Open { ctx, socket }),
+            open: Arc::new(Open {
+                ctx,
+                socket,
+                reading: AtomicBool::new(false),
+                writing: AtomicBool::new(false),
+            }),
             receive_taken: false,
             send_taken: false,
         }
@@ -129,6 +159,7 @@ impl<T: Send> HostTcpConnectionWithStore<T> for Net {
             )
             .into());
         }
+        let _turn = Turn::take(&open.reading, "read")?;
         let max = max.min(limits::READ_BYTES_MAX) as usize;
         let read = poll_fn(|cx| {
             open.ctx
@@ -145,6 +176,7 @@ impl<T: Send> HostTcpConnectionWithStore<T> for Net {
         let open = accessor.with(|mut access| -> Result<_, Failure> {
             Ok(access.get().table.get(&self_)?.writing()?.clone())
         })?;
+        let _turn = Turn::take(&open.writing, "write")?;
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let written = poll_fn(|cx| open.poll_write(cx, rest)).await?;
