@@ -1,6 +1,7 @@
 //! Apps on their way from admitted to running: a host with its driver, nodes and instances.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
@@ -215,11 +216,14 @@ impl Host {
         {
             nexus_caps::link_types(&mut linker)?;
         }
+        let mut linked = BTreeSet::new();
         for import in &admission.imports {
             // A stub is the same interface: with nothing granted, every act is refused.
             if matches!(import.provided, Provided::Granted | Provided::Stub) {
                 for capability in &import.capabilities {
-                    nexus_caps::link(&mut linker, *capability)?;
+                    if linked.insert(*capability) {
+                        nexus_caps::link(&mut linker, *capability)?;
+                    }
                 }
             }
         }

@@ -4,6 +4,8 @@
 //! and a filesystem without directories until some are granted. `wasi:sockets` as wasmtime-wasi
 //! has it reaches the kernel and is never linked.
 
+use std::collections::BTreeSet;
+
 use wasmtime::component::Linker;
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
@@ -166,10 +168,14 @@ fn base(import: &Import) -> Option<Link> {
         .map(|(_, _, link)| *link)
 }
 
-/// Links base WASI, as far as the component imports it.
+/// Links base WASI, as far as the component imports it. One put together from several may import
+/// an interface in two versions (`@0.2.0` and `@0.2.3`); the linker takes either for both.
 pub fn link_base(linker: &mut Linker<AppState>, imports: &[Import]) -> wasmtime::Result<()> {
+    let mut linked = BTreeSet::new();
     for import in imports {
-        if let Some(link) = base(import) {
+        if let Some(link) = base(import)
+            && linked.insert((import.unversioned(), import.track()))
+        {
             link(linker)?;
         }
     }
@@ -196,6 +202,16 @@ mod tests {
         for (interface, version, link) in BASE {
             link(&mut linker).unwrap_or_else(|error| panic!("{interface}@{version}: {error:#}"));
         }
+    }
+
+    #[test]
+    fn two_versions_of_an_interface_are_linked_once() {
+        let mut linker = Linker::new(&Engine::default());
+        let imports = [
+            import("wasi:cli/stdin@0.2.0"),
+            import("wasi:cli/stdin@0.2.3"),
+        ];
+        link_base(&mut linker, &imports).unwrap();
     }
 
     #[test]
