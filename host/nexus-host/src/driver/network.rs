@@ -8,7 +8,9 @@ use nexus_node::{MeshError, Nic, NodeConfig, SegmentId};
 use nexus_policy::Topology;
 use nexus_stack::{Checksums, Config, Congestion, Frame};
 use nexus_types::{HostName, Instant, InterfaceAddress, IpAddr, NodeId, Seed};
+
 use nexus_usernet::{ADDRESSES, Publish, Resolvers, UserNet, UserNetError};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Driver;
 
@@ -134,6 +136,18 @@ fn without_a_wire(config: &mut Config) {
     config.tcp.ack_delay = None;
 }
 
+/// Takes all the file descriptors the OS lets this process have: each flow of the user NIC needs
+/// one, and the usual soft limit (1,024) is far below [`nexus_types::limits::USERNET_FLOWS`].
+/// Where that fails the NIC refuses flows sooner, which is what it does at any limit.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let _ = setrlimit(Resource::Nofile, all);
+}
+
 /// The user NIC, reached both by the mesh (frames) and by the driver (kernel events). Both are on
 /// the shard's thread; the lock is there because a mesh is `Send`.
 #[derive(Clone)]
@@ -199,6 +213,7 @@ impl Driver {
                 .shard()
                 .enter(|mesh, _| mesh.attach_segment(id, *segment))?,
             Network::User { resolvers, publish } => {
+                raise_open_files();
                 let config = nexus_usernet::Config {
                     resolvers: resolvers.clone(),
                     publish: publish.clone(),
