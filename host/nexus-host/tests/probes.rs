@@ -244,6 +244,13 @@ probes! {
         .stdout("spinning\n")
         .stderr("deadline")
         .within(Duration::from_secs(30));
+    // tests/fairness.rs writes to it; here it only has to start.
+    tcp_accept_never_read: run()
+        .only(&["--net", "none", "--timeout", "500ms", "--allow", "network.tcp.listen=any:7070"])
+        .code(124)
+        .stdout("listening\n")
+        .stderr("deadline")
+        .within(Duration::from_secs(30));
     waits_for_ever: run()
         .only(&["--timeout", "500ms"])
         .code(124)

@@ -1,12 +1,14 @@
 //! First come, first served: the executor of one shard.
 //!
-//! One thread polls every task of its shard in the order they became ready. There is nothing
-//! to steal and nothing to balance, so a run under virtual time repeats itself exactly.
+//! One thread polls every task of its shard in the order they became ready; those that gave way
+//! by themselves (guests that compute until their epoch is over) stand in a line of their own, so
+//! that who was woken by a packet or a timer waits for one of them at most. There is nothing to
+//! steal and nothing to balance, so a run under virtual time repeats itself exactly.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -14,20 +16,38 @@ use futures::channel::oneshot;
 
 type TaskId = u64;
 
+/// How often in a row a task may wake itself and still count as woken: what waits for a packet
+/// takes a few rounds through wasmtime's own queue, what computes goes on and on.
+const SELF_WAKES: u32 = 8;
+
 /// Tasks that are ready, oldest first; and how to rouse the thread if it sleeps.
 pub(crate) struct Ready {
-    queue: Mutex<VecDeque<TaskId>>,
+    queues: Mutex<Queues>,
     asleep: AtomicBool,
     rouse: Box<dyn Fn() + Send + Sync>,
 }
 
+#[derive(Default)]
+struct Queues {
+    /// Woken by something else than themselves.
+    woken: VecDeque<TaskId>,
+    /// Gave way while they could have gone on: guests that compute.
+    yielded: VecDeque<TaskId>,
+}
+
 impl Ready {
-    fn queue(&self) -> MutexGuard<'_, VecDeque<TaskId>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, id: TaskId) {
-        self.queue().push_back(id);
+    fn push(&self, id: TaskId, yielded: bool) {
+        let mut queues = self.queues();
+        if yielded {
+            queues.yielded.push_back(id);
+        } else {
+            queues.woken.push_back(id);
+        }
+        drop(queues);
         // Only a wake from another thread (standard input) finds the shard asleep.
         if self.asleep.swap(false, Ordering::SeqCst) {
             (self.rouse)();
@@ -37,7 +57,9 @@ impl Ready {
     /// Whether the thread may sleep. After `true`, the next wake-up calls `rouse`.
     pub(crate) fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
-        let empty = self.queue().is_empty();
+        let queues = self.queues();
+        let empty = queues.woken.is_empty() && queues.yielded.is_empty();
+        drop(queues);
         if !empty {
             self.asleep.store(false, Ordering::SeqCst);
         }
@@ -53,6 +75,10 @@ impl Ready {
 struct Ticket {
     id: TaskId,
     queued: AtomicBool,
+    /// Being polled: who wakes it now is itself.
+    polled: AtomicBool,
+    /// How often in a row it woke itself.
+    self_wakes: AtomicU32,
     ready: Arc<Ready>,
 }
 
@@ -63,7 +89,13 @@ impl Wake for Ticket {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) {
-            self.ready.push(self.id);
+            let yielded = if self.polled.load(Ordering::Relaxed) {
+                self.self_wakes.fetch_add(1, Ordering::Relaxed) >= SELF_WAKES
+            } else {
+                self.self_wakes.store(0, Ordering::Relaxed);
+                false
+            };
+            self.ready.push(self.id, yielded);
         }
     }
 }
@@ -85,7 +117,7 @@ impl Executor {
     /// `rouse` is called, from any thread, when a task becomes ready while the shard sleeps.
     pub(crate) fn new(rouse: impl Fn() + Send + Sync + 'static) -> Self {
         let ready = Ready {
-            queue: Mutex::default(),
+            queues: Mutex::default(),
             asleep: AtomicBool::new(false),
             rouse: Box::new(rouse),
         };
@@ -115,6 +147,8 @@ impl Executor {
         let ticket = Arc::new(Ticket {
             id,
             queued: AtomicBool::new(true),
+            polled: AtomicBool::new(false),
+            self_wakes: AtomicU32::new(0),
             ready: self.ready.clone(),
         });
         let waker = Waker::from(ticket.clone());
@@ -126,20 +160,32 @@ impl Executor {
                 waker,
             },
         );
-        self.ready.push(id);
+        self.ready.push(id, false);
         receiver
     }
 
-    /// Polls the task that has been ready longest. `false`: none is.
+    /// Polls the task that was woken longest ago. `false`: none was.
     pub(crate) fn step(&mut self) -> bool {
-        let next = self.ready.queue().pop_front();
-        let Some(id) = next else { return false };
+        let next = self.ready.queues().woken.pop_front();
+        next.is_some_and(|id| self.poll(id))
+    }
+
+    /// Polls the task that gave way longest ago. `false`: none did.
+    pub(crate) fn step_yielded(&mut self) -> bool {
+        let next = self.ready.queues().yielded.pop_front();
+        next.is_some_and(|id| self.poll(id))
+    }
+
+    fn poll(&mut self, id: TaskId) -> bool {
         let Some(task) = self.tasks.get_mut(&id) else {
             return true;
         };
         task.ticket.queued.store(false, Ordering::Release);
+        task.ticket.polled.store(true, Ordering::Relaxed);
         let mut cx = Context::from_waker(&task.waker);
-        if let Poll::Ready(()) = task.future.as_mut().poll(&mut cx) {
+        let polled = task.future.as_mut().poll(&mut cx);
+        task.ticket.polled.store(false, Ordering::Relaxed);
+        if let Poll::Ready(()) = polled {
             // Out of the table first: dropping a guest's store may wake other tasks.
             let _done = self.tasks.remove(&id);
         }
@@ -158,6 +204,10 @@ mod tests {
     use super::*;
     use std::cell::RefCell;
     use std::rc::Rc;
+
+    fn run(executor: &mut Executor) {
+        while executor.step() || executor.step_yielded() {}
+    }
 
     fn yield_once() -> impl Future<Output = ()> {
         let mut yielded = false;
@@ -183,9 +233,34 @@ mod tests {
                 }
             }));
         }
-        while executor.step() {}
+        run(&mut executor);
         assert_eq!(*trace.borrow(), "abcabcabc");
         assert_eq!(executor.len(), 0);
+    }
+
+    #[test]
+    fn who_was_woken_goes_before_who_gave_way() {
+        let mut executor = Executor::new(|| {});
+        let trace = Rc::new(RefCell::new(String::new()));
+        let (sender, receiver) = oneshot::channel();
+        let spins = trace.clone();
+        let _spinner = executor.spawn(async move {
+            for _ in 0..SELF_WAKES {
+                yield_once().await;
+            }
+            spins.borrow_mut().push('s');
+            yield_once().await;
+            spins.borrow_mut().push('s');
+        });
+        let echoes = trace.clone();
+        let _echo = executor.spawn(async move {
+            let _ = receiver.await;
+            echoes.borrow_mut().push('e');
+        });
+        while executor.step() {}
+        sender.send(()).unwrap();
+        run(&mut executor);
+        assert_eq!(*trace.borrow(), "ses");
     }
 
     #[test]
@@ -201,7 +276,7 @@ mod tests {
             }
             Poll::<()>::Pending
         })));
-        while executor.step() {}
+        run(&mut executor);
         assert_eq!(*polls.borrow(), 2);
     }
 
@@ -216,7 +291,7 @@ mod tests {
             *stored.borrow_mut() = Some(cx.waker().clone());
             Poll::<()>::Pending
         })));
-        while executor.step() {}
+        run(&mut executor);
         assert!(executor.ready().fall_asleep());
         let waker = slot.borrow_mut().take().unwrap();
         waker.wake_by_ref();
@@ -229,7 +304,7 @@ mod tests {
     fn the_result_arrives_where_it_is_awaited() {
         let mut executor = Executor::new(|| {});
         let mut result = executor.spawn(async { 7 });
-        while executor.step() {}
+        run(&mut executor);
         assert_eq!(result.try_recv(), Ok(Some(7)));
     }
 }

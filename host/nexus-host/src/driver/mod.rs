@@ -135,9 +135,24 @@ impl Driver {
         }
     }
 
+    /// Polls who was woken; who gave way gets the time that is left, and one turn at least.
     fn poll_tasks(&mut self) {
         let end = self.shard.now() + TURN;
-        while self.executor.step() && self.shard.now() < end {}
+        let mut yielded = false;
+        loop {
+            if !self.executor.step() {
+                if !self.executor.step_yielded() {
+                    return;
+                }
+                yielded = true;
+            }
+            if self.shard.now() >= end {
+                break;
+            }
+        }
+        if !yielded {
+            self.executor.step_yielded();
+        }
     }
 
     fn tell_events(&mut self) {
