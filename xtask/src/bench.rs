@@ -114,7 +114,7 @@ pub(crate) fn run(workspace: &Workspace, collect: bool, filter: Option<&str>) ->
     let reasons: toml::Table = read_or_empty(&folder.join("reasons.toml"))?
         .parse()
         .context("bench/reasons.toml")?;
-    let page = page(&machine(workspace), &settings, &reasons, &measured);
+    let page = page(&machine(workspace, collect), &settings, &reasons, &measured);
     fs::write(folder.join("RESULTS.md"), &page)?;
     for line in page.lines().filter(|line| line.starts_with('|')) {
         println!("{line}");
@@ -246,7 +246,7 @@ fn read_or_empty(path: &Path) -> Result<String> {
 }
 
 /// The machine, the compiler and the commit, as lines of the page.
-fn machine(workspace: &Workspace) -> String {
+fn machine(workspace: &Workspace, collect: bool) -> String {
     let said = |command: &mut Command| {
         run_quietly(command, Duration::from_secs(10))
             .ok()
@@ -264,13 +264,27 @@ fn machine(workspace: &Workspace) -> String {
             .unwrap_or_else(|| "unknown".into())
     };
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    // What was measured earlier may be of an earlier commit; say so rather than guess which.
+    let when = if collect {
+        "written, from measurements taken before,"
+    } else {
+        "measured"
+    };
     format!(
-        "- date: {}\n- commit: {}\n- processor: {} ({cores} cores), memory {}\n- system: {}\n- compiler: {}\n",
+        "- {when} {}\n- commit: {}\n- load of the machine then: {}\n- processor: {} ({cores} cores), memory {}\n- system: {}\n- compiler: {}\n",
         said(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"])),
         said(
             workspace
                 .in_root("git")
                 .args(["describe", "--always", "--dirty"])
+        ),
+        fs::read_to_string("/proc/loadavg").map_or_else(
+            |_| "unknown".into(),
+            |text| text
+                .split_whitespace()
+                .take(3)
+                .collect::<Vec<_>>()
+                .join(" "),
         ),
         first("/proc/cpuinfo", "model name"),
         first("/proc/meminfo", "MemTotal"),
