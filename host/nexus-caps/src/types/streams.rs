@@ -65,7 +65,7 @@ impl<D: 'static> StreamProducer<D> for Receiving {
     ) -> Poll<wasmtime::Result<StreamResult>> {
         // A read of no bytes asks whether a read would wait (the contract of `StreamProducer`).
         if destination.remaining(store.as_context_mut()) == Some(0) {
-            let ready = self.open.readable() > 0 || self.open.poll_read(cx, &mut []).is_ready();
+            let ready = self.open.poll_read(cx, &mut []).is_ready();
             return waiting(ready, finish);
         }
         let mut destination = destination.as_direct(store, CAPACITY);
@@ -120,8 +120,9 @@ impl<D: 'static> StreamConsumer<D> for Sending {
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
         let mut source = source.as_direct(store);
+        // And a write of no bytes, whether a write would.
         if source.remaining().is_empty() {
-            let ready = self.open.writable() > 0 || self.open.poll_write(cx, &[]).is_ready();
+            let ready = self.open.poll_write(cx, &[]).is_ready();
             return waiting(ready, finish);
         }
         match self.open.poll_write(cx, source.remaining()) {

@@ -114,14 +114,6 @@ impl Open {
             .node(|node, now| node.poll_write(now, self.socket, data, cx.waker()))
     }
 
-    pub(super) fn readable(&self) -> usize {
-        self.ctx.node(|node, _| node.tcp_readable(self.socket))
-    }
-
-    pub(super) fn writable(&self) -> usize {
-        self.ctx.node(|node, _| node.tcp_writable(self.socket))
-    }
-
     pub(super) fn finish(&self) -> Result<(), NetError> {
         self.ctx.node(|node, now| node.tcp_finish(now, self.socket))
     }

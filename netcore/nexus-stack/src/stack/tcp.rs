@@ -156,6 +156,7 @@ impl Stack {
     }
 
     /// Reads what is queued. `Ok(0)` with a buffer that is not empty: the far end has finished.
+    /// With an empty one nothing is read: it is ready when a read of more would be.
     pub fn poll_read(
         &mut self,
         now: Instant,
@@ -167,10 +168,9 @@ impl Stack {
         let Some(flow) = self.app_flow(id) else {
             return Poll::Ready(Err(TcpError::NotFound));
         };
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
         match flow.socket.with_mut(|socket| socket.recv_slice(buf)) {
+            // Nothing there, or no room for it.
+            Ok(0) if buf.is_empty() && flow.socket.recv_queue() > 0 => return Poll::Ready(Ok(0)),
             Ok(0) => {}
             Ok(taken) => {
                 flow.count_read(taken);
@@ -218,7 +218,8 @@ impl Stack {
         }
     }
 
-    /// Queues as much of `data` as fits, at least one byte (unless `data` is empty).
+    /// Queues as much of `data` as fits, at least one byte. Empty `data` queues nothing: it is ready
+    /// when a write of more would be.
     pub fn poll_write(
         &mut self,
         now: Instant,
@@ -233,10 +234,8 @@ impl Stack {
         if let Err(error) = may_write(flow) {
             return Poll::Ready(Err(error));
         }
-        if data.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
         match flow.socket.with_mut(|socket| socket.send_slice(data)) {
+            Ok(0) if data.is_empty() && flow.socket.send_room() > 0 => Poll::Ready(Ok(0)),
             Ok(queued @ 1..) => {
                 flow.waiting_since.get_or_insert(now);
                 self.mark_dirty(id.0.index);

@@ -9,6 +9,7 @@ mod loopback;
 mod names;
 mod pair;
 mod raw;
+mod ready;
 mod seeds;
 mod settings;
 mod tcp;
