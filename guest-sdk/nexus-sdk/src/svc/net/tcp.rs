@@ -84,6 +84,7 @@ impl TcpStream {
     }
 
     /// Sends probes after this long without a word from the far end; `None`, the default: never.
+    /// Less than a second counts as one; no time at all is [`ErrorCode::InvalidArgument`].
     pub fn set_keep_alive(&self, interval: Option<Duration>) -> Result<(), Error> {
         let millis =
             interval.map(|interval| u32::try_from(interval.as_millis()).unwrap_or(u32::MAX));
