@@ -125,6 +125,7 @@ impl Node {
                 usage: Usage::default(),
             },
         );
+        self.limit_unheld(instance);
     }
 
     /// Ends an instance: what it had open is closed, what it was granted is void.

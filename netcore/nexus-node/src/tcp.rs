@@ -9,6 +9,7 @@ use nexus_stack::{ListenerId, TcpId, TcpOptions};
 use nexus_types::{ErrorCode, InstanceId, Instant, SocketAddr, limits};
 
 use crate::node::Handle;
+use crate::quota::CONNECTION_BYTES;
 use crate::{NetError, Node};
 
 /// An open connection of an app, and the permit it was opened under.
@@ -25,9 +26,6 @@ pub struct TcpListener {
     stamp: Stamp,
 }
 
-/// What one connection's buffers count for in [`Usage::bytes_in_flight`](crate::Usage).
-const BUFFER_BYTES: u64 = limits::TCP_RX_BYTES as u64 + limits::TCP_TX_BYTES as u64;
-
 impl Node {
     /// Begins to connect to the permit's target.
     ///
@@ -38,14 +36,14 @@ impl Node {
         let Some(remote) = permit.target().remote() else {
             return Err(misused());
         };
-        let scope = self.take(stamp.instance(), BUFFER_BYTES)?;
+        let scope = self.take(stamp.instance(), CONNECTION_BYTES)?;
         match self
             .stack_mut()
             .tcp_connect(now, scope, None, remote, &TcpOptions::default())
         {
             Ok(id) => Ok(TcpSocket { id, stamp }),
             Err(error) => {
-                self.give_back(stamp.instance(), BUFFER_BYTES);
+                self.give_back(stamp.instance(), CONNECTION_BYTES);
                 Err(error.into())
             }
         }
@@ -93,7 +91,8 @@ impl Node {
     }
 
     /// The oldest connection that the gate lets in. One it does not let in is reset, and the
-    /// refusal is an event. While the app has no room for another, those that wait stay in the backlog.
+    /// refusal is an event. Those that wait count as the app's sockets already, so there is always room
+    /// for one of them.
     pub fn poll_accept(
         &mut self,
         now: Instant,
@@ -102,18 +101,11 @@ impl Node {
     ) -> Poll<Result<TcpSocket, NetError>> {
         self.check_listener(now, listener)?;
         let instance = listener.stamp.instance();
-        self.take(instance, BUFFER_BYTES)?;
         loop {
             let id = match self.stack_mut().poll_accept(now, listener.id, waker) {
                 Poll::Ready(Ok(id)) => id,
-                Poll::Ready(Err(_closed)) => {
-                    self.give_back(instance, BUFFER_BYTES);
-                    return Poll::Ready(Err(NetError::closed()));
-                }
-                Poll::Pending => {
-                    self.give_back(instance, BUFFER_BYTES);
-                    return Poll::Pending;
-                }
+                Poll::Ready(Err(_closed)) => return Poll::Ready(Err(NetError::closed())),
+                Poll::Pending => return Poll::Pending,
             };
             // It may be gone already; then there is nobody to judge.
             let Some((local, remote)) = self.stack().tcp_addresses(id) else {
@@ -121,6 +113,8 @@ impl Node {
             };
             match self.permit(now, instance, &Act::Accept { local, remote }) {
                 Ok(permit) => {
+                    self.instance(instance)?.usage.add_accepted();
+                    self.limit_unheld(instance);
                     return Poll::Ready(Ok(TcpSocket {
                         id,
                         stamp: permit.stamp(),
@@ -266,7 +260,7 @@ impl Node {
         if self.tcp_addresses(socket).is_some() {
             self.stack_mut().tcp_close(now, socket.id);
             self.judged.remove(&Handle::Tcp(socket.id));
-            self.give_back(socket.stamp.instance(), BUFFER_BYTES);
+            self.give_back(socket.stamp.instance(), CONNECTION_BYTES);
         }
     }
 
@@ -275,7 +269,7 @@ impl Node {
         if self.tcp_addresses(socket).is_some() {
             self.stack_mut().tcp_abort(now, socket.id);
             self.judged.remove(&Handle::Tcp(socket.id));
-            self.give_back(socket.stamp.instance(), BUFFER_BYTES);
+            self.give_back(socket.stamp.instance(), CONNECTION_BYTES);
         }
     }
 
@@ -333,15 +327,27 @@ impl Node {
         instance: InstanceId,
         bytes: u64,
     ) -> Result<nexus_stack::Scope, NetError> {
-        let instance = self.instance(instance)?;
-        instance.usage.take(&instance.quota, bytes)?;
-        Ok(instance.scope)
+        let scope = self.scope(instance)?;
+        let waiting = self.stack().waiting(scope);
+        let taker = self.instance(instance)?;
+        taker.usage.take(&taker.quota, waiting, bytes)?;
+        self.limit_unheld(instance);
+        Ok(scope)
     }
 
     pub(crate) fn give_back(&mut self, instance: InstanceId, bytes: u64) {
         // An instance that has ended has given everything back at once.
-        if let Ok(instance) = self.instance(instance) {
-            instance.usage.give_back(bytes);
+        if let Ok(giver) = self.instance(instance) {
+            giver.usage.give_back(bytes);
+            self.limit_unheld(instance);
+        }
+    }
+
+    /// Tells the stack what it may hold for an app beside what the app holds itself.
+    pub(crate) fn limit_unheld(&mut self, instance: InstanceId) {
+        if let Ok(limited) = self.instance(instance) {
+            let (scope, limits) = (limited.scope, limited.usage.scope_limits(&limited.quota));
+            self.stack_mut().limit_scope(scope, limits);
         }
     }
 }

@@ -49,4 +49,5 @@ pub use id::{ListenerId, LookupId, Scope, TcpId, UdpId};
 pub use stack::Stack;
 pub use stack::gateway::{Invitation, Refusal};
 pub use stack::lookup::{Answer, ResolveError};
+pub use stack::unheld::ScopeLimits;
 pub use stats::Stats;

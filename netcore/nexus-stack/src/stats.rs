@@ -32,6 +32,8 @@ pub struct Stats {
     pub dropped_backlog: u64,
     /// Half-open connections that made room for newer ones.
     pub half_open_evicted: u64,
+    /// Closed connections that were reset before all was delivered: their scope had too many.
+    pub linger_evicted: u64,
     /// Dropped: a datagram from somebody the socket is not connected to.
     pub dropped_udp_filter: u64,
     /// Dropped: a datagram that found its socket's queue full.

@@ -299,6 +299,7 @@ impl Stack {
             if flow.bound {
                 self.ports.release(Transport::Tcp, flow.local, flow.scope);
             }
+            self.end_lingering(flow.scope);
             self.arena.put(flow.socket.into_buffers());
             if self.flows.len() == 0 {
                 self.arena.clear();
@@ -311,19 +312,21 @@ impl Stack {
         let Some(flow) = self.flows.get_mut(key) else {
             return;
         };
-        flow.owner = Owner::Lingering(now);
-        flow.readers.wake();
-        flow.writers.wake();
-        if flow.off_wire {
-            return self.free_if_unheld(key.index);
+        let (off_wire, state) = (flow.off_wire, flow.socket.state());
+        if !off_wire {
+            flow.socket.abort();
+            flow.dirty = true;
         }
-        let state = flow.socket.state();
-        flow.socket.abort();
-        if state == State::SynSent {
+        self.begin_lingering(key, now);
+        if off_wire {
+            self.free_if_unheld(key.index);
+        } else if state == State::SynSent {
             // Nobody to reset: a SYN-ACK that still comes is answered by the closed port.
-            return self.end_flow(key.index);
+            self.end_flow(key.index);
+        } else {
+            // The reset goes now, and the connection with it: what is aborted in a loop does not pile up.
+            self.run_flow(now, key.index);
         }
-        self.mark_dirty(key.index);
     }
 
     /// Answers a segment that only the real far end can answer back to (RFC 5961).

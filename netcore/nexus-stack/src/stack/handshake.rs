@@ -49,7 +49,7 @@ impl Stack {
             return;
         }
         let full = match listener.and_then(|key| self.listeners.get(key)) {
-            Some(listener) => listener.is_full(),
+            Some(listener) => listener.is_full() || !self.may_wait(listener.scope),
             None => self.half_open.is_full(),
         };
         if full {
@@ -147,7 +147,10 @@ impl Stack {
         if segment.seq.wrapping_sub(next) >= room as u32 {
             return;
         }
-        if listening.is_full() || self.flows.len() >= self.config.limits.flows as usize {
+        if listening.is_full()
+            || !self.may_wait(listening.scope)
+            || self.flows.len() >= self.config.limits.flows as usize
+        {
             // It stays half open: our next SYN-ACK gets this answer again.
             self.stats.dropped_backlog += 1;
             return;
@@ -158,9 +161,10 @@ impl Stack {
         else {
             return;
         };
+        self.begin_waiting(scope);
         self.pool.put(answer);
         self.flow_segment(now, index, packet, segment);
-        let Some(flow) = self.flows.at_mut(index) else {
+        let (Some(key), Some(flow)) = (self.flows.key_at(index), self.flows.at_mut(index)) else {
             return;
         };
         if !flow.off_wire && flow.socket.state() == State::SynReceived {
@@ -168,14 +172,10 @@ impl Stack {
                 false,
                 "an acknowledgement that was checked completes the handshake"
             );
-            flow.owner = Owner::Lingering(now);
-            flow.socket.abort();
-            return self.mark_dirty(index);
+            return self.abort_flow(now, key);
         }
-        if let Some(flow) = self.flows.key_at(index)
-            && let Some(listening) = self.listeners.get_mut(listener)
-        {
-            listening.queue.push_back(flow);
+        if let Some(listening) = self.listeners.get_mut(listener) {
+            listening.queue.push_back(key);
             listening.wakers.wake();
         }
     }

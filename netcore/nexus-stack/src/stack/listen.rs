@@ -77,6 +77,8 @@ impl Stack {
         };
         if let Some(flow) = self.flows.get_mut(key) {
             flow.owner = Owner::App;
+            let scope = flow.scope;
+            self.end_waiting(scope);
         }
         Poll::Ready(Ok(TcpId(key)))
     }

@@ -9,8 +9,9 @@ mod listen;
 pub(crate) mod lookup;
 mod tcp;
 mod udp;
+pub(crate) mod unheld;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use nexus_types::{Instant, InterfaceAddress, IpAddr, Seed, SocketAddr};
 
@@ -39,6 +40,7 @@ use gateway::Gateway;
 use listen::Listener;
 use lookup::Lookups;
 use udp::UdpSocket;
+use unheld::Unheld;
 
 /// One TCP/IP stack. See the crate's documentation.
 pub struct Stack {
@@ -69,6 +71,8 @@ pub struct Stack {
     ports: Ports,
     listeners: Slab<Listener>,
     udp: Slab<UdpSocket>,
+    /// What scopes have without handles.
+    unheld: BTreeMap<Scope, Unheld>,
     gateway: Gateway,
     resolver: Resolver,
     lookups: Lookups,
@@ -134,6 +138,7 @@ impl Stack {
             ports: Ports::default(),
             listeners: Slab::new(),
             udp: Slab::new(),
+            unheld: BTreeMap::new(),
             gateway: Gateway::default(),
             resolver: Resolver::new(config.resolver.clone(), &seed.split("resolver")),
             lookups: Lookups::default(),
@@ -236,7 +241,8 @@ impl Stack {
         &self.stats
     }
 
-    /// Ends everything of a scope: an instance is gone. Connections are reset.
+    /// Ends everything of a scope: an instance is gone. Connections nobody accepted are reset; what was
+    /// written to the others is delivered in the background, within the scope's limit and the linger time.
     pub fn end_scope(&mut self, now: Instant, scope: Scope) {
         self.now = now;
         self.end_lookups(scope);
@@ -252,6 +258,7 @@ impl Stack {
         for key in self.flows.keys_where(|flow| flow.scope == scope) {
             self.leave_flow(now, key);
         }
+        self.end_unheld(scope);
     }
 
     /// Connections whose owner has closed them and whose last bytes the far end has not

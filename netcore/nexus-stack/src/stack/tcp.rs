@@ -382,16 +382,16 @@ impl Stack {
         if state == State::SynSent && !flow.off_wire {
             return self.abort_flow(now, key);
         }
-        flow.owner = Owner::Lingering(now + linger);
-        flow.readers.wake();
-        flow.writers.wake();
-        if flow.off_wire {
-            return self.free_if_unheld(key.index);
+        let scope = flow.scope;
+        if !flow.off_wire {
+            finish(flow, now);
+            // What was received and not read is dropped: acknowledging it lets the far end come to its end.
+            flow.discard();
         }
-        finish(flow, now);
-        // What was received and not read is dropped: acknowledging it lets the far end come to its end.
-        flow.discard();
+        self.begin_lingering(key, now + linger);
+        self.free_if_unheld(key.index);
         self.mark_dirty(key.index);
+        self.keep_lingering_within(now, scope);
     }
 
     /// Ends the handle and the connection: the far end gets a reset.

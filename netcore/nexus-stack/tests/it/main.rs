@@ -14,3 +14,4 @@ mod seeds;
 mod settings;
 mod tcp;
 mod udp;
+mod unheld;
