@@ -10,109 +10,19 @@
 //! match, one of them is returned, the same each time.
 
 use core::net::IpAddr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use nexus_types::HostName;
 
 use crate::address::{AddressClass, Canonical, class_named_by, class_of, number};
 use crate::names::{NameTable, QueryName};
+use crate::port_map::PortMap;
 use crate::ports::{DYNAMIC_PORTS, PortSet};
 use crate::rule::{Destination, HOST_INTERNAL, HostPattern, Local, LocalPattern, Rule};
 use crate::wasi::{DirectoryMode, DirectoryRule, VariableName};
 
 /// A rule's place in the list the table was built from.
 pub(crate) type RuleIndex = u32;
-
-/// Ports to rules: sorted, disjoint ranges.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct PortMap(Vec<PortRange>);
-
-#[derive(Clone, Copy, Debug)]
-struct PortRange {
-    first: u16,
-    last: u16,
-    rule: RuleIndex,
-}
-
-impl PortMap {
-    /// Where ranges overlap the rule that comes first is kept.
-    pub(crate) fn build(ranges: &[(u16, u16, RuleIndex)]) -> Self {
-        let mut edges: BTreeSet<u32> = BTreeSet::new();
-        let mut begins: BTreeMap<u32, Vec<(u32, RuleIndex)>> = BTreeMap::new();
-        for (first, last, rule) in ranges {
-            let (first, end) = (u32::from(*first), u32::from(*last) + 1);
-            edges.extend([first, end]);
-            begins.entry(first).or_default().push((end, *rule));
-        }
-        let mut open: BTreeSet<(RuleIndex, u32)> = BTreeSet::new();
-        let mut map: Vec<PortRange> = Vec::new();
-        let edges: Vec<_> = edges.into_iter().collect();
-        for (at, edge) in edges.iter().enumerate() {
-            open.extend(
-                begins
-                    .remove(edge)
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|(end, rule)| (rule, end)),
-            );
-            while open.first().is_some_and(|(_, end)| end <= edge) {
-                open.pop_first();
-            }
-            let (Some((rule, _)), Some(next)) = (open.first().copied(), edges.get(at + 1)) else {
-                continue;
-            };
-            let (first, last) = (*edge as u16, (*next - 1) as u16);
-            match map.last_mut() {
-                Some(before) if before.rule == rule && u32::from(before.last) + 1 == *edge => {
-                    before.last = last
-                }
-                _ => map.push(PortRange { first, last, rule }),
-            }
-        }
-        Self(map)
-    }
-
-    /// The rule for `port`.
-    pub(crate) fn find(&self, port: u16) -> Option<RuleIndex> {
-        let at = self.0.partition_point(|range| range.first <= port);
-        let range = self.0.get(at.checked_sub(1)?)?;
-        (port <= range.last).then_some(range.rule)
-    }
-
-    /// The first port after `port` where the answer may be another.
-    fn next_edge(&self, port: u16) -> Option<u16> {
-        let at = self.0.partition_point(|range| range.last < port);
-        let range = self.0.get(at)?;
-        if range.first > port {
-            Some(range.first)
-        } else {
-            range.last.checked_add(1)
-        }
-    }
-
-    /// A rule that has any port of the range.
-    fn meets(&self, (first, last): (u16, u16)) -> Option<RuleIndex> {
-        let at = self.0.partition_point(|range| range.last < first);
-        self.0
-            .get(at)
-            .filter(|range| range.first <= last)
-            .map(|range| range.rule)
-    }
-
-    /// Whether the rules have every port of the range between them.
-    fn covers(&self, (first, last): (u16, u16)) -> Option<RuleIndex> {
-        let rule = self.find(first)?;
-        let mut port = first;
-        loop {
-            let at = self.0.partition_point(|range| range.last < port);
-            let range = self.0.get(at).filter(|range| range.first <= port)?;
-            if range.last >= last {
-                return Some(rule);
-            }
-            port = range.last + 1;
-        }
-    }
-}
 
 /// Networks of one family to ports, sorted by first address, the wider before the narrower.
 #[derive(Clone, Debug)]
@@ -312,8 +222,7 @@ impl RuleTable {
 
     /// A port at which `name` is named.
     pub(crate) fn first_port(&self, name: &QueryName<'_>) -> Option<u16> {
-        self.port_maps_of(name)
-            .find_map(|ports| Some(ports.0.first()?.first))
+        self.port_maps_of(name).find_map(PortMap::first)
     }
 
     /// The first port after `port` where an answer about `name` may be another.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use nexus_types::HostName;
 
-use crate::index::{PortMap, RuleIndex};
+use crate::index::RuleIndex;
+use crate::port_map::PortMap;
 
 /// Names to ports. Open addressing with linear probes over a power of two at least twice the
 /// number of names; the salt is the first that keeps every probe short, so that a manifest
