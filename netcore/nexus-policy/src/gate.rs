@@ -16,9 +16,10 @@ use crate::binding::Bindings;
 use crate::capability::{Capability, Status};
 use crate::decide::Act;
 use crate::denial::Denial;
-use crate::index::{RemoteTarget, RuleIndex, RuleTable};
+use crate::index::{self, RemoteTarget, RuleIndex, RuleTable};
 use crate::judge::Cause;
 use crate::manifest::Manifest;
+use crate::networks::Borders;
 use crate::permit::{Permit, Stamp};
 use crate::policy::{Policy, PolicyRule, Verdict};
 use crate::rule::Rule;
@@ -54,6 +55,7 @@ type Group<'a> = BTreeMap<Capability, Vec<(RuleIndex, &'a PolicyRule)>>;
 /// The operator's rules of one capability.
 #[derive(Default)]
 pub(crate) struct OperatorTables {
+    pub(crate) borders: Borders,
     pub(crate) forbid: RuleTable,
     pub(crate) ask: RuleTable,
     pub(crate) allow: RuleTable,
@@ -61,6 +63,7 @@ pub(crate) struct OperatorTables {
 
 /// What one instance has of one capability: by its manifest, and by `--allow`.
 pub(crate) struct Grant {
+    pub(crate) borders: Borders,
     pub(crate) asked: RuleTable,
     pub(crate) given: RuleTable,
 }
@@ -199,10 +202,13 @@ impl Gate {
         let tables = |group: &Group<'_>| -> PerCapability<OperatorTables> {
             per_capability(|capability| {
                 let rules = group.get(&capability)?;
+                let to = rules.iter().filter_map(|(_, rule)| rule.to.as_deref());
+                let borders = index::borders(to.flatten());
                 Some(OperatorTables {
-                    forbid: table(rules, Verdict::Forbid),
-                    ask: table(rules, Verdict::Ask),
-                    allow: table(rules, Verdict::Allow),
+                    forbid: table(&borders, rules, Verdict::Forbid),
+                    ask: table(&borders, rules, Verdict::Ask),
+                    allow: table(&borders, rules, Verdict::Allow),
+                    borders,
                 })
             })
         };
@@ -259,9 +265,12 @@ impl Gate {
                     .collect(),
                 _ => asked.map(|asked| asked.rules.clone()).unwrap_or_default(),
             };
+            let given = given.map(|(_, rule)| rule);
+            let borders = index::borders(asked.iter().chain(given.clone()));
             Some(Grant {
-                asked: RuleTable::build((0..).zip(asked.iter().map(Some))),
-                given: RuleTable::build((0..).zip(given.map(|(_, rule)| Some(rule)))),
+                asked: RuleTable::build(&borders, (0..).zip(asked.iter().map(Some))),
+                given: RuleTable::build(&borders, (0..).zip(given.map(Some))),
+                borders,
             })
         });
         let entered = Instance {
@@ -418,7 +427,7 @@ impl Gate {
 }
 
 /// The table of the rules of one verdict.
-fn table(rules: &[(RuleIndex, &PolicyRule)], verdict: Verdict) -> RuleTable {
+fn table(borders: &Borders, rules: &[(RuleIndex, &PolicyRule)], verdict: Verdict) -> RuleTable {
     let mut list = Vec::new();
     for (index, rule) in rules.iter().filter(|(_, rule)| rule.verdict == verdict) {
         match &rule.to {
@@ -426,7 +435,7 @@ fn table(rules: &[(RuleIndex, &PolicyRule)], verdict: Verdict) -> RuleTable {
             Some(to) => list.extend(to.iter().map(|text| (*index, Some(text)))),
         }
     }
-    RuleTable::build(list)
+    RuleTable::build(borders, list)
 }
 
 fn per_capability<T>(mut make: impl FnMut(Capability) -> Option<T>) -> PerCapability<T> {

@@ -1,8 +1,8 @@
 //! Rules turned into tables, so that a decision costs the same with ten rules as with ten thousand.
 //!
 //! - A name is one probe of a hash table, and one for each of its parents.
-//! - An address is one binary search among networks, then a walk up the networks around it
-//!   (networks nest or are apart, so the walk is as long as the nesting is deep).
+//! - An address is one binary search for all tables that are asked together, then in each a walk
+//!   up the networks around it (`networks.rs`).
 //! - A class is an array element.
 //! - Ports are a binary search among disjoint ranges.
 //!
@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 
 use nexus_types::HostName;
 
-use crate::address::{AddressClass, Canonical, class_named_by, class_of, number};
+use crate::address::{AddressClass, Canonical, Network, class_named_by, class_of};
 use crate::names::{NameTable, QueryName};
+use crate::networks::{Borders, NetTable, Place};
 use crate::port_map::PortMap;
 use crate::ports::{DYNAMIC_PORTS, PortSet};
 use crate::rule::{Destination, HOST_INTERNAL, HostPattern, Local, LocalPattern, Rule};
@@ -23,80 +24,6 @@ use crate::wasi::{DirectoryMode, DirectoryRule, VariableName};
 
 /// A rule's place in the list the table was built from.
 pub(crate) type RuleIndex = u32;
-
-/// Networks of one family to ports, sorted by first address, the wider before the narrower.
-#[derive(Clone, Debug)]
-struct NetTable<K> {
-    starts: Vec<K>,
-    networks: Vec<Net<K>>,
-}
-
-#[derive(Clone, Debug)]
-struct Net<K> {
-    end: K,
-    /// The narrowest network around this one.
-    parent: Option<u32>,
-    /// What it names when it allows.
-    class: AddressClass,
-    /// A single address also names itself where the topology makes it the node's own.
-    is_host: bool,
-    ports: PortMap,
-}
-
-impl<K> Default for NetTable<K> {
-    fn default() -> Self {
-        Self {
-            starts: Vec::new(),
-            networks: Vec::new(),
-        }
-    }
-}
-
-/// A network on its way into a table, keyed so that the order is the table's.
-type NetMap =
-    BTreeMap<(u128, core::cmp::Reverse<u128>), (AddressClass, bool, Vec<(u16, u16, RuleIndex)>)>;
-
-impl<K: Copy + Ord + TryFrom<u128>> NetTable<K> {
-    fn build(networks: NetMap) -> Self {
-        let mut table = Self::default();
-        let mut around: Vec<(u32, u128)> = Vec::new();
-        for ((start, core::cmp::Reverse(end)), (class, is_host, ranges)) in networks {
-            // Bounds of an IPv4 network fit u32, and this table is built from one family.
-            let (Ok(first), Ok(last)) = (K::try_from(start), K::try_from(end)) else {
-                continue;
-            };
-            while around.last().is_some_and(|(_, outer)| *outer < start) {
-                around.pop();
-            }
-            let parent = around.last().map(|(place, _)| *place);
-            around.push((table.starts.len() as u32, end));
-            table.starts.push(first);
-            table.networks.push(Net {
-                end: last,
-                parent,
-                class,
-                is_host,
-                ports: PortMap::build(&ranges),
-            });
-        }
-        table
-    }
-
-    /// The networks around `address`, the narrowest first.
-    fn around(&self, address: K) -> impl Iterator<Item = &Net<K>> {
-        let after = self.starts.partition_point(|start| *start <= address);
-        let mut next = after.checked_sub(1);
-        core::iter::from_fn(move || {
-            loop {
-                let net = self.networks.get(next?)?;
-                next = net.parent.map(|parent| parent as usize);
-                if address <= net.end {
-                    return Some(net);
-                }
-            }
-        })
-    }
-}
 
 /// A far end as rules see it.
 #[derive(Clone, Copy, Debug)]
@@ -109,13 +36,44 @@ pub(crate) struct RemoteTarget {
     pub(crate) port: u16,
 }
 
+/// Where a far end is among the networks of a set of tables ([`site`]).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site {
+    canonical: Place,
+    dialled: Place,
+}
+
+/// Finds `target` among the networks of the tables that were built with `borders`.
+pub(crate) fn site(borders: &Borders, target: &RemoteTarget) -> Site {
+    let canonical = borders.place(target.canonical.address);
+    let other = target.dialled != target.canonical.address;
+    Site {
+        canonical,
+        dialled: if other {
+            borders.place(target.dialled)
+        } else {
+            canonical
+        },
+    }
+}
+
+/// The borders of the networks among `rules`, for all tables they go into.
+pub(crate) fn borders<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Borders {
+    Borders::of(rules.into_iter().filter_map(|rule| match rule {
+        Rule::Destination(Destination {
+            host: HostPattern::Network(network),
+            ..
+        }) => Some(*network),
+        _ => None,
+    }))
+}
+
 /// All rules of one capability and one verdict.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RuleTable {
     names: NameTable,
     below: NameTable,
-    v4: NetTable<u32>,
-    v6: NetTable<u128>,
+    nets: NetTable,
     classes: [PortMap; AddressClass::COUNT],
     /// Ports of any network that names `public`: what a name could resolve into.
     networks: PortMap,
@@ -136,15 +94,17 @@ struct LocalTable {
 }
 
 impl RuleTable {
-    /// A table of `rules`; a rule of `None` means every target.
+    /// A table of `rules`; a rule of `None` means every target. `borders` are those of these rules
+    /// and of the rules of the tables that are asked together with this one.
     pub(crate) fn build<'a>(
+        borders: &Borders,
         rules: impl IntoIterator<Item = (RuleIndex, Option<&'a Rule>)>,
     ) -> Self {
         let mut builder = Builder::default();
         for (index, rule) in rules {
             builder.add(index, rule);
         }
-        builder.finish()
+        builder.finish(borders)
     }
 
     /// A rule that covers `target` when it allows: by address if its class is the one the rule
@@ -152,14 +112,16 @@ impl RuleTable {
     pub(crate) fn allows(
         &self,
         target: &RemoteTarget,
+        site: Site,
         name: Option<&QueryName<'_>>,
     ) -> Option<RuleIndex> {
         self.classes[target.class as usize]
             .find(target.port)
             .or_else(|| {
-                self.nets(target.canonical.address, target.port, |class, is_host| {
-                    class == target.class || (is_host && target.class == AddressClass::Loopback)
-                })
+                self.nets
+                    .find(site.canonical, target.port, |class, is_host| {
+                        class == target.class || (is_host && target.class == AddressClass::Loopback)
+                    })
             })
             .or_else(|| {
                 let name = name.filter(|name| name_means(name.as_str()) == target.class)?;
@@ -172,16 +134,18 @@ impl RuleTable {
     pub(crate) fn catches(
         &self,
         target: &RemoteTarget,
+        site: Site,
         name: Option<&QueryName<'_>>,
     ) -> Option<RuleIndex> {
         let every = |_, _| true;
         self.every
             .or_else(|| self.classes[target.class as usize].find(target.port))
-            .or_else(|| self.nets(target.canonical.address, target.port, every))
+            .or_else(|| self.nets.find(site.canonical, target.port, every))
             .or_else(|| {
-                let other = target.dialled != target.canonical.address;
+                // In the same place it is in the same networks.
+                let other = site.dialled != site.canonical;
                 other
-                    .then(|| self.nets(target.dialled, target.port, every))
+                    .then(|| self.nets.find(site.dialled, target.port, every))
                     .flatten()
             })
             .or_else(|| {
@@ -198,7 +162,10 @@ impl RuleTable {
 
     /// A rule that names `name` at `port`.
     pub(crate) fn name(&self, name: &QueryName<'_>, port: u16) -> Option<RuleIndex> {
-        self.port_maps_of(name).find_map(|ports| ports.find(port))
+        self.names
+            .exact(name)
+            .and_then(|ports| ports.find(port))
+            .or_else(|| self.below.parents(name).find_map(|ports| ports.find(port)))
     }
 
     /// As `catches`, for a name that has no address yet.
@@ -241,29 +208,6 @@ impl RuleTable {
             .exact(name)
             .into_iter()
             .chain(self.below.parents(name))
-    }
-
-    fn nets(
-        &self,
-        address: IpAddr,
-        port: u16,
-        fits: impl Fn(AddressClass, bool) -> bool,
-    ) -> Option<RuleIndex> {
-        fn find<K: Copy + Ord + TryFrom<u128>>(
-            table: &NetTable<K>,
-            address: K,
-            port: u16,
-            fits: impl Fn(AddressClass, bool) -> bool,
-        ) -> Option<RuleIndex> {
-            table
-                .around(address)
-                .filter(|net| fits(net.class, net.is_host))
-                .find_map(|net| net.ports.find(port))
-        }
-        match address {
-            IpAddr::V4(v4) => find(&self.v4, u32::from(v4), port, fits),
-            IpAddr::V6(v6) => find(&self.v6, u128::from(v6), port, fits),
-        }
     }
 
     /// A rule that lets an app listen at `address` (canonical) and `port`; 0 is any dynamic port.
@@ -356,8 +300,7 @@ pub(crate) fn name_means(name: &str) -> AddressClass {
 struct Builder {
     names: BTreeMap<HostName, Vec<(u16, u16, RuleIndex)>>,
     below: BTreeMap<HostName, Vec<(u16, u16, RuleIndex)>>,
-    v4: NetMap,
-    v6: NetMap,
+    nets: BTreeMap<Network, Vec<(u16, u16, RuleIndex)>>,
     classes: [Vec<(u16, u16, RuleIndex)>; AddressClass::COUNT],
     networks: Vec<(u16, u16, RuleIndex)>,
     any: Vec<(u16, u16, RuleIndex)>,
@@ -398,22 +341,10 @@ impl Builder {
             HostPattern::Below(parent) => self.below.entry(parent.clone()).or_default(),
             HostPattern::Class(class) => &mut self.classes[*class as usize],
             HostPattern::Network(network) => {
-                let class = class_named_by(*network);
-                if class == AddressClass::Public {
+                if class_named_by(*network) == AddressClass::Public {
                     push(&mut self.networks, &rule.ports, index);
                 }
-                let bounds = network.bounds();
-                let map = if network.address().is_ipv4() {
-                    &mut self.v4
-                } else {
-                    &mut self.v6
-                };
-                debug_assert_eq!(*bounds.start(), number(network.address()));
-                let key = (*bounds.start(), core::cmp::Reverse(*bounds.end()));
-                &mut map
-                    .entry(key)
-                    .or_insert_with(|| (class, network.is_host(), Vec::new()))
-                    .2
+                self.nets.entry(*network).or_default()
             }
         };
         push(list, &rule.ports, index);
@@ -428,7 +359,7 @@ impl Builder {
         push(list, &rule.ports, index);
     }
 
-    fn finish(self) -> RuleTable {
+    fn finish(self, borders: &Borders) -> RuleTable {
         let all: Vec<_> = [&self.any, &self.loopback]
             .into_iter()
             .chain(self.addresses.values())
@@ -438,8 +369,7 @@ impl Builder {
         RuleTable {
             names: NameTable::build(self.names),
             below: NameTable::build(self.below),
-            v4: NetTable::build(self.v4),
-            v6: NetTable::build(self.v6),
+            nets: NetTable::build(borders, self.nets),
             classes: self.classes.map(|ranges| PortMap::build(&ranges)),
             networks: PortMap::build(&self.networks),
             locals: LocalTable {
@@ -458,7 +388,3 @@ impl Builder {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "index_tests.rs"]
-mod tests;

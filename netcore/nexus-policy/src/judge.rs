@@ -23,7 +23,7 @@ use crate::address::{AddressClass, canonical};
 use crate::capability::{Capability, Class};
 use crate::decide::Act;
 use crate::gate::{Gate, Grant, Instance, OperatorTables};
-use crate::index::{RemoteTarget, RuleIndex, RuleTable};
+use crate::index::{RemoteTarget, RuleIndex, RuleTable, Site, site};
 use crate::names::QueryName;
 use crate::permit::{Target, TargetName};
 
@@ -107,6 +107,30 @@ struct Judge<'a> {
     open: bool,
 }
 
+/// A far end, and where it is in the operator's tables: found once, asked about often.
+struct Far<'a> {
+    target: RemoteTarget,
+    /// The rules for every app, and those for this one.
+    operator: [Option<(&'a OperatorTables, Site)>; 2],
+}
+
+impl Far<'_> {
+    fn operator(&self) -> impl Iterator<Item = (&OperatorTables, Site)> {
+        self.operator.iter().flatten().copied()
+    }
+
+    /// Step 3, for one reading of it.
+    fn not_forbidden(&self, name: Option<&QueryName<'_>>) -> Result<(), Cause> {
+        match self
+            .operator()
+            .find_map(|(tables, at)| tables.forbid.catches(&self.target, at, name))
+        {
+            Some(rule) => Err(Cause::Forbidden(rule)),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Judge<'_> {
     fn operator(&self) -> impl Iterator<Item = &OperatorTables> + Clone {
         self.gate
@@ -135,29 +159,31 @@ impl Judge<'_> {
         if !allows(&grant.asked) {
             return Err(Cause::NoRule);
         }
-        self.second_key(catches, allows, false)
+        self.second_key(
+            self.operator().find_map(|tables| catches(&tables.ask)),
+            |verdict| self.operator().any(|tables| allows(verdict(tables))),
+            false,
+        )
     }
 
-    /// Step 5. `explicit`: nothing short of an operator's own rule is enough.
+    /// Step 5. `asks`: an ask that catches the target. `allows`: whether a rule of that verdict
+    /// covers it. `explicit`: nothing short of an operator's own rule is enough.
     fn second_key(
         &self,
-        catches: impl Fn(&RuleTable) -> Option<RuleIndex>,
-        allows: impl Fn(&RuleTable) -> bool,
+        asks: Option<RuleIndex>,
+        allows: impl Fn(fn(&OperatorTables) -> &RuleTable) -> bool,
         explicit: bool,
     ) -> Result<(), Cause> {
         let consent = self.instance.consent.allow_manifest;
-        if let Some(rule) = self.operator().find_map(|tables| catches(&tables.ask)) {
-            let named = !explicit
-                || self
-                    .operator()
-                    .any(|tables| allows(&tables.ask) || allows(&tables.allow));
+        if let Some(rule) = asks {
+            let named = !explicit || allows(|tables| &tables.ask) || allows(|tables| &tables.allow);
             return if consent && named {
                 Ok(())
             } else {
                 Err(Cause::Ask(rule))
             };
         }
-        if self.operator().any(|tables| allows(&tables.allow)) {
+        if allows(|tables| &tables.allow) {
             return Ok(());
         }
         if consent && !explicit && self.capability.class() == Class::App {
@@ -191,19 +217,28 @@ impl Judge<'_> {
             live.map(|b| QueryName::new(b.name.as_str()))
         };
         // Forbids hold for what an act says it is and for all that the address is known to be.
-        self.not_forbidden(&target, said.as_ref())?;
+        let mut operator = self.operator();
+        let far = Far {
+            target,
+            operator: core::array::from_fn(|_| {
+                let tables = operator.next()?;
+                Some((tables, site(&tables.borders, &target)))
+            }),
+        };
+        far.not_forbidden(said.as_ref())?;
         for other in others() {
-            self.not_forbidden(&target, Some(&other))?;
+            far.not_forbidden(Some(&other))?;
         }
         let grant = self.grant()?;
+        let at = site(&grant.borders, &target);
         let live = |name: &&HostName| bound.iter().any(|b| b.name == **name && b.until > self.now);
         let counts = self.open || name.as_ref().is_some_and(live);
-        let mut answer = self.reading(grant, &target, said.as_ref().filter(|_| counts));
+        let mut answer = self.reading((grant, at), &far, said.as_ref().filter(|_| counts));
         for other in others() {
             if answer.is_ok() {
                 break;
             }
-            match self.reading(grant, &target, Some(&other)) {
+            match self.reading((grant, at), &far, Some(&other)) {
                 Err(Cause::NoRule) => {}
                 other => answer = other,
             }
@@ -211,37 +246,27 @@ impl Judge<'_> {
         answer
     }
 
-    /// Step 3, for one reading of a far end.
-    fn not_forbidden(
-        &self,
-        target: &RemoteTarget,
-        name: Option<&QueryName<'_>>,
-    ) -> Result<(), Cause> {
-        match self
-            .operator()
-            .find_map(|tables| tables.forbid.catches(target, name))
-        {
-            Some(rule) => Err(Cause::Forbidden(rule)),
-            None => Ok(()),
-        }
-    }
-
     /// Steps 4 and 5, for one reading of a far end.
     fn reading(
         &self,
-        grant: &Grant,
-        target: &RemoteTarget,
+        (grant, at): (&Grant, Site),
+        far: &Far<'_>,
         name: Option<&QueryName<'_>>,
     ) -> Result<(), Cause> {
-        if grant.given.allows(target, name).is_some() {
+        let target = &far.target;
+        if grant.given.allows(target, at, name).is_some() {
             return Ok(());
         }
-        if grant.asked.allows(target, name).is_none() {
+        if grant.asked.allows(target, at, name).is_none() {
             return Err(Cause::NoRule);
         }
         self.second_key(
-            |tables| tables.catches(target, name),
-            |tables| tables.allows(target, name).is_some(),
+            far.operator()
+                .find_map(|(tables, at)| tables.ask.catches(target, at, name)),
+            |verdict| {
+                far.operator()
+                    .any(|(tables, at)| verdict(tables).allows(target, at, name).is_some())
+            },
             target.class == AddressClass::Metadata,
         )
     }
@@ -330,8 +355,12 @@ impl Judge<'_> {
             return Ok(());
         }
         self.second_key(
-            |tables| tables.catches_name(name, port),
-            |tables| tables.allows_name(name, port).is_some(),
+            self.operator()
+                .find_map(|tables| tables.ask.catches_name(name, port)),
+            |verdict| {
+                self.operator()
+                    .any(|tables| verdict(tables).allows_name(name, port).is_some())
+            },
             false,
         )
     }

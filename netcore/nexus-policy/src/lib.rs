@@ -37,6 +37,7 @@ mod examine;
 mod index;
 mod judge;
 mod names;
+mod networks;
 mod port_map;
 mod refuse;
 mod standing;

@@ -11,7 +11,7 @@ use crate::decide::Act;
 use crate::denial::{Denial, DeniedTarget, Fix, RefusedBy};
 use crate::explain::escape;
 use crate::gate::Gate;
-use crate::index::{RemoteTarget, RuleIndex, RuleTable, name_means};
+use crate::index::{RemoteTarget, RuleIndex, RuleTable, borders, name_means, site};
 use crate::judge::Cause;
 use crate::manifest::Manifest;
 use crate::names::QueryName;
@@ -164,7 +164,8 @@ impl Gate {
             .manifest
             .asked(act.capability())
             .map_or(&[][..], |asked| asked.rules.as_slice());
-        let table = RuleTable::build((0..).zip(asked.iter().map(Some)));
+        let borders = borders(asked);
+        let table = RuleTable::build(&borders, (0..).zip(asked.iter().map(Some)));
         let bound = self.bound_names(now, instance, remote.canonical.address);
         let given = match act {
             Act::Connect { name, .. } | Act::UdpSend { name, .. } => *name,
@@ -207,11 +208,12 @@ impl Gate {
             other => other.clone(),
         });
         let any_port: Vec<_> = any_port.collect();
-        let table = RuleTable::build((0..).zip(any_port.iter().map(Some)));
+        let table = RuleTable::build(&borders, (0..).zip(any_port.iter().map(Some)));
         if remote.class == AddressClass::Public
             || table
                 .allows(
                     remote,
+                    site(&borders, remote),
                     given.map(|name| QueryName::new(name.as_str())).as_ref(),
                 )
                 .is_some()
@@ -241,7 +243,8 @@ impl Gate {
             .filter(|(_, w)| !Self::holds(w, now) && concerns(&w.rule))
             .find_map(|(index, w)| {
                 let to = w.rule.to.as_ref()?;
-                let table = RuleTable::build(to.iter().map(|rule| (index, Some(rule))));
+                let borders = borders(to);
+                let table = RuleTable::build(&borders, to.iter().map(|rule| (index, Some(rule))));
                 match *act {
                     Act::Resolve { name, .. } => {
                         let name = QueryName::new(name.as_str());
@@ -249,6 +252,7 @@ impl Gate {
                     }
                     Act::Connect { name, .. } | Act::UdpSend { name, .. } => table.allows(
                         remote?,
+                        site(&borders, remote?),
                         name.map(|name| QueryName::new(name.as_str())).as_ref(),
                     ),
                     Act::Listen { local } | Act::UdpBind { local } | Act::Accept { local, .. } => {
