@@ -53,7 +53,7 @@ impl Run {
     }
 
     /// Beside the usual flags.
-    fn also(mut self, words: &[&str]) -> Self {
+    fn also(mut self, words: &[impl ToString]) -> Self {
         self.flags.extend(flags(words));
         self
     }
@@ -133,7 +133,7 @@ impl Run {
     }
 }
 
-fn flags(words: &[&str]) -> Vec<String> {
+fn flags(words: &[impl ToString]) -> Vec<String> {
     words.iter().map(ToString::to_string).collect()
 }
 
@@ -271,6 +271,7 @@ probes! {
         "--allow",
         &format!("wasi.dirs={}:ro", folder_of_probes("manifests/data")),
     ]);
+    special_files: run().also(&special_files::flags(special_files::folder()));
     stdin_echo: run().stdin(vec![0xa5; 300_000]).stdout(vec![0xa5; 300_000]);
     stdout_flood: run().stdout({
         let line = [[b'x'; 1_023].as_slice(), b"\n"].concat();
@@ -285,6 +286,89 @@ probes! {
     random_and_clocks: run();
     exit_code_7: run().code(7).stdout("before the end\n");
     error_is_exit_1: run().code(1).stderr("error: this is what went wrong\n");
+}
+
+/// A folder with what no archive of sources keeps.
+mod special_files {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+    use std::sync::LazyLock;
+
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
+    pub(crate) fn folder() -> &'static Path {
+        // Kept for as long as the process lives, which is what a probe's folder is there for.
+        static FOLDER: LazyLock<(tempfile::TempDir, UnixListener)> = LazyLock::new(|| {
+            let place = tempfile::tempdir().expect("a folder");
+            let data = place.path().join("data");
+            std::fs::create_dir(&data).expect("made");
+            mkfifoat(CWD, data.join("fifo"), Mode::from_raw_mode(0o600)).expect("made");
+            symlink("fifo", data.join("link-to-fifo")).expect("linked");
+            let socket = UnixListener::bind(data.join("socket")).expect("bound");
+            let manifest = "[app]\nid = \"org.nexus.probe.special\"\nversion = \"0.1.0\"\n\
+                            class = \"system\"\n\
+                            [wasi]\ndirs = [{ host = \"./data\", guest = \"/data\", mode = \"rw\" }]\n";
+            std::fs::write(place.path().join("nexus.toml"), manifest).expect("written");
+            (place, socket)
+        });
+        FOLDER.0.path()
+    }
+
+    pub(crate) fn grant(folder: &Path) -> String {
+        let data = folder.join("data").canonicalize().expect("is there");
+        format!("wasi.dirs={}:rw", data.display())
+    }
+
+    pub(crate) fn flags(folder: &Path) -> [String; 4] {
+        let manifest = folder.join("nexus.toml").display().to_string();
+        [
+            "--manifest".into(),
+            manifest,
+            "--allow".into(),
+            grant(folder),
+        ]
+    }
+}
+
+#[test]
+fn opening_a_fifo_for_ever_does_not_hold_up_the_deadline() {
+    let flags = special_files::flags(special_files::folder());
+    run()
+        .also(&flags)
+        .also(&["--timeout", "500ms"])
+        .args(&["for-ever"])
+        .code(124)
+        .stderr("deadline")
+        .within(Duration::from_secs(30))
+        .check("special_files");
+}
+
+#[test]
+fn opening_a_fifo_for_ever_does_not_hold_up_another_app() {
+    let folder = special_files::folder();
+    let place = tempfile::tempdir().expect("a folder");
+    let world = place.path().join("world.toml");
+    let text = format!(
+        "[[node]]\nname = \"shared\"\nnet = \"none\"\n\
+         [[node.app]]\ncomponent = {:?}\nmanifest = {:?}\nargs = [\"for-ever\"]\nbackground = true\n\
+         [[node.app]]\ncomponent = {:?}\n",
+        guests::component("probes/special_files"),
+        folder.join("nexus.toml"),
+        guests::component("probes/sleeps"),
+    );
+    std::fs::write(&world, text).expect("written");
+    let mut command = Command::new(guests::HOST);
+    command
+        .arg("up")
+        .arg(&world)
+        .args(["--policy", &folder_of_probes("policy.toml")])
+        .args(["--allow", &special_files::grant(folder)])
+        .args(["--timeout", TIMEOUT]);
+    let output = spawn(command, Vec::new());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("probe.special: stopped"), "{stderr}");
 }
 
 /// Written by hand: no compiler for Rust makes it.

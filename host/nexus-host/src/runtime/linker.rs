@@ -93,7 +93,7 @@ const BASE: &[(&str, &str, Link)] = &[
     }),
     ("wasi:filesystem/types", "0.2", |l| {
         p2::filesystem::types::add_to_linker::<AppState, WasiFilesystem>(l, AppState::filesystem)?;
-        files::link(l)
+        files::link_p2(l)
     }),
     // `types` of the cli package is one enum: there is nothing to link.
     ("wasi:cli/types", "0.3", |_| Ok(())),
@@ -151,7 +151,8 @@ const BASE: &[(&str, &str, Link)] = &[
         p3::filesystem::preopens::add_to_linker::<AppState, WasiFilesystem>(l, AppState::filesystem)
     }),
     ("wasi:filesystem/types", "0.3", |l| {
-        p3::filesystem::types::add_to_linker::<AppState, WasiFilesystem>(l, AppState::filesystem)
+        p3::filesystem::types::add_to_linker::<AppState, WasiFilesystem>(l, AppState::filesystem)?;
+        files::link_p3(l)
     }),
 ];
 

@@ -15,6 +15,7 @@ pub mod instance;
 pub mod limits;
 pub mod linker;
 pub mod load;
+mod open;
 pub mod signals;
 pub mod state;
 pub mod stdio;

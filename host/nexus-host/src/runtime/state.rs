@@ -130,6 +130,10 @@ fn wasi(start: &AppStart) -> Result<WasiCtx, DirError> {
     }
     for dir in &start.dirs {
         check_path(dir)?;
+        super::open::check_kernel(&dir.host).map_err(|error| DirError {
+            host: dir.host.clone(),
+            why: error.to_string(),
+        })?;
         let perms = if dir.writable {
             FsPerms::ReadWrite
         } else {
