@@ -15,6 +15,10 @@ impl Wakers {
 
     #[inline]
     pub(crate) fn wake(&mut self) {
+        // Mostly nobody waits, and this is asked with every segment.
+        if self.0.is_empty() {
+            return;
+        }
         // The list keeps its room: no allocation when the same task waits again.
         for waker in self.0.drain(..) {
             waker.wake();

@@ -14,9 +14,6 @@ use crate::key::{FlowKey, Path};
 use crate::packet::{self, ACK, Packet, RST, SYN, Segment};
 use crate::time_wait::TimeWait;
 
-/// Segments a flow sends before it is another one's turn.
-const BURST: u32 = 16;
-
 impl Stack {
     pub(super) fn handle_tcp(&mut self, now: Instant, path: Path, packet: &Packet<'_>) {
         let bytes = packet.payload();
@@ -35,8 +32,19 @@ impl Stack {
         let local = SocketAddr::new(packet.dst, segment.dst_port);
         let remote = SocketAddr::new(packet.src, segment.src_port);
         let key = FlowKey::new(path, local, remote);
+        // Segments come in trains: one that belongs to the flow of the last one needs no hash. A flow
+        // that is on the wire has its place.
+        if let Some(flow) = self.flows.at(self.recent)
+            && flow.key == key
+            && !flow.off_wire
+        {
+            return self.flow_segment(now, self.recent, packet, &segment);
+        }
         match self.places.get(&key) {
-            Some(Place::Flow(index)) => self.flow_segment(now, index, packet, &segment),
+            Some(Place::Flow(index)) => {
+                self.recent = index;
+                self.flow_segment(now, index, packet, &segment);
+            }
             Some(Place::HalfOpen(index)) => {
                 self.half_open_segment(now, index, packet, &segment);
             }
@@ -162,29 +170,30 @@ impl Stack {
         }
     }
 
-    /// Lets a dirty flow send.
-    pub(super) fn run_flow(&mut self, now: Instant, index: u32) {
-        for _ in 0..BURST {
-            let Some(flow) = self.flows.at_mut(index) else {
-                return;
-            };
-            if flow.off_wire || !flow.dirty {
-                return;
+    /// Lets a dirty flow send one segment. False if it has no more to send.
+    pub(super) fn run_flow(&mut self, now: Instant, index: u32) -> bool {
+        let Some(flow) = self.flows.at_mut(index) else {
+            return false;
+        };
+        if flow.off_wire || !flow.dirty {
+            return false;
+        }
+        let path = flow.path;
+        let (engine, pool) = (&mut self.engine, &mut self.pool);
+        match flow
+            .socket
+            .with_set_mut(|set| engine.egress(now, path, set, pool))
+        {
+            Some(frame) => {
+                self.send_segment(index, frame);
+                true
             }
-            let path = flow.path;
-            let (engine, pool) = (&mut self.engine, &mut self.pool);
-            match flow
-                .socket
-                .with_set_mut(|set| engine.egress(now, path, set, pool))
-            {
-                Some(frame) => self.send_segment(index, frame),
-                None => {
-                    flow.dirty = false;
-                    return self.settle_flow(now, index);
-                }
+            None => {
+                flow.dirty = false;
+                self.settle_flow(now, index);
+                false
             }
         }
-        self.dirty.push_back(index);
     }
 
     fn send_segment(&mut self, index: u32, mut frame: crate::frame::Frame) {
@@ -325,7 +334,7 @@ impl Stack {
             self.end_flow(key.index);
         } else {
             // The reset goes now, and the connection with it: what is aborted in a loop does not pile up.
-            self.run_flow(now, key.index);
+            while self.run_flow(now, key.index) {}
         }
     }
 

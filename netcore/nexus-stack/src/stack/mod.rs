@@ -58,10 +58,14 @@ pub struct Stack {
     /// Who owns a connection's packets.
     places: FlowMap<FlowKey, Place>,
     flows: Slab<Flow>,
+    /// The slot of the flow that had the last segment.
+    recent: u32,
     arena: Arena,
     timers: Timers,
     /// Flows that may have something to send. A flow is here at most once.
     dirty: VecDeque<u32>,
+    /// Segments that the flow whose turn it is has sent in it.
+    burst: u32,
     half_open: HalfOpens,
     half_open_timers: Timers,
     time_wait: TimeWaits,
@@ -104,6 +108,9 @@ enum Bound {
 /// could keep each other busy.
 const STEPS: u32 = 4_096;
 
+/// Segments a flow sends before it is another one's turn.
+const BURST: u32 = 16;
+
 impl Stack {
     /// A stack that has sent nothing yet.
     pub fn new(config: Config, now: Instant, seed: Seed) -> Result<Self, ConfigError> {
@@ -124,9 +131,11 @@ impl Stack {
             neighbors: Neighbors::default(),
             places: FlowMap::new(&seed.split("places")),
             flows: Slab::new(),
+            recent: 0,
             arena: Arena::new(),
             timers: Timers::default(),
             dirty: VecDeque::new(),
+            burst: 0,
             half_open: HalfOpens::new(if config.any_address {
                 config.limits.invitations
             } else {
@@ -177,8 +186,18 @@ impl Stack {
                 self.stats.bytes_out += frame.len() as u64;
                 self.sent(&frame);
                 return Some(frame);
-            } else if let Some(index) = self.dirty.pop_front() {
-                self.run_flow(now, index);
+            } else if let Some(&index) = self.dirty.front() {
+                // One segment at a time: handed over before the next is made, it is still in the cache, and so
+                // is its buffer when it comes back.
+                let more = self.run_flow(now, index);
+                self.burst += 1;
+                if !more || self.burst == BURST {
+                    self.burst = 0;
+                    self.dirty.pop_front();
+                    if more {
+                        self.dirty.push_back(index);
+                    }
+                }
             } else {
                 return None;
             }
