@@ -4,7 +4,8 @@
 //!   checks the epoch) and on a bare stack. The way into and out of the guest, the clock and the
 //!   lock are the same for both and left out: with them the ratio would be smaller.
 //! - `fresh_instance`: store, instance, one call of `run`, teardown; by the host with everything
-//!   an app has (WASI context, limits, node, gate), and by bare wasmtime on the same engine.
+//!   an app has (limits, its place on a node and at its gate, WASI for when it calls it), and by
+//!   bare wasmtime on the same engine. Admission is once an app, and measured by itself.
 
 use std::hint::black_box;
 use std::task::{Poll, Waker};
@@ -132,6 +133,21 @@ const COMPONENT: &str = r#"(component
     (instance $run-interface (export "run" (func $run)))
     (export "wasi:cli/run@0.2.0" (instance $run-interface)))"#;
 
+/// What an instance is started with when it gets nothing.
+fn start() -> AppStart {
+    AppStart {
+        args: Vec::new(),
+        env: Vec::new(),
+        dirs: Vec::new(),
+        stdin: None,
+        stdout: None,
+        stderr: None,
+        seed: Seed::from_number(1),
+        wall: WallClock::Os,
+        limits: AppLimits::default(),
+    }
+}
+
 fn fresh_instance(c: &mut Criterion) {
     let mut group = c.benchmark_group("fresh_instance");
     let host = HostEngine::new(EngineOptions::default()).expect("an engine");
@@ -141,6 +157,10 @@ fn fresh_instance(c: &mut Criterion) {
 
     let linker = Linker::<()>::new(engine);
     let pre = linker.instantiate_pre(&component).expect("links");
+    let run = component
+        .get_export_index(None, "wasi:cli/run@0.2.0")
+        .and_then(|interface| component.get_export_index(Some(&interface), "run"))
+        .expect("exported");
     group.bench_function("bare", |b| {
         b.iter(|| {
             block_on(async {
@@ -150,12 +170,6 @@ fn fresh_instance(c: &mut Criterion) {
                     .instantiate_async(&mut store)
                     .await
                     .expect("instantiates");
-                let interface = instance
-                    .get_export_index(&mut store, None, "wasi:cli/run@0.2.0")
-                    .expect("exported");
-                let run = instance
-                    .get_export_index(&mut store, Some(&interface), "run")
-                    .expect("exported");
                 let run: TypedFunc<(), (Result<(), ()>,)> =
                     instance.get_typed_func(&mut store, run).expect("typed");
                 run.call_async(&mut store, ()).await.expect("runs").0
@@ -168,31 +182,29 @@ fn fresh_instance(c: &mut Criterion) {
     let linker = Linker::<AppState>::new(engine);
     let prepared = Prepared::new(&linker, &component).expect("links");
     let manifest = manifest();
+    shard.enter(|mesh, now| admit(mesh.node_mut(node), now, &manifest));
+    let mut next = APP;
     group.bench_function("host", |b| {
         b.iter(|| {
-            shard.enter(|mesh, now| admit(mesh.node_mut(node), now, &manifest));
-            let start = AppStart {
-                args: Vec::new(),
-                env: Vec::new(),
-                dirs: Vec::new(),
-                stdin: None,
-                stdout: None,
-                stderr: None,
-                seed: Seed::from_number(1),
-                wall: WallClock::Os,
-                limits: AppLimits::default(),
-            };
+            next = InstanceId(next.0 + 1);
+            shard.enter(|mesh, now| {
+                let node = mesh.node_mut(node);
+                node.gate_mut()
+                    .admit_like(now, next, APP)
+                    .expect("the policy is the same");
+                node.start(next, Quota::default());
+            });
             let net = NetCtx {
                 shard: shard.clone(),
                 node,
-                instance: APP,
+                instance: next,
             };
-            let state = AppState::new(start, net).expect("no folders to open");
+            let state = AppState::new(start(), net).expect("no folders to open");
             let ended = block_on(prepared.run(state, &[], std::future::pending(), || ()));
             assert_eq!(ended.outcome, Outcome::Exit(0));
         });
     });
-    // What admission alone costs, so that the two can be told apart.
+    // Once an app, not once an instance.
     group.bench_function("admit", |b| {
         b.iter(|| shard.enter(|mesh, now| admit(mesh.node_mut(node), now, &manifest)))
     });

@@ -8,6 +8,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use nexus_types::{AppDigest, Duration, HostName, InstanceId, Instant, PolicyEpoch, Reason};
 
@@ -68,13 +69,25 @@ pub(crate) struct Grant {
     pub(crate) given: RuleTable,
 }
 
-pub(crate) struct Instance {
-    pub(crate) app: AppIdentity,
+/// What all instances of an app that was admitted once have in common.
+pub(crate) struct App {
+    pub(crate) identity: AppIdentity,
     pub(crate) manifest: Manifest,
     pub(crate) consent: Consent,
     pub(crate) grants: PerCapability<Grant>,
+}
+
+pub(crate) struct Instance {
+    pub(crate) app: Arc<App>,
+    /// What admitted it.
+    epoch: PolicyEpoch,
     pub(crate) bindings: Bindings,
 }
+
+/// [`Gate::admit_like`] has no admission to go by: the instance has ended, or the policy has
+/// changed since it was admitted. [`Gate::admit`] must judge anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stale;
 
 /// A rule the operator wrote, where, and until when on the monotonic line.
 pub(crate) struct Written {
@@ -273,14 +286,45 @@ impl Gate {
                 borders,
             })
         });
+        self.instances.insert(
+            instance,
+            Instance {
+                app: Arc::new(App {
+                    identity: app,
+                    manifest,
+                    consent,
+                    grants,
+                }),
+                epoch: self.epoch,
+                bindings: Bindings::default(),
+            },
+        );
+    }
+
+    /// Puts another instance of an app behind the gate, by the admission of `like`: a host that
+    /// starts an instance for each request asks once an app, not once a request. The two share
+    /// nothing but what was granted: no DNS answer of one counts for the other.
+    ///
+    /// # Errors
+    /// There is no admission to go by; nobody was let in.
+    pub fn admit_like(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        like: InstanceId,
+    ) -> Result<(), Stale> {
+        self.handle_timeout(now);
+        let like = self.instances.get(&like).ok_or(Stale)?;
+        if like.epoch != self.epoch {
+            return Err(Stale);
+        }
         let entered = Instance {
-            app,
-            manifest,
-            consent,
-            grants,
+            app: like.app.clone(),
+            epoch: like.epoch,
             bindings: Bindings::default(),
         };
         self.instances.insert(instance, entered);
+        Ok(())
     }
 
     /// An instance is gone. Its number is never used again.
@@ -290,7 +334,9 @@ impl Gate {
 
     /// Which app an instance is.
     pub fn app(&self, instance: InstanceId) -> Option<&AppIdentity> {
-        self.instances.get(&instance).map(|instance| &instance.app)
+        self.instances
+            .get(&instance)
+            .map(|instance| &instance.app.identity)
     }
 
     pub(crate) fn instance(&self, instance: InstanceId) -> Option<&Instance> {

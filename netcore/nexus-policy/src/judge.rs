@@ -134,11 +134,11 @@ impl Far<'_> {
 impl Judge<'_> {
     fn operator(&self) -> impl Iterator<Item = &OperatorTables> + Clone {
         self.gate
-            .operator(&self.instance.app.digest, self.capability)
+            .operator(&self.instance.app.identity.digest, self.capability)
     }
 
     fn grant(&self) -> Result<&Grant, Cause> {
-        self.instance.grants[self.capability as usize]
+        self.instance.app.grants[self.capability as usize]
             .as_deref()
             .ok_or(Cause::NotAsked)
     }
@@ -174,7 +174,7 @@ impl Judge<'_> {
         allows: impl Fn(fn(&OperatorTables) -> &RuleTable) -> bool,
         explicit: bool,
     ) -> Result<(), Cause> {
-        let consent = self.instance.consent.allow_manifest;
+        let consent = self.instance.app.consent.allow_manifest;
         if let Some(rule) = asks {
             let named = !explicit || allows(|tables| &tables.ask) || allows(|tables| &tables.allow);
             return if consent && named {

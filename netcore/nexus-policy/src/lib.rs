@@ -50,7 +50,7 @@ pub use config::{ConfigError, Problem};
 pub use decide::Act;
 pub use denial::{Denial, Fix, RefusedBy};
 pub use explain::render;
-pub use gate::{AppIdentity, Consent, Gate};
+pub use gate::{AppIdentity, Consent, Gate, Stale};
 pub use limits::{Limits, LimitsAsked};
 pub use manifest::Manifest;
 pub use permit::{Permit, Stamp, Target};

@@ -64,7 +64,9 @@ impl Gate {
     }
 
     fn manifest_of(&self, instance: InstanceId) -> RefusedBy {
-        let source = self.instance(instance).and_then(|i| i.manifest.source());
+        let source = self
+            .instance(instance)
+            .and_then(|i| i.app.manifest.source());
         RefusedBy::Manifest {
             file: source.map(str::to_owned),
         }
@@ -102,7 +104,7 @@ impl Gate {
         explicit: bool,
         rule: String,
     ) -> Vec<Fix> {
-        let manifest = self.instance(instance).map(|i| &i.manifest);
+        let manifest = self.instance(instance).map(|i| &i.app.manifest);
         let app = self.app(instance).map_or("app", |app| app.id.as_str());
         let policy = policy_fix(self.operator_file(), app, capability, vec![rule.clone()]);
         let allow = Fix::Allow {
@@ -161,6 +163,7 @@ impl Gate {
             return Reason::NotPermitted;
         };
         let asked = entered
+            .app
             .manifest
             .asked(act.capability())
             .map_or(&[][..], |asked| asked.rules.as_slice());

@@ -216,7 +216,7 @@ impl Prepared {
             .await
         };
         let mut usage = Usage {
-            wall: shard.now().saturating_since(started),
+            wall: Duration::ZERO,
             cpu,
             slices: store.data().ledger.slices(),
             memory_bytes_peak: store.data().ledger.memory_bytes_peak(),
@@ -225,7 +225,10 @@ impl Prepared {
         let outcome = with_hint(outcome, &store);
         // Its handles end here, each in its own way; what is still open then, with the instance.
         drop(store);
-        usage.net = shard.enter(|mesh, now| mesh.node_mut(caller.node).end(now, caller.instance));
+        let (net, ended) =
+            shard.enter(|mesh, now| (mesh.node_mut(caller.node).end(now, caller.instance), now));
+        usage.net = net;
+        usage.wall = ended.saturating_since(started);
         if matches!(outcome, Outcome::Exit(_) | Outcome::Trap(_)) {
             let until = limits
                 .deadline

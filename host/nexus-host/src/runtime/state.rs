@@ -5,7 +5,7 @@ use nexus_types::Seed;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_io::IoView;
 
 use super::clocks::{ClocksView, WallClock};
@@ -70,10 +70,41 @@ impl std::error::Error for DirError {}
 /// The data of an app's store.
 pub struct AppState {
     table: ResourceTable,
-    wasi: WasiCtx,
+    wasi: Wasi,
     net: NetCtx,
     wall: WallClock,
     pub(crate) ledger: Ledger,
+}
+
+/// Base WASI of an app. An app that calls none of it pays for none: it is a tenth of what a fresh
+/// instance costs (`fresh_instance` of the benches).
+enum Wasi {
+    /// Not called yet.
+    Start(Box<AppStart>),
+    Made(Box<WasiCtx>),
+}
+
+impl Wasi {
+    /// Folders are opened now, so that one that cannot be is said before the app runs.
+    fn new(start: AppStart) -> Result<Self, DirError> {
+        if start.dirs.is_empty() {
+            Ok(Self::Start(Box::new(start)))
+        } else {
+            let mut ctx = context(&start);
+            open_dirs(&mut ctx, &start.dirs)?;
+            Ok(Self::Made(Box::new(ctx.build())))
+        }
+    }
+
+    fn ctx(&mut self) -> &mut WasiCtx {
+        if let Self::Start(start) = self {
+            *self = Self::Made(Box::new(context(start).build()));
+        }
+        match self {
+            Self::Made(ctx) => ctx,
+            Self::Start(_) => unreachable!("made above"),
+        }
+    }
 }
 
 impl AppState {
@@ -83,10 +114,10 @@ impl AppState {
         table.set_max_capacity(start.limits.handles as usize);
         Ok(Self {
             table,
-            wasi: wasi(&start)?,
-            net,
             wall: start.wall,
             ledger: Ledger::new(start.limits),
+            wasi: Wasi::new(start)?,
+            net,
         })
     }
 
@@ -109,7 +140,8 @@ impl AppState {
     }
 }
 
-fn wasi(start: &AppStart) -> Result<WasiCtx, DirError> {
+/// Everything but the folders.
+fn context(start: &AppStart) -> WasiCtxBuilder {
     let mut ctx = WasiCtx::builder();
     // Nothing on a guest's path goes to another thread (DESIGN section 5).
     ctx.allow_blocking_current_thread(true)
@@ -128,7 +160,11 @@ fn wasi(start: &AppStart) -> Result<WasiCtx, DirError> {
     if let Some(stderr) = &start.stderr {
         ctx.stderr(stderr.clone());
     }
-    for dir in &start.dirs {
+    ctx
+}
+
+fn open_dirs(ctx: &mut WasiCtxBuilder, dirs: &[GrantedDir]) -> Result<(), DirError> {
+    for dir in dirs {
         check_path(dir)?;
         super::open::check_kernel(&dir.host).map_err(|error| DirError {
             host: dir.host.clone(),
@@ -145,7 +181,7 @@ fn wasi(start: &AppStart) -> Result<WasiCtx, DirError> {
                 why: format!("{error:#}"),
             })?;
     }
-    Ok(ctx.build())
+    Ok(())
 }
 
 /// What was judged is the path as it is written; what is opened must be the same folder. A link
@@ -177,7 +213,7 @@ fn insecure_seed(seed: &Seed) -> u128 {
 impl WasiView for AppState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
-            ctx: &mut self.wasi,
+            ctx: self.wasi.ctx(),
             table: &mut self.table,
         }
     }
