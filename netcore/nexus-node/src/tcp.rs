@@ -163,11 +163,14 @@ impl Node {
         waker: &Waker,
     ) -> Poll<Result<usize, NetError>> {
         self.check_tcp(now, socket)?;
-        let polled = self.stack_mut().poll_read(now, socket.id, buf, waker);
-        if let Poll::Ready(Ok(count)) = polled {
-            self.instance(socket.stamp.instance())?.usage.bytes_in += count as u64;
+        match self.stack.poll_read(now, socket.id, buf, waker) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(count)) => {
+                self.instance(socket.stamp.instance())?.usage.bytes_in += count as u64;
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
         }
-        polled.map_err(Into::into)
     }
 
     /// Reads what is queued, at most `max` bytes, without zeroing a buffer first. Empty: the far
@@ -209,11 +212,14 @@ impl Node {
         waker: &Waker,
     ) -> Poll<Result<usize, NetError>> {
         self.check_tcp(now, socket)?;
-        let polled = self.stack_mut().poll_write(now, socket.id, data, waker);
-        if let Poll::Ready(Ok(count)) = polled {
-            self.instance(socket.stamp.instance())?.usage.bytes_out += count as u64;
+        match self.stack.poll_write(now, socket.id, data, waker) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(count)) => {
+                self.instance(socket.stamp.instance())?.usage.bytes_out += count as u64;
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
         }
-        polled.map_err(Into::into)
     }
 
     /// Finishes our direction.
@@ -273,8 +279,18 @@ impl Node {
         }
     }
 
+    /// What every data call pays: one comparison, as long as the policy does not change.
+    #[inline]
     fn check_tcp(&mut self, now: Instant, socket: TcpSocket) -> Result<(), NetError> {
-        if self.gate().is_current(socket.stamp) || self.is_judged(Handle::Tcp(socket.id)) {
+        if self.gate().is_current(socket.stamp) {
+            return Ok(());
+        }
+        self.check_tcp_again(now, socket)
+    }
+
+    #[cold]
+    fn check_tcp_again(&mut self, now: Instant, socket: TcpSocket) -> Result<(), NetError> {
+        if self.is_judged(Handle::Tcp(socket.id)) {
             return Ok(());
         }
         let (local, remote) = self.tcp_addresses(socket).ok_or_else(NetError::closed)?;

@@ -420,6 +420,7 @@ impl Gate {
     }
 
     /// Whether a handle may go on without being judged again: what a data call checks.
+    #[inline]
     pub fn is_current(&self, stamp: Stamp) -> bool {
         stamp.epoch == self.epoch
     }
