@@ -182,13 +182,17 @@ impl UserNet {
     /// How many connections still hold bytes of the node that the kernel has not taken. A host that
     /// ends waits a while for this to become 0; what the kernel has taken it delivers by itself.
     pub fn undelivered(&self) -> usize {
-        let holds = |tenant: &Tenant| match tenant {
-            Tenant::Tcp(flow) => flow.holds_bytes(&self.stack),
+        // Whose turn it is may have something to pass on that shows in no buffer: an end, or a datagram.
+        // Only where it is the node's: what comes in goes on for as long as others like.
+        let holds = |tenant: &Tenant, has_turn: bool| match tenant {
+            Tenant::Tcp(flow) => flow.holds_bytes(&self.stack, has_turn),
+            Tenant::Datagrams => has_turn,
             _ => false,
         };
-        let holding = self.kernel.slots.tenants().filter(|t| holds(t)).count();
-        // Whose turn it is may have something to pass on that shows in no buffer: an end.
-        holding.max(usize::from(self.kernel.slots.has_turns()))
+        let tenants = self.kernel.slots.tenants();
+        tenants
+            .filter(|(tenant, turn)| holds(tenant, *turn))
+            .count()
     }
 
     /// Takes one frame of the node: a bare IP packet. Never panics, whatever the bytes.

@@ -107,8 +107,12 @@ impl<T> Slots<T> {
         self.slots.get_mut(number as usize)?.tenant.as_mut()
     }
 
-    pub(crate) fn tenants(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().filter_map(|slot| slot.tenant.as_ref())
+    /// The tenants, and whether each has a turn now.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = (&T, bool)> {
+        self.slots.iter().filter_map(|slot| {
+            let tenant = slot.tenant.as_ref()?;
+            Some((tenant, slot.mark.queued.load(Ordering::Relaxed)))
+        })
     }
 
     /// Takes the tenant out for its turn; [`Slots::put_back`] or [`Slots::release`] follows.
@@ -148,12 +152,6 @@ impl<T> Slots<T> {
         let mut woken = self.woken.0.lock().unwrap_or_else(PoisonError::into_inner);
         self.turns.extend(woken.drain(..));
         self.turns.len()
-    }
-
-    /// Whether any slot has a turn now.
-    pub(crate) fn has_turns(&self) -> bool {
-        let woken = self.woken.0.lock().unwrap_or_else(PoisonError::into_inner);
-        !(self.turns.is_empty() && woken.is_empty())
     }
 
     /// Whose turn it is. A wake from now on means another turn.

@@ -173,11 +173,14 @@ impl TcpFlow {
         }
     }
 
-    /// Whether bytes of the node wait for the kernel.
-    pub(crate) fn holds_bytes(&self, stack: &nexus_stack::Stack) -> bool {
+    /// Whether bytes or the end of the node wait for the kernel.
+    pub(crate) fn holds_bytes(&self, stack: &nexus_stack::Stack, has_turn: bool) -> bool {
+        let waits = |id| has_turn || stack.tcp_readable(id) > 0;
         match &self.stage {
-            Stage::Open(splice) => !splice.to_kernel_ended && stack.tcp_readable(splice.id) > 0,
-            Stage::Dialling(_) | Stage::Calling(_) => false,
+            Stage::Open(splice) => !splice.to_kernel_ended && waits(splice.id),
+            // The node may have answered already.
+            Stage::Calling(id) => waits(*id),
+            Stage::Dialling(_) => false,
         }
     }
 

@@ -326,14 +326,15 @@ impl Mesh {
     }
 
     /// Connections that their app has closed and whose last bytes are still on their way out of
-    /// this node and its NIC.
+    /// this node and its NIC; frames that wait for the next step, datagrams among them, count as one.
     pub fn undelivered(&self, id: NodeId) -> usize {
         let member = &self.members[id.0 as usize];
         let nic = match &member.attachment {
             Attachment::Nic(nic) => nic.undelivered(),
             _ => 0,
         };
-        member.node.stack().undelivered() + nic
+        let stack = member.node.stack();
+        stack.undelivered() + nic + usize::from(stack.has_frames())
     }
 
     /// When [`Mesh::handle_timeout`] is due next: at once while a step has left something over.

@@ -271,3 +271,29 @@ fn a_step_is_bounded_and_says_when_to_go_on() {
     }
     assert_ne!(world.mesh.poll_timeout(), Some(Instant::ZERO));
 }
+
+/// Goal: a host that ends waits for datagrams, too, that a step has left over.
+#[test]
+fn datagrams_of_the_next_step_are_undelivered() {
+    let mut world = World::new();
+    let _server = world.bind("0.0.0.0:53");
+    world.settle();
+    let now = world.now;
+    let node = world.mesh.node_mut(world.a);
+    for _ in 0..6 {
+        let socket = node.udp_open(now, CLIENT, true).unwrap();
+        for _ in 0..200 {
+            let remote = "10.0.0.2:53".parse().unwrap();
+            node.udp_send(now, socket, b"x", Some(remote)).unwrap();
+        }
+    }
+    assert_eq!(world.mesh.undelivered(world.a), 1);
+    world.mesh.step(now);
+    assert_eq!(
+        world.mesh.undelivered(world.a),
+        1,
+        "1,200 is more than a step"
+    );
+    world.mesh.step(now);
+    assert_eq!(world.mesh.undelivered(world.a), 0);
+}

@@ -10,3 +10,4 @@ mod publish;
 mod reach;
 mod tcp;
 mod udp;
+mod undelivered;

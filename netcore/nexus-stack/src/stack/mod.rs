@@ -280,6 +280,11 @@ impl Stack {
         self.end_unheld(scope);
     }
 
+    /// Whether frames wait to be transmitted.
+    pub fn has_frames(&self) -> bool {
+        !self.out.is_empty()
+    }
+
     /// Connections whose owner has closed them and whose last bytes the far end has not
     /// acknowledged yet. Walks all connections: for the end of a run, not for its course.
     pub fn undelivered(&self) -> usize {
