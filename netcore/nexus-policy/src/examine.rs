@@ -119,8 +119,15 @@ impl Examiner<'_> {
         let rules = asked.map_or(&[][..], |asked| asked.rules.as_slice());
         let rules: Vec<_> = rules
             .iter()
-            .map(|rule| self.rule_report(rule, self.judge(capability, rule, false)))
-            .chain(given.map(|rule| self.rule_report(rule, self.judge(capability, rule, true))))
+            .map(|rule| {
+                let given = given.clone().any(|given| allows_all(given, rule));
+                self.rule_report(rule, self.judge(capability, rule, given))
+            })
+            .chain(
+                given
+                    .clone()
+                    .map(|rule| self.rule_report(rule, self.judge(capability, rule, true))),
+            )
             .collect();
         let standing = match capability.status() {
             Status::Absent => Standing::Absent,

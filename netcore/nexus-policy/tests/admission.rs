@@ -98,6 +98,24 @@ fn each_rule_stands_by_somebodys_word() {
 }
 
 #[test]
+fn what_allow_covers_is_granted_by_it_and_noted_nowhere() {
+    let app = needs_connect(Setup::connect(&[
+        "api.example.com:443",
+        "api.example.com:80",
+    ]));
+    let report = examine(&app.clone().allow("network.tcp.connect=*.example.com:443"));
+    assert_eq!(rules(&report)[0].1, Standing::Granted);
+    assert_eq!(rules(&report)[0].2, "--allow");
+    assert_eq!(
+        report.notes,
+        ["network.tcp.connect: api.example.com:80 is not granted (by default)"]
+    );
+    let report = examine(&app.allow("network.tcp.connect=api.example.com:*"));
+    assert_eq!(report.capabilities[0].standing, Standing::Granted);
+    assert_eq!(report.notes, [""; 0]);
+}
+
+#[test]
 fn what_was_said_at_load_is_what_decide_does() {
     let app = needs_connect(Setup::connect(&["public:443"])).operator(
         "allow",
