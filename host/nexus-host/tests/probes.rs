@@ -235,6 +235,7 @@ probes! {
     // bounds
     sockets_without_end: run();
     handles_without_end: run().code(134).stderr("trap").stderr("handle");
+    denials_without_end: run().stdout("still running\n").stderr("4000 denied");
     memory_grow: run().stdout("still running\n");
     recursion: run().code(134).stderr("trap");
     trap: run().code(134).stdout("before the trap\n").stderr("on purpose").stderr("trap");

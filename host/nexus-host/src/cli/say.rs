@@ -1,15 +1,16 @@
 //! What verbs other than `run` answer, on standard output.
 
-use std::io::{self, Write};
+use std::io;
 
 use serde_json::{Value, json};
 
 use super::{CliError, Kind, Output};
+use crate::runtime::stdio::Sink;
 
 /// Writes the answer in the form asked for.
 pub(super) fn answer(output: Output, text: &str, data: Value) -> Result<(), CliError> {
     match output {
-        Output::Text => told(io::stdout().lock().write_all(text.as_bytes())),
+        Output::Text => told(Sink::Stdout.write_all(text.as_bytes())),
         Output::Json => envelope(data, None),
     }
 }
@@ -21,7 +22,7 @@ pub(super) fn envelope(data: Value, error: Option<&CliError>) -> Result<(), CliE
         "data": data,
         "error": error.map(CliError::json),
     });
-    told(writeln!(io::stdout().lock(), "{envelope:#}"))
+    told(Sink::Stdout.write_all(format!("{envelope:#}\n").as_bytes()))
 }
 
 /// A reader that has gone away (`| head`) is no error.

@@ -8,7 +8,7 @@ use nexus_policy::{AppIdentity, Denial, render};
 use nexus_types::{Duration, InstanceId, Instant};
 use serde_json::{Value, json};
 
-use crate::runtime::stdio::say;
+use crate::runtime::stdio::{Output, Sink, say};
 
 /// A refusal of the same app, capability and target is told again only after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -16,6 +16,11 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Refusals told apart. Stops an app that tries every address there is from filling the host's
 /// memory and the operator's terminal; the rest is counted together.
 const TOLD_APART: usize = 1_024;
+
+/// The longest refusal there is, and room to spare. One that might not fit what waits to be
+/// written is counted instead. Stops an app whose refusals nobody reads (a terminal that is held,
+/// a full pipe) from stopping the thread that tells them, and with it every app.
+const LINE_BYTES: usize = 8 << 10;
 
 /// What was refused.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -29,26 +34,28 @@ struct Key {
 #[derive(Debug)]
 struct Seen {
     count: u64,
-    told: Instant,
+    /// When it was told last, if it was.
+    told: Option<Instant>,
     /// Not told since.
     silent: u64,
 }
 
 /// Every refusal of a run.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Denials {
     apps: BTreeMap<InstanceId, AppIdentity>,
     seen: BTreeMap<Key, Seen>,
-    others: u64,
-    /// Nothing is written, only counted.
-    quiet: bool,
+    /// By app, those past [`TOLD_APART`].
+    others: BTreeMap<InstanceId, u64>,
+    /// Where they are told; none: they are only counted.
+    told: Option<Output>,
 }
 
 impl Denials {
     /// None yet. `quiet` counts without telling.
     pub fn new(quiet: bool) -> Self {
         Self {
-            quiet,
+            told: (!quiet).then(|| Output::new(Sink::Stderr)),
             ..Self::default()
         }
     }
@@ -62,17 +69,19 @@ impl Denials {
     pub fn collect(&mut self, shard: &Shard) {
         while let Some(event) = shard.enter(|mesh, _| mesh.poll_event()) {
             let (_, Event::Denied { denial, .. }) = event;
-            let text = self.record(shard.now(), &denial);
-            if let Some(text) = text
-                && !self.quiet
-            {
-                say(&format!("{text}\n"));
+            let room = self
+                .told
+                .as_ref()
+                .is_some_and(|told| told.has_room(LINE_BYTES));
+            let text = self.record(shard.now(), &denial, room);
+            if let (Some(text), Some(told)) = (text, &self.told) {
+                told.say(&format!("{text}\n"));
             }
         }
     }
 
-    /// Counts one; what is to be told of it, if anything.
-    fn record(&mut self, now: Instant, denial: &Denial) -> Option<String> {
+    /// Counts one; what is to be told of it, if anything is and there is room to tell it.
+    fn record(&mut self, now: Instant, denial: &Denial, room: bool) -> Option<String> {
         let key = Key {
             instance: denial.instance,
             capability: denial.capability.as_str(),
@@ -82,25 +91,28 @@ impl Denials {
         let full = self.seen.len() >= TOLD_APART;
         let before = match self.seen.get_mut(&key) {
             None if full => {
-                self.others += 1;
+                *self.others.entry(denial.instance).or_default() += 1;
                 return None;
             }
             None => {
                 let seen = Seen {
                     count: 1,
-                    told: now,
-                    silent: 0,
+                    told: room.then_some(now),
+                    silent: u64::from(!room),
                 };
                 self.seen.insert(key, seen);
+                if !room {
+                    return None;
+                }
                 0
             }
             Some(seen) => {
                 seen.count += 1;
-                if now - seen.told < AGAIN_AFTER {
+                if !room || seen.told.is_some_and(|told| now - told < AGAIN_AFTER) {
                     seen.silent += 1;
                     return None;
                 }
-                seen.told = now;
+                seen.told = Some(now);
                 std::mem::take(&mut seen.silent)
             }
         };
@@ -112,11 +124,12 @@ impl Denials {
         Some(text)
     }
 
-    /// What was counted and not told, for the end of a run.
+    /// What was counted and not told, for the end of a run; waits until all of it is written.
     pub fn tell_rest(&self) {
-        if self.quiet {
+        let Some(told) = &self.told else {
             return;
-        }
+        };
+        told.wait_drained();
         for (key, seen) in &self.seen {
             if seen.silent > 0 {
                 say(&format!(
@@ -125,9 +138,15 @@ impl Denials {
                 ));
             }
         }
-        if self.others > 0 {
-            say(&format!("denied  {} more to other targets\n", self.others));
+        let others: u64 = self.others.values().sum();
+        if others > 0 {
+            say(&format!("denied  {others} more to other targets\n"));
         }
+    }
+
+    /// Refusals of one instance that [`Denials::of`] does not list, because there were too many.
+    pub fn others(&self, instance: InstanceId) -> u64 {
+        self.others.get(&instance).copied().unwrap_or(0)
     }
 
     /// The refusals of one instance, for its report.
@@ -185,12 +204,27 @@ mod tests {
     fn the_same_refusal_is_told_once_in_ten_seconds() {
         let mut denials = denials();
         let at = Instant::from_secs;
-        assert!(denials.record(at(0), &denial(80)).is_some());
-        assert_eq!(denials.record(at(9), &denial(80)), None);
-        assert!(denials.record(at(9), &denial(81)).is_some());
-        let again = denials.record(at(10), &denial(80)).expect("told again");
+        assert!(denials.record(at(0), &denial(80), true).is_some());
+        assert_eq!(denials.record(at(9), &denial(80), true), None);
+        assert!(denials.record(at(9), &denial(81), true).is_some());
+        let again = denials
+            .record(at(10), &denial(80), true)
+            .expect("told again");
         assert!(again.contains("1 more"), "{again}");
         assert_eq!(denials.of(INSTANCE)[0]["count"], 3);
+    }
+
+    #[test]
+    fn what_has_no_room_is_counted_and_told_when_there_is_some() {
+        let mut denials = denials();
+        let at = Instant::from_secs;
+        for _ in 0..3 {
+            assert_eq!(denials.record(at(0), &denial(80), false), None);
+        }
+        let told = denials.record(at(1), &denial(80), true).expect("told");
+        assert!(told.contains("3 more"), "{told}");
+        assert_eq!(denials.record(at(2), &denial(80), true), None);
+        assert_eq!(denials.of(INSTANCE)[0]["count"], 5);
     }
 
     #[test]
@@ -198,10 +232,10 @@ mod tests {
         let mut denials = denials();
         for port in 0..TOLD_APART {
             let port = u16::try_from(port).expect("small");
-            assert!(denials.record(Instant::ZERO, &denial(port)).is_some());
+            assert!(denials.record(Instant::ZERO, &denial(port), true).is_some());
         }
-        assert_eq!(denials.record(Instant::ZERO, &denial(60_000)), None);
-        assert_eq!(denials.others, 1);
+        assert_eq!(denials.record(Instant::ZERO, &denial(60_000), true), None);
+        assert_eq!(denials.others(INSTANCE), 1);
         assert_eq!(denials.seen.len(), TOLD_APART);
     }
 }

@@ -1,70 +1,30 @@
-//! The guest's standard streams, both WASI versions, without blocking the shard.
-//!
-//! Output goes to the descriptor at once while it takes it. When it does not (a full pipe), the
-//! rest waits in a bounded queue that one thread empties, and the guest's next write waits.
-//! Input is read by one thread, started when a guest first asks, into a bounded queue.
+//! Standard output and standard error.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi_io::poll::Pollable;
-use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamResult};
+use wasmtime_wasi_io::streams::{OutputStream, StreamError, StreamResult};
 
-/// What waits in either direction. Stops a guest that writes to a stuck pipe, and an endless
-/// standard input, from filling memory.
-const QUEUE_BYTES: usize = 64 << 10;
+use super::{Failure, QUEUE_BYTES, again, lock, stream_error, wait};
 
 /// A pipe that `poll(2)` calls writable takes this much without blocking (POSIX `PIPE_BUF`).
 const ATOMIC_BYTES: usize = 4096;
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn stream_error(error: io::Error) -> StreamError {
-    // wasi-libc makes EPIPE of a closed stream, and EIO of any other failure.
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        StreamError::Closed
-    } else {
-        StreamError::LastOperationFailed(error.into())
-    }
-}
-
-fn again(kind: Failure) -> io::Error {
-    match kind {
-        Failure::BrokenPipe => io::ErrorKind::BrokenPipe.into(),
-        Failure::Os(code) => io::Error::from_raw_os_error(code),
-    }
-}
-
-/// Why a stream failed; unlike `io::Error` it can be told to every handle on it.
-#[derive(Clone, Copy, Debug)]
-enum Failure {
-    BrokenPipe,
-    Os(i32),
-}
-
-impl From<&io::Error> for Failure {
-    fn from(error: &io::Error) -> Self {
-        match (error.kind(), error.raw_os_error()) {
-            (io::ErrorKind::BrokenPipe, _) => Self::BrokenPipe,
-            (_, Some(code)) => Self::Os(code),
-            (_, None) => Self::Os(rustix::io::Errno::IO.raw_os_error()),
-        }
-    }
-}
-
-// --- output ---
+/// How long the thread pauses when `poll(2)` says a descriptor takes more and the write says it
+/// does not. Stops it from asking without end where the two mean different amounts (a socket).
+const DISAGREEMENT: Duration = Duration::from_millis(1);
 
 /// Which descriptor output goes to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,32 +43,61 @@ impl Sink {
         }
     }
 
-    /// Whether a write of up to [`ATOMIC_BYTES`] returns at once.
-    fn ready(self) -> bool {
+    fn poll(self, timeout: Option<&Timespec>) -> bool {
         self.with(|fd| {
             let mut fds = [PollFd::new(&fd, PollFlags::OUT)];
             // An error (or a hang-up) counts as ready: the write will tell.
-            match poll(
-                &mut fds,
-                Some(&Timespec {
-                    tv_sec: 0,
-                    tv_nsec: 0,
-                }),
-            ) {
+            match poll(&mut fds, timeout) {
                 Ok(0) => false,
                 Ok(_) | Err(_) => true,
             }
         })
     }
 
-    fn write(self, bytes: &[u8]) -> io::Result<usize> {
+    /// Whether a write of up to [`ATOMIC_BYTES`] returns at once.
+    fn ready(self) -> bool {
+        self.poll(Some(&Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        }))
+    }
+
+    /// How much was taken; none: not now.
+    fn write(self, bytes: &[u8]) -> io::Result<Option<usize>> {
         // Not through `std::io::stdout()`: its line buffer would keep what a trap then loses.
         match self.with(|fd| rustix::io::write(fd, bytes)) {
-            Ok(written) => Ok(written),
-            Err(rustix::io::Errno::INTR) => Ok(0),
+            Ok(written) => Ok(Some(written)),
+            Err(rustix::io::Errno::INTR) => Ok(Some(0)),
+            Err(rustix::io::Errno::AGAIN) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
+
+    /// Writes all of it, waiting as long as that takes. Not for a shard's thread.
+    pub fn write_all(self, mut bytes: &[u8]) -> io::Result<()> {
+        let mut refused = false;
+        while !bytes.is_empty() {
+            match self.write(bytes)? {
+                Some(written) => {
+                    bytes = &bytes[written..];
+                    refused = false;
+                }
+                None => {
+                    if std::mem::replace(&mut refused, true) {
+                        thread::sleep(DISAGREEMENT);
+                    }
+                    self.poll(None);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes to the host's standard error, for our own lines; waits until they are written, so not
+/// while apps run. A closed one is no reason to fail.
+pub fn say(text: &str) {
+    let _ = Sink::Stderr.write_all(text.as_bytes());
 }
 
 struct OutputState {
@@ -167,6 +156,30 @@ impl Output {
         }
     }
 
+    /// Whether a line of ours has room. What has none is better counted than waited for.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.room().is_ok_and(|room| room >= bytes)
+    }
+
+    /// Takes a line of ours, for which [`Output::has_room`]; never waits. A closed stream is no
+    /// reason to fail.
+    pub fn say(&self, line: &str) {
+        let _ = self.put(line.as_bytes());
+    }
+
+    /// Waits until what was written has left the process, or cannot any more. Not for a shard's
+    /// thread while apps run.
+    pub fn wait_drained(&self) {
+        let mut state = lock(&self.0.state);
+        while state.failed.is_none() && (state.writing || !state.queue.is_empty()) {
+            state = self
+                .0
+                .drained
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Takes all of `bytes`, at most what [`Output::room`] said.
     fn put(&self, mut bytes: &[u8]) -> Result<(), Failure> {
         let mut state = lock(&self.0.state);
@@ -181,7 +194,8 @@ impl Output {
             };
             while !bytes.is_empty() && (self.0.prompt || self.0.sink.ready()) {
                 match self.0.sink.write(&bytes[..bytes.len().min(step)]) {
-                    Ok(written) => bytes = &bytes[written..],
+                    Ok(Some(written)) => bytes = &bytes[written..],
+                    Ok(None) => break,
                     Err(error) => {
                         let failure = Failure::from(&error);
                         state.failed = Some(failure);
@@ -227,18 +241,11 @@ impl Output {
             chunk.extend(state.queue.drain(..length));
             state.writing = true;
             drop(state);
-            let mut rest = &chunk[..];
-            let mut failed = None;
-            while !rest.is_empty() && failed.is_none() {
-                match self.0.sink.write(rest) {
-                    Ok(written) => rest = &rest[written..],
-                    Err(error) => failed = Some(Failure::from(&error)),
-                }
-            }
+            let written = self.0.sink.write_all(&chunk);
             state = lock(&self.0.state);
             state.writing = false;
-            if failed.is_some() {
-                state.failed = failed;
+            if let Err(error) = written {
+                state.failed = Some(Failure::from(&error));
                 state.queue.clear();
             }
             for waker in state.waiting.drain(..) {
@@ -275,12 +282,6 @@ impl Output {
     pub async fn drained(&self) {
         // A broken pipe was the guest's to notice.
         let _ = std::future::poll_fn(|cx| self.poll_drained(cx)).await;
-    }
-}
-
-fn wait(waiting: &mut Vec<Waker>, cx: &Context<'_>) {
-    if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-        waiting.push(cx.waker().clone());
     }
 }
 
@@ -386,174 +387,4 @@ impl AsyncWrite for Handle {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
     }
-}
-
-// --- input ---
-
-struct InputState {
-    started: bool,
-    buffer: BytesMut,
-    ended: bool,
-    failed: Option<Failure>,
-    waiting: Vec<Waker>,
-}
-
-struct InputInner {
-    state: Mutex<InputState>,
-    room: Condvar,
-}
-
-/// The host's standard input.
-#[derive(Clone)]
-pub struct Input(Arc<InputInner>);
-
-impl Default for Input {
-    fn default() -> Self {
-        Self(Arc::new(InputInner {
-            state: Mutex::new(InputState {
-                started: false,
-                buffer: BytesMut::new(),
-                ended: false,
-                failed: None,
-                waiting: Vec::new(),
-            }),
-            room: Condvar::new(),
-        }))
-    }
-}
-
-impl Input {
-    fn state(&self) -> MutexGuard<'_, InputState> {
-        let mut state = lock(&self.0.state);
-        // Only when a guest asks: most never do, and a thread that reads takes what is
-        // typed away from whoever runs next in the same terminal.
-        if !state.started {
-            state.started = true;
-            let input = self.clone();
-            let spawned = thread::Builder::new()
-                .name("nexus-stdin".into())
-                .spawn(move || input.fill());
-            if let Err(error) = spawned {
-                state.failed = Some(Failure::from(&error));
-                state.ended = true;
-            }
-        }
-        state
-    }
-
-    /// The thread: reads until the end, waiting while the guest does not.
-    fn fill(&self) {
-        let mut chunk = [0; 8 << 10];
-        loop {
-            {
-                let mut state = lock(&self.0.state);
-                while state.buffer.len() >= QUEUE_BYTES {
-                    state = self
-                        .0
-                        .room
-                        .wait(state)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-            let read = io::stdin().lock().read(&mut chunk);
-            let mut state = lock(&self.0.state);
-            match read {
-                Ok(0) => state.ended = true,
-                Ok(length) => state.buffer.extend_from_slice(&chunk[..length]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    state.failed = Some(Failure::from(&error));
-                    state.ended = true;
-                }
-            }
-            for waker in state.waiting.drain(..) {
-                waker.wake();
-            }
-            if state.ended {
-                return;
-            }
-        }
-    }
-
-    fn take(&self, max: usize) -> Result<Option<Bytes>, Failure> {
-        let mut state = self.state();
-        if !state.buffer.is_empty() {
-            let length = state.buffer.len().min(max);
-            let bytes = state.buffer.split_to(length).freeze();
-            self.0.room.notify_one();
-            return Ok(Some(bytes));
-        }
-        match (state.failed.take(), state.ended) {
-            (Some(failure), _) => Err(failure),
-            (None, true) => Ok(None),
-            (None, false) => Ok(Some(Bytes::new())),
-        }
-    }
-
-    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state();
-        if !state.buffer.is_empty() || state.ended {
-            return Poll::Ready(());
-        }
-        wait(&mut state.waiting, cx);
-        Poll::Pending
-    }
-}
-
-impl IsTerminal for Input {
-    fn is_terminal(&self) -> bool {
-        io::IsTerminal::is_terminal(&io::stdin())
-    }
-}
-
-impl StdinStream for Input {
-    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn p2_stream(&self) -> Box<dyn InputStream> {
-        Box::new(self.clone())
-    }
-}
-
-impl InputStream for Input {
-    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        match self.take(size) {
-            Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => Err(StreamError::Closed),
-            Err(failure) => Err(stream_error(again(failure))),
-        }
-    }
-}
-
-#[async_trait]
-impl Pollable for Input {
-    async fn ready(&mut self) {
-        std::future::poll_fn(|cx| self.poll_ready(cx)).await;
-    }
-}
-
-impl AsyncRead for Input {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.poll_ready(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => Poll::Ready(match self.take(buf.remaining()) {
-                Ok(Some(bytes)) => {
-                    buf.put_slice(bytes.chunk());
-                    Ok(())
-                }
-                Ok(None) => Ok(()),
-                Err(failure) => Err(again(failure)),
-            }),
-        }
-    }
-}
-
-/// Writes to the host's standard error, for our own lines. A closed one is no reason to fail.
-pub fn say(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -1,0 +1,210 @@
+//! Goal: nothing said is lost, and nobody waits for a reader, whatever kind of pipe the host was
+//! given. Method: pipes made non-blocking, as a parent may make them, read once they are full.
+
+mod guests;
+
+use std::io::{PipeReader, Read as _, Write as _, pipe};
+use std::os::fd::AsFd;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+/// Most of what a pipe holds (pipe(7): 16 pages). The host has then been told "not now", or is
+/// about to be.
+const NEARLY_FULL: u64 = 60_000;
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Ends the host with the test, however that ends.
+struct Host(Child);
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Host {
+    fn code(&mut self) -> Option<i32> {
+        self.0.wait().expect("the host ends").code()
+    }
+}
+
+fn host() -> Command {
+    let mut command = Command::new(guests::HOST);
+    command
+        .env_remove("NEXUS_REPORT")
+        .current_dir(guests::root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+fn probe(name: &str, timeout: &str) -> Command {
+    let mut command = host();
+    command
+        .arg("run")
+        .arg(guests::component(&format!("probes/{name}")))
+        .args(["--net", "none", "--timeout", timeout])
+        .args(["--policy", "components/probes/policy.toml"]);
+    command
+}
+
+fn set_nonblocking(end: impl AsFd) {
+    let flags = fcntl_getfl(&end).expect("asked");
+    fcntl_setfl(end, flags | OFlags::NONBLOCK).expect("set");
+}
+
+fn nonblocking_output() -> (PipeReader, Stdio) {
+    let (reader, writer) = pipe().expect("a pipe");
+    set_nonblocking(&writer);
+    (reader, writer.into())
+}
+
+/// How much waits in it now.
+fn waiting(reader: &PipeReader) -> u64 {
+    rustix::io::ioctl_fionread(reader).expect("asked")
+}
+
+fn fill(reader: &PipeReader) {
+    let end = Instant::now() + PATIENCE;
+    while waiting(reader) < NEARLY_FULL {
+        assert!(Instant::now() < end, "the pipe does not fill");
+        std::thread::yield_now();
+    }
+}
+
+/// All of it, in pieces smaller than what is written at a time.
+fn read_slowly(mut reader: PipeReader) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut piece = [0; 1_000];
+    loop {
+        match reader.read(&mut piece).expect("reads") {
+            0 => return all,
+            length => all.extend_from_slice(&piece[..length]),
+        }
+    }
+}
+
+#[test]
+fn what_an_app_prints_to_a_non_blocking_pipe_arrives_whole() {
+    let (reader, writer) = nonblocking_output();
+    let mut host = Host(
+        probe("stdout_flood", "120s")
+            .stdout(writer)
+            .spawn()
+            .expect("starts"),
+    );
+    fill(&reader);
+    let line = [[b'x'; 1_023].as_slice(), b"\n"].concat();
+    let expected = [line.repeat(8 << 10).as_slice(), b"end"].concat();
+    let found = read_slowly(reader);
+    assert!(found == expected, "{} bytes arrived", found.len());
+    assert_eq!(host.code(), Some(0));
+}
+
+#[test]
+fn a_non_blocking_pipe_nobody_reads_holds_up_no_deadline() {
+    let (reader, writer) = nonblocking_output();
+    let mut command = probe("stdout_flood", "500ms");
+    let mut host = Host(command.stdout(writer).spawn().expect("starts"));
+    assert_eq!(host.code(), Some(124));
+    assert!(waiting(&reader) >= NEARLY_FULL);
+}
+
+/// So many refusals that no pipe holds what is said of them.
+#[test]
+fn refusals_nobody_reads_hold_up_nobody() {
+    let (stderr, writer) = pipe().expect("a pipe");
+    let (mut stdout, out) = pipe().expect("a pipe");
+    let mut command = probe("denials_without_end", "120s");
+    let mut host = Host(command.stdout(out).stderr(writer).spawn().expect("starts"));
+    drop(command);
+    let mut told = String::new();
+    // The app is done before anybody reads a word of standard error.
+    let mut line = [0; 14];
+    stdout.read_exact(&mut line).expect("the app is done");
+    assert_eq!(&line, b"still running\n");
+    std::io::BufReader::new(stderr)
+        .read_to_string(&mut told)
+        .expect("text");
+    assert_eq!(host.code(), Some(0), "{told}");
+    assert!(
+        told.contains("192.0.2.1:1\n") || told.contains("192.0.2.1:1 "),
+        "{told}"
+    );
+    assert!(told.contains("more to other targets"), "{told}");
+    assert!(told.ends_with("4000 denied\n"), "{told}");
+}
+
+#[test]
+fn what_the_host_says_to_a_non_blocking_pipe_arrives_whole() {
+    const IMPORTS: usize = 100;
+    let functions: String = (0..40)
+        .map(|n| format!("(export \"a-function-with-a-name-of-some-length-{n}\" (func))"))
+        .collect();
+    let imports: String = (0..IMPORTS)
+        .map(|n| format!("(import \"acme:oven{n}/heat@1.0.0\" (instance {functions}))"))
+        .collect();
+    let place = tempfile::tempdir().expect("a folder");
+    let app = place.path().join("greedy.wasm");
+    let bytes = wat::parse_str(format!("(component {imports})")).expect("wat");
+    std::fs::write(&app, bytes).expect("written");
+
+    let inspect = |output: Stdio| {
+        let mut command = host();
+        command.arg("inspect").arg(&app).args(["--output", "json"]);
+        Host(command.stdout(output).spawn().expect("starts"))
+    };
+    let (reader, writer) = nonblocking_output();
+    let mut inspected = inspect(writer);
+    fill(&reader);
+    let data: serde_json::Value = serde_json::from_slice(&read_slowly(reader)).expect("JSON");
+    assert_eq!(
+        data["data"]["imports"].as_array().map(Vec::len),
+        Some(IMPORTS)
+    );
+    assert_eq!(inspected.code(), Some(0));
+
+    let (reader, writer) = nonblocking_output();
+    let mut refused = Host(
+        host()
+            .arg("run")
+            .arg(&app)
+            .stderr(writer)
+            .spawn()
+            .expect("starts"),
+    );
+    fill(&reader);
+    let said = String::from_utf8(read_slowly(reader)).expect("text");
+    assert_eq!(said.matches("acme:oven").count(), IMPORTS, "{}", said.len());
+    assert_eq!(refused.code(), Some(77));
+}
+
+#[test]
+fn a_non_blocking_input_is_waited_for() {
+    let (reader, mut writer) = pipe().expect("a pipe");
+    set_nonblocking(&reader);
+    let (mut output, out) = pipe().expect("a pipe");
+    let mut command = probe("stdin_echo", "120s");
+    let mut host = Host(command.stdin(reader).stdout(out).spawn().expect("starts"));
+    drop(command);
+    // Each time all of it is gone, the next read of the host finds nothing.
+    for piece in [b"one ", b"two ", b"more"] {
+        writer.write_all(piece).expect("written");
+        let end = Instant::now() + PATIENCE;
+        while rustix::io::ioctl_fionread(&writer).expect("asked") > 0 {
+            assert!(Instant::now() < end, "nobody reads");
+            std::thread::yield_now();
+        }
+    }
+    drop(writer);
+    let mut found = Vec::new();
+    output.read_to_end(&mut found).expect("reads");
+    assert_eq!(found, b"one two more");
+    assert_eq!(host.code(), Some(0));
+}
