@@ -43,10 +43,22 @@ pub struct Ledger {
     limits: AppLimits,
     memory_bytes: u64,
     memory_bytes_peak: u64,
+    /// The last growth of memory that was permitted, to be taken back if it fails.
+    memory_growth: Growth,
     table_elements: u64,
+    table_elements_peak: u64,
+    /// The last growth of a table that was permitted.
+    table_growth: Growth,
     /// A growth that was refused, for the report.
     refused: Option<Refused>,
     slices: u64,
+}
+
+/// What a permitted growth added, and the peak before it.
+#[derive(Clone, Copy, Default, Debug)]
+struct Growth {
+    added: u64,
+    peak_before: u64,
 }
 
 /// What an app asked for and did not get.
@@ -65,7 +77,10 @@ impl Ledger {
             limits,
             memory_bytes: 0,
             memory_bytes_peak: 0,
+            memory_growth: Growth::default(),
             table_elements: 0,
+            table_elements_peak: 0,
+            table_growth: Growth::default(),
             refused: None,
             slices: 0,
         }
@@ -79,6 +94,11 @@ impl Ledger {
     /// The most memory the app had at any time.
     pub fn memory_bytes_peak(&self) -> u64 {
         self.memory_bytes_peak
+    }
+
+    /// The most table elements the app had at any time.
+    pub fn table_elements_peak(&self) -> u64 {
+        self.table_elements_peak
     }
 
     /// The last growth that was refused.
@@ -102,33 +122,71 @@ impl ResourceLimiter for Ledger {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        // Past what the memory itself may become: it fails, whatever we say, and not by our limit.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let grown = desired.saturating_sub(current) as u64;
         let all = self.memory_bytes.saturating_add(grown);
         if all > self.limits.memory_bytes {
             self.refused = Some(Refused::Memory(all));
             return Ok(false);
         }
+        self.memory_growth = Growth {
+            added: grown,
+            peak_before: self.memory_bytes_peak,
+        };
         self.memory_bytes = all;
         self.memory_bytes_peak = self.memory_bytes_peak.max(all);
         Ok(true)
+    }
+
+    /// What was permitted did not come about (the operating system has no more): it is not held.
+    /// wasmtime asks before each growth that can fail here, except those of memories with pages
+    /// of one byte, which this engine does not have.
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        let growth = std::mem::take(&mut self.memory_growth);
+        if growth.added > 0 {
+            self.memory_bytes = self.memory_bytes.saturating_sub(growth.added);
+            self.memory_bytes_peak = growth.peak_before;
+        }
+        Ok(())
     }
 
     fn table_growing(
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let grown = desired.saturating_sub(current) as u64;
         let all = self.table_elements.saturating_add(grown);
         if all > self.limits.table_elements {
             self.refused = Some(Refused::Table(all));
             return Ok(false);
         }
+        self.table_growth = Growth {
+            added: grown,
+            peak_before: self.table_elements_peak,
+        };
         self.table_elements = all;
+        self.table_elements_peak = self.table_elements_peak.max(all);
         Ok(true)
+    }
+
+    /// As [`Ledger::memory_grow_failed`].
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        let growth = std::mem::take(&mut self.table_growth);
+        if growth.added > 0 {
+            self.table_elements = self.table_elements.saturating_sub(growth.added);
+            self.table_elements_peak = growth.peak_before;
+        }
+        Ok(())
     }
 
     fn instances(&self) -> usize {
@@ -187,5 +245,41 @@ mod tests {
         assert!(ledger.table_growing(0, 10, None).expect("asks"));
         assert!(!ledger.table_growing(0, 1, None).expect("asks"));
         assert_eq!(ledger.refused(), Some(Refused::Table(11)));
+    }
+    fn failure() -> wasmtime::Error {
+        wasmtime::format_err!("the system has no more")
+    }
+
+    #[test]
+    fn growth_that_failed_is_not_held() {
+        let mut ledger = ledger();
+        assert!(ledger.memory_growing(0, 1 << 16, None).expect("asks"));
+        assert!(ledger.memory_growing(1 << 16, 3 << 16, None).expect("asks"));
+        ledger.memory_grow_failed(failure()).expect("hears");
+        assert_eq!(ledger.memory_bytes_peak(), 1 << 16);
+        // Told twice, it is taken back once; and what it would have taken is free.
+        ledger.memory_grow_failed(failure()).expect("hears");
+        assert!(ledger.memory_growing(1 << 16, 3 << 16, None).expect("asks"));
+        assert_eq!(ledger.memory_bytes_peak(), 3 << 16);
+
+        assert!(ledger.table_growing(0, 4, None).expect("asks"));
+        assert!(ledger.table_growing(4, 10, None).expect("asks"));
+        ledger.table_grow_failed(failure()).expect("hears");
+        assert_eq!(ledger.table_elements_peak(), 4);
+        assert!(ledger.table_growing(4, 10, None).expect("asks"));
+        assert_eq!(ledger.table_elements_peak(), 10);
+    }
+
+    #[test]
+    fn reject_growth_past_its_own_maximum_without_counting_it() {
+        let mut ledger = ledger();
+        let one = Some(1 << 16);
+        assert!(ledger.memory_growing(0, 1 << 16, one).expect("asks"));
+        assert!(!ledger.memory_growing(1 << 16, 2 << 16, one).expect("asks"));
+        assert_eq!(ledger.memory_bytes_peak(), 1 << 16);
+        assert!(!ledger.table_growing(0, 5, Some(4)).expect("asks"));
+        assert_eq!(ledger.table_elements_peak(), 0);
+        // It was not our limit.
+        assert_eq!(ledger.refused(), None);
     }
 }
