@@ -119,6 +119,9 @@ impl CodeCache {
     }
 }
 
+/// When it was used last, where it is, and its length.
+type Entry = (SystemTime, PathBuf, u64);
+
 /// What an entry is for.
 struct EntryKey {
     digest: AppDigest,
@@ -259,15 +262,27 @@ impl Place {
 
     /// Removes the entries longest unused until the rest fits.
     fn evict(&self) -> io::Result<()> {
+        self.remove_oldest(self.entries()?)
+    }
+
+    fn entries(&self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
-            let metadata = entry.metadata()?;
+            let metadata = match entry.metadata() {
+                // Another host evicts, too, or has renamed what it was writing.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                metadata => metadata?,
+            };
             if metadata.is_file() {
                 let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 entries.push((modified, entry.path(), metadata.len()));
             }
         }
+        Ok(entries)
+    }
+
+    fn remove_oldest(&self, mut entries: Vec<Entry>) -> io::Result<()> {
         entries.sort();
         let mut all: u64 = entries.iter().map(|(_, _, length)| length).sum();
         // The newest stays, however large: it is the one in use.
@@ -276,8 +291,11 @@ impl Place {
             if all <= self.bytes_max {
                 break;
             }
-            fs::remove_file(path)?;
-            all -= length;
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                // Gone either way.
+                _ => all -= length,
+            }
         }
         Ok(())
     }

@@ -187,3 +187,25 @@ fn the_entries_longest_unused_make_room() {
     let there: Vec<_> = keys.iter().map(|key| place.path(key).exists()).collect();
     assert_eq!(there, [true, false, true, true]);
 }
+
+#[test]
+fn entries_another_host_removed_first_count_as_removed() {
+    let world = World::new();
+    let mut place = Place::open(world.state.path()).expect("opens");
+    let component = Component::from_binary(&world.engine, &world.bytes).expect("compiles");
+    let keys: Vec<_> = (0..3)
+        .map(|n| EntryKey::new(&world.engine, AppDigest([n; 32])))
+        .collect();
+    for (age, key) in [40, 30, 20].into_iter().zip(&keys) {
+        place.store(&component, key).expect("stores");
+        let file = File::options().write(true).open(place.path(key));
+        let then = SystemTime::now() - std::time::Duration::from_secs(age);
+        file.expect("opens").set_modified(then).expect("sets");
+    }
+    let entries = place.entries().expect("lists");
+    place.bytes_max = 2 * entries[0].2;
+    fs::remove_file(place.path(&keys[0])).expect("the other host's doing");
+    place.remove_oldest(entries).expect("is no error");
+    let there: Vec<_> = keys.iter().map(|key| place.path(key).exists()).collect();
+    assert_eq!(there, [false, true, true]);
+}
