@@ -267,6 +267,44 @@ fn a_packed_manifest_is_the_apps_own() {
     assert_eq!(report["digest"], digest);
     assert_eq!(report["outcome"], "exit");
     assert_eq!(report["usage"]["sockets_peak"], 0);
+    let keys = |part: &str| -> Vec<String> {
+        let part = report[part].as_object().expect("an object");
+        part.keys().cloned().collect()
+    };
+    assert_eq!(
+        keys("limits"),
+        [
+            "bytes_in_flight",
+            "cpu_slice_us",
+            "deadline_ms",
+            "handles",
+            "hostcall_bytes",
+            "memory_bytes",
+            "sockets",
+            "stack_bytes",
+            "table_elements",
+        ]
+    );
+    assert_eq!(
+        keys("usage"),
+        [
+            "bytes_in",
+            "bytes_in_flight_peak",
+            "bytes_out",
+            "cpu_us",
+            "denials",
+            "memory_bytes_peak",
+            "slices",
+            "sockets_peak",
+            "table_elements_peak",
+            "wall_us",
+        ]
+    );
+    assert_eq!(report["limits"]["sockets"], 256);
+    assert_eq!(
+        (&report["denials_others"], &report["events_dropped"]),
+        (&0.into(), &0.into())
+    );
 }
 
 #[test]
@@ -399,6 +437,39 @@ fn a_world_ends_when_its_last_app_in_the_foreground_does() {
 }
 
 #[test]
+fn reject_a_world_with_a_report_on_each_app() {
+    let world = World::new();
+    world.component("quiet.wasm", QUIET);
+    world.component("greedy.wasm", GREEDY);
+    let file = world.file(
+        "world.toml",
+        "[[node]]\nname = \"one\"\nnet = \"none\"\n\
+         [[node.app]]\ncomponent = \"quiet.wasm\"\n\
+         [[node.app]]\ncomponent = \"greedy.wasm\"\n",
+    );
+    let path = world.path("report.json");
+    let said = world.host(&["up", text(&file), "--report", text(&path)]);
+    assert_says(&said, 77, &["refused  greedy"]);
+    let report = json(&fs::read(&path).expect("a report"));
+    assert_eq!(
+        (&report["outcome"], &report["code"]),
+        (&"refused".into(), &77.into())
+    );
+    let apps = report["apps"].as_array().expect("a list");
+    assert_eq!(apps.len(), 1);
+    assert_eq!(apps[0]["app"], "greedy");
+    assert_eq!(apps[0]["missing"].as_array().map(Vec::len), Some(4));
+
+    let said = world.host(&["up", "absent.toml", "--report", text(&path)]);
+    assert_says(&said, 78, &["absent.toml"]);
+    let report = json(&fs::read(&path).expect("a report"));
+    assert_eq!(
+        (&report["outcome"], &report["apps"]),
+        (&"config".into(), &serde_json::json!([]))
+    );
+}
+
+#[test]
 fn help_has_examples_and_the_exit_codes() {
     let world = World::new();
     let help = world.host(&["--help"]);
@@ -414,6 +485,7 @@ fn help_has_examples_and_the_exit_codes() {
         "77",
         "124",
         "134",
+        "143",
     ] {
         assert!(help.contains(word), "`{word}` is not in:\n{help}");
     }

@@ -121,7 +121,10 @@ fn a_non_blocking_pipe_nobody_reads_holds_up_no_deadline() {
 fn refusals_nobody_reads_hold_up_nobody() {
     let (stderr, writer) = pipe().expect("a pipe");
     let (mut stdout, out) = pipe().expect("a pipe");
+    let place = tempfile::tempdir().expect("a folder");
+    let report = place.path().join("report.json");
     let mut command = probe("denials_without_end", "120s");
+    command.arg("--report").arg(&report);
     let mut host = Host(command.stdout(out).stderr(writer).spawn().expect("starts"));
     drop(command);
     let mut told = String::new();
@@ -139,6 +142,11 @@ fn refusals_nobody_reads_hold_up_nobody() {
     );
     assert!(told.contains("more to other targets"), "{told}");
     assert!(told.ends_with("4000 denied\n"), "{told}");
+    let report = std::fs::read(report).expect("a report");
+    let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
+    assert_eq!(report["denials"].as_array().map(Vec::len), Some(1_024));
+    assert_eq!(report["denials_others"], 4_000 - 1_024);
+    assert_eq!(report["events_dropped"], 0);
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub struct Usage {
     pub sockets_peak: u32,
     /// Bytes of socket buffers held now.
     pub bytes_in_flight: u64,
+    /// Most bytes of socket buffers held at a time.
+    pub bytes_in_flight_peak: u64,
     /// Bytes the app has read from the network.
     pub bytes_in: u64,
     /// Bytes the app has written to the network.
@@ -77,6 +79,7 @@ impl Usage {
         self.sockets += 1;
         self.sockets_peak = self.sockets_peak.max(self.sockets);
         self.bytes_in_flight += bytes;
+        self.bytes_in_flight_peak = self.bytes_in_flight_peak.max(self.bytes_in_flight);
     }
 
     /// What the stack may hold for the app beside this.

@@ -37,8 +37,8 @@ const EXAMPLES: &str = "Examples:
   nexus-host inspect app.wasm                what it imports, and the capability each import needs
 
 Exit codes of `run`: the app's own; 1 host error, 2 usage, 77 refused before it started,
-78 bad manifest or policy, 124 deadline, 130 interrupted, 134 trap. An app may return the same
-numbers: --report FILE is authoritative.";
+78 bad manifest or policy, 124 deadline, 130 interrupted, 134 trap, 143 ended by SIGTERM. An app
+may return the same numbers: --report FILE is authoritative.";
 
 #[derive(Parser)]
 #[command(

@@ -104,7 +104,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, CliError> {
     result
 }
 
-fn write_report(path: &Path, report: &Value) -> Result<(), CliError> {
+pub(super) fn write_report(path: &Path, report: &Value) -> Result<(), CliError> {
     report::write(path, report)
         .map_err(|error| CliError::new(Kind::Host, format!("{}: {error}", path.display())))
 }
@@ -166,7 +166,8 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<(u8, Value), CliEr
         ],
     };
     let ready = host.ready(node.id, candidate, given)?;
-    let (identity, instance, limits) = (ready.identity.clone(), ready.instance, ready.limits);
+    let (identity, instance) = (ready.identity.clone(), ready.instance);
+    let (limits, quota) = (ready.limits, ready.quota);
     let task = host.task(ready, false);
     let ended = host.drive(task)?;
     let left = host.linger()?;
@@ -179,8 +180,8 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<(u8, Value), CliEr
         host.denials().borrow().tell_rest();
         tell(args.quiet, &identity.id, &ended);
     }
-    let denials = host.denials().borrow().of(instance);
-    let report = report::of_run(&identity, &limits, &ended, denials);
+    let refusals = host.refusals(node.id, instance);
+    let report = report::of_run(&identity, &limits, &quota, &ended, refusals);
     Ok((ended.outcome.code(), report))
 }
 

@@ -21,6 +21,7 @@ use super::policies::Policies;
 use super::{CliError, Kind};
 use crate::driver::{AddedNode, Driver, Network, OsClock};
 use crate::observe::denials::Denials;
+use crate::observe::report::Refusals;
 use crate::runtime::clocks::WallClock;
 use crate::runtime::engine::HostEngine;
 use crate::runtime::instance::{Ended, Outcome, Prepared};
@@ -72,6 +73,7 @@ pub(super) struct Ready {
     pub(super) identity: AppIdentity,
     pub(super) instance: InstanceId,
     pub(super) limits: AppLimits,
+    pub(super) quota: Quota,
     prepared: Prepared,
     state: AppState,
     outputs: [Output; 2],
@@ -196,6 +198,7 @@ impl Host {
             identity: candidate.identity,
             instance,
             limits,
+            quota,
             prepared,
             state,
             outputs: given.outputs,
@@ -256,6 +259,19 @@ impl Host {
                 .prepared
                 .run(ready.state, &ready.outputs, ended_by, collect)
                 .await
+        }
+    }
+
+    /// What an instance on a node was refused, for its report.
+    pub(super) fn refusals(&self, node: NodeId, instance: InstanceId) -> Refusals {
+        let denials = self.denials.borrow();
+        Refusals {
+            listed: denials.of(instance),
+            others: denials.others(instance),
+            events_dropped: self
+                .driver
+                .shard()
+                .enter(|mesh, _| mesh.node_mut(node).events_dropped()),
         }
     }
 

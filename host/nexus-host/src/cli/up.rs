@@ -7,11 +7,11 @@ use clap::Args;
 use futures::stream::{FuturesUnordered, StreamExt};
 use nexus_types::{HostName, IpAddr, limits};
 use nexus_usernet::Resolvers;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::app::{Candidate, GrantArgs};
 use super::policies::Policies;
-use super::run::tell;
+use super::run::{tell, write_report};
 use super::start::{self, Given, Host};
 use super::values::parse_duration;
 use super::world::{Attachment, World};
@@ -79,7 +79,35 @@ struct Placed {
     background: bool,
 }
 
+/// What a world that did not start was refused, one report an app.
+type Refused = Vec<Value>;
+
 pub(super) fn up(args: &UpArgs) -> Result<u8, CliError> {
+    let mut refused = Refused::new();
+    let result = attempt(args, &mut refused);
+    let (report, result) = match result {
+        Ok((code, report)) => (report, Ok(code)),
+        Err(error) => {
+            let word = error.kind.word();
+            let code = error.kind.exit_code();
+            let mut report = report::of_refusal(word, code, &error.message, None, None);
+            report["apps"] = refused.into();
+            (report, Err(error))
+        }
+    };
+    if let Some(path) = &args.report {
+        write_report(path, &report)?;
+    }
+    if args.common.output == Output::Json && result.is_ok() {
+        say(&format!(
+            "{}\n",
+            json!({"ok": true, "data": report, "error": null})
+        ));
+    }
+    result
+}
+
+fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<(u8, Value), CliError> {
     let quiet = args.quiet || args.common.output == Output::Json;
     let text = read_text(&args.world, limits::POLICY_BYTES)
         .map_err(|error| CliError::new(Kind::Config, error))?;
@@ -107,7 +135,15 @@ pub(super) fn up(args: &UpArgs) -> Result<u8, CliError> {
                 Candidate::read(&app.component, app.manifest.as_deref(), &engine, &mut cache)?;
             let admission = candidate.examine(&gate, &consent);
             if !admission.admitted {
-                refusals.push(start::refusal(&admission).message);
+                let error = start::refusal(&admission);
+                refused.push(report::of_refusal(
+                    error.kind.word(),
+                    error.kind.exit_code(),
+                    &error.message,
+                    Some(&candidate.identity),
+                    Some(&admission),
+                ));
+                refusals.push(error.message);
             }
             placed.push(Placed {
                 node: index,
@@ -138,7 +174,7 @@ fn launch(
     placed: Vec<Placed>,
     mut host: Host,
     quiet: bool,
-) -> Result<u8, CliError> {
+) -> Result<(u8, Value), CliError> {
     let segments: Vec<_> = world
         .links
         .iter()
@@ -198,8 +234,10 @@ fn launch(
         )?;
         told.push((
             ready.identity.clone(),
+            nodes[app.node],
             ready.instance,
             ready.limits,
+            ready.quota,
             app.background,
         ));
         let task = host.task(ready, app.background);
@@ -235,7 +273,9 @@ fn launch(
     if !quiet {
         host.denials().borrow().tell_rest();
     }
-    for ((_, ended), (identity, instance, limits, background)) in ended.into_iter().zip(&told) {
+    for ((_, ended), (identity, node, instance, limits, quota, background)) in
+        ended.into_iter().zip(&told)
+    {
         let Ok(ended) = ended else {
             continue;
         };
@@ -245,21 +285,11 @@ fn launch(
         if code == 0 && !background {
             code = ended.outcome.code();
         }
-        let denials = host.denials().borrow().of(*instance);
-        reports.push(report::of_run(identity, limits, &ended, denials));
+        let refusals = host.refusals(*node, *instance);
+        reports.push(report::of_run(identity, limits, quota, &ended, refusals));
     }
     let report = json!({"code": code, "apps": reports});
-    if let Some(path) = &args.report {
-        report::write(path, &report)
-            .map_err(|error| CliError::new(Kind::Host, format!("{}: {error}", path.display())))?;
-    }
-    if args.common.output == Output::Json {
-        say(&format!(
-            "{}\n",
-            json!({"ok": true, "data": report, "error": null})
-        ));
-    }
-    Ok(code)
+    Ok((code, report))
 }
 
 /// Every node of a link by its name.

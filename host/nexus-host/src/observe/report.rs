@@ -1,18 +1,37 @@
 //! The report file: what a run came to, for programs. It is authoritative where an exit code,
 //! which an app can choose, is not.
 
-use std::fs::File;
-use std::io::Write;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::Path;
 
+use nexus_node::Quota;
 use nexus_policy::{Admission, AppIdentity};
+use nexus_types::limits;
 use serde_json::{Value, json};
 
 use crate::runtime::instance::{Ended, Outcome};
 use crate::runtime::limits::AppLimits;
 
+/// What an app was refused while it ran.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Refusals {
+    /// One entry for each kind.
+    pub listed: Value,
+    /// How many more there were, of too many kinds to list.
+    pub others: u64,
+    /// How many its node could not tell us about, those of its other apps among them.
+    pub events_dropped: u64,
+}
+
 /// The report of an app that was started.
-pub fn of_run(app: &AppIdentity, limits: &AppLimits, ended: &Ended, denials: Value) -> Value {
+pub fn of_run(
+    app: &AppIdentity,
+    limits: &AppLimits,
+    quota: &Quota,
+    ended: &Ended,
+    refusals: Refusals,
+) -> Value {
     json!({
         "outcome": ended.outcome.word(),
         "code": ended.outcome.code(),
@@ -20,8 +39,10 @@ pub fn of_run(app: &AppIdentity, limits: &AppLimits, ended: &Ended, denials: Val
         "app": app.id,
         "digest": app.digest.to_string(),
         "usage": usage(ended),
-        "limits": limits_of(limits),
-        "denials": denials,
+        "limits": limits_of(limits, quota),
+        "denials": refusals.listed,
+        "denials_others": refusals.others,
+        "events_dropped": refusals.events_dropped,
     })
 }
 
@@ -58,25 +79,97 @@ fn usage(ended: &Ended) -> Value {
         "cpu_us": ended.usage.cpu.as_micros() as u64,
         "slices": ended.usage.slices,
         "memory_bytes_peak": ended.usage.memory_bytes_peak,
+        "table_elements_peak": ended.usage.table_elements_peak,
         "sockets_peak": ended.usage.net.sockets_peak,
+        "bytes_in_flight_peak": ended.usage.net.bytes_in_flight_peak,
         "bytes_in": ended.usage.net.bytes_in,
         "bytes_out": ended.usage.net.bytes_out,
         "denials": ended.usage.net.denials,
     })
 }
 
-fn limits_of(limits: &AppLimits) -> Value {
+fn limits_of(of_app: &AppLimits, quota: &Quota) -> Value {
     json!({
-        "memory_bytes": limits.memory_bytes,
-        "table_elements": limits.table_elements,
-        "handles": limits.handles,
-        "hostcall_bytes": limits.hostcall_bytes,
-        "deadline_ms": limits.deadline.map(|deadline| deadline.as_millis() as u64),
+        "memory_bytes": of_app.memory_bytes,
+        "table_elements": of_app.table_elements,
+        "stack_bytes": limits::WASM_STACK_BYTES,
+        "handles": of_app.handles,
+        "hostcall_bytes": of_app.hostcall_bytes,
+        "sockets": quota.sockets,
+        "bytes_in_flight": quota.bytes_in_flight,
+        "cpu_slice_us": limits::EPOCH_TICK_MICROS,
+        "deadline_ms": of_app.deadline.map(|deadline| deadline.as_millis() as u64),
     })
 }
 
-/// Writes the report, whole or not at all.
-pub fn write(path: &Path, report: &Value) -> std::io::Result<()> {
-    let mut file = File::create(path)?;
-    writeln!(file, "{report:#}")
+/// Writes the report, whole or not at all: who reads while we write sees the one before.
+pub fn write(path: &Path, report: &Value) -> io::Result<()> {
+    let text = format!("{report:#}\n");
+    // A device or a pipe (`/dev/stderr`) is written to; a rename would put a file in its place.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return OpenOptions::new()
+            .write(true)
+            .open(path)?
+            .write_all(text.as_bytes());
+    }
+    // Beside what a link leads to, so that the link stays.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = target
+        .file_name()
+        .ok_or_else(|| io::Error::other("is no name of a file"))?
+        .to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let temporary = target.with_file_name(name);
+    let _ = fs::remove_file(&temporary);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| fs::rename(&temporary, &target));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_takes_the_place_of_another_at_once() {
+        let place = tempfile::tempdir().expect("a folder");
+        let path = place.path().join("report.json");
+        write(&path, &json!({"run": 1})).expect("written");
+        let reader = fs::File::open(&path).expect("opens");
+        write(&path, &json!({"run": 2})).expect("written");
+        // Who has it open keeps all of the old one.
+        let old = io::read_to_string(reader).expect("reads");
+        assert_eq!(old, "{\n  \"run\": 1\n}\n");
+        let new = fs::read_to_string(&path).expect("reads");
+        assert_eq!(new, "{\n  \"run\": 2\n}\n");
+        assert_eq!(fs::read_dir(place.path()).expect("lists").count(), 1);
+    }
+
+    #[test]
+    fn a_report_goes_where_a_link_leads_and_into_a_device() {
+        let place = tempfile::tempdir().expect("a folder");
+        let path = place.path().join("report.json");
+        fs::write(&path, "old").expect("written");
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).expect("linked");
+        write(&link, &json!(1)).expect("written");
+        assert_eq!(fs::read_to_string(&path).expect("reads"), "1\n");
+        assert!(link.is_symlink());
+        write(Path::new("/dev/null"), &json!(1)).expect("written");
+    }
+
+    #[test]
+    fn reject_a_place_that_is_none_and_leave_nothing_there() {
+        let place = tempfile::tempdir().expect("a folder");
+        assert!(write(&place.path().join("absent/report.json"), &json!(1)).is_err());
+        assert!(write(place.path(), &json!(1)).is_err());
+        assert_eq!(fs::read_dir(place.path()).expect("lists").count(), 0);
+    }
 }

@@ -74,6 +74,8 @@ pub struct Usage {
     pub slices: u64,
     /// The most memory it had at any time.
     pub memory_bytes_peak: u64,
+    /// The most table elements it had at any time.
+    pub table_elements_peak: u64,
     /// What it used of its node.
     pub net: nexus_node::Usage,
 }
@@ -220,6 +222,7 @@ impl Prepared {
             cpu,
             slices: store.data().ledger.slices(),
             memory_bytes_peak: store.data().ledger.memory_bytes_peak(),
+            table_elements_peak: store.data().ledger.table_elements_peak(),
             net: nexus_node::Usage::default(),
         };
         let outcome = with_hint(outcome, &store);
