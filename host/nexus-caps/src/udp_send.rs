@@ -49,7 +49,8 @@ impl<T: Send> udp_send::HostWithStore<T> for Net {
         accessor.with(|mut access| {
             let NetCtxView { ctx, table } = access.get();
             let ipv4 = matches!(family, IpFamily::Ipv4);
-            let socket = ctx.node(|node, now| node.udp_open(now, ctx.instance, ipv4))?;
+            let permit = ctx.permit(&Act::UdpOpen)?;
+            let socket = ctx.node(|node, now| node.udp_open(now, permit, ipv4))?;
             Ok(table.push(UdpSocket::new(ctx.clone(), socket))?)
         })
     }

@@ -7,7 +7,7 @@
 use core::task::{Poll, Waker};
 use std::collections::{BTreeSet, VecDeque};
 
-use nexus_policy::{Act, Permit, Stamp};
+use nexus_policy::{Act, Permit, Stamp, Target};
 use nexus_stack::{UdpId, UdpOptions};
 use nexus_types::{
     ErrorCode, InstanceId, Instant, IpAddr, Ipv4Addr, Ipv6Addr, PolicyEpoch, SocketAddr, limits,
@@ -27,16 +27,40 @@ pub struct UdpSocket {
 #[derive(Debug)]
 pub(crate) struct Remotes {
     instance: InstanceId,
-    /// The act that opened it and its stamp; none for a socket that reaches nobody by itself.
-    opened: Option<(Opened, Stamp)>,
+    /// The act that opened it, and its stamp.
+    opened: Opened,
+    stamp: Stamp,
     /// The policy all of this was decided under.
     epoch: PolicyEpoch,
-    permitted: BTreeSet<SocketAddr>,
+    permitted: Permitted,
+}
+
+/// A bounded set of far ends.
+#[derive(Debug, Default)]
+struct Permitted {
+    set: BTreeSet<SocketAddr>,
     oldest_first: VecDeque<SocketAddr>,
+}
+
+impl Permitted {
+    /// Remembers `remote`; the one remembered longest makes room.
+    fn remember(&mut self, remote: SocketAddr) {
+        if !self.set.insert(remote) {
+            return;
+        }
+        if self.oldest_first.len() >= limits::UDP_REMOTES as usize
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.set.remove(&oldest);
+        }
+        self.oldest_first.push_back(remote);
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Opened {
+    /// `network.udp.send`: says whom it sends to when it does.
+    Unconnected,
     /// `network.udp.send`, to speak with one remote.
     Connected(SocketAddr),
     /// `network.udp.bind`: hears everyone.
@@ -44,13 +68,13 @@ enum Opened {
 }
 
 impl Remotes {
-    fn new(instance: InstanceId, opened: Option<(Opened, Stamp)>, epoch: PolicyEpoch) -> Self {
+    fn new(opened: Opened, stamp: Stamp, epoch: PolicyEpoch) -> Self {
         Self {
-            instance,
+            instance: stamp.instance(),
             opened,
+            stamp,
             epoch,
-            permitted: BTreeSet::new(),
-            oldest_first: VecDeque::new(),
+            permitted: Permitted::default(),
         }
     }
 
@@ -59,24 +83,11 @@ impl Remotes {
     }
 
     fn is_bound(&self) -> bool {
-        matches!(self.opened, Some((Opened::Bound(_), _)))
+        matches!(self.opened, Opened::Bound(_))
     }
 
     fn permits(&self, remote: SocketAddr) -> bool {
-        self.permitted.contains(&remote)
-    }
-
-    /// Remembers `remote`; the one remembered longest makes room.
-    fn remember(&mut self, remote: SocketAddr) {
-        if !self.permitted.insert(remote) {
-            return;
-        }
-        if self.oldest_first.len() >= limits::UDP_REMOTES as usize
-            && let Some(oldest) = self.oldest_first.pop_front()
-        {
-            self.permitted.remove(&oldest);
-        }
-        self.oldest_first.push_back(remote);
+        self.permitted.set.contains(&remote)
     }
 }
 
@@ -93,31 +104,33 @@ impl Node {
         let Some(remote) = permit.target().remote() else {
             return Err(misused());
         };
-        let opened = Some((Opened::Connected(remote), stamp));
-        let socket =
-            self.udp_socket(now, stamp.instance(), opened, unspecified(remote.is_ipv4()))?;
+        let opened = Opened::Connected(remote);
+        let socket = self.udp_socket(now, opened, stamp, unspecified(remote.is_ipv4()))?;
         if let Err(error) = self.stack_mut().udp_connect(socket.id, Some(remote)) {
             self.udp_close(socket);
             return Err(error.into());
         }
         if let Some(remotes) = self.remotes.get_mut(&socket.id) {
-            remotes.remember(remote);
+            remotes.permitted.remember(remote);
         }
         Ok(socket)
     }
 
-    /// A socket on an ephemeral port. Opening it reaches nobody, so it takes no permit: whom it
-    /// sends to is judged when it does, and it hears nobody else.
+    /// A socket on an ephemeral port. Whom it sends to is judged when it does, and it hears
+    /// nobody else.
     ///
     /// # Errors
     /// The app's quota is used up, or the stack says no.
     pub fn udp_open(
         &mut self,
         now: Instant,
-        instance: InstanceId,
+        permit: Permit,
         ipv4: bool,
     ) -> Result<UdpSocket, NetError> {
-        self.udp_socket(now, instance, None, unspecified(ipv4))
+        if *permit.target() != Target::Unconnected {
+            return Err(misused());
+        }
+        self.udp_socket(now, Opened::Unconnected, permit.stamp(), unspecified(ipv4))
     }
 
     /// A socket at the permit's target.
@@ -129,28 +142,24 @@ impl Node {
         let Some(local) = permit.target().local() else {
             return Err(misused());
         };
-        self.udp_socket(
-            now,
-            stamp.instance(),
-            Some((Opened::Bound(local), stamp)),
-            local,
-        )
+        self.udp_socket(now, Opened::Bound(local), stamp, local)
     }
 
     fn udp_socket(
         &mut self,
         now: Instant,
-        instance: InstanceId,
-        opened: Option<(Opened, Stamp)>,
+        opened: Opened,
+        stamp: Stamp,
         local: SocketAddr,
     ) -> Result<UdpSocket, NetError> {
+        let instance = stamp.instance();
         let scope = self.take(instance, BUFFER_BYTES)?;
         match self
             .stack
             .udp_bind(now, scope, local, &UdpOptions::default())
         {
             Ok(id) => {
-                let remotes = Remotes::new(instance, opened, self.gate().epoch());
+                let remotes = Remotes::new(opened, stamp, self.gate().epoch());
                 self.remotes.insert(id, remotes);
                 Ok(UdpSocket { id, instance })
             }
@@ -209,7 +218,7 @@ impl Node {
             let act = Act::UdpSend { remote, name: None };
             let _permit = self.permit(now, socket.instance, &act)?;
             if let Some(remotes) = self.remotes.get_mut(&socket.id) {
-                remotes.remember(remote);
+                remotes.permitted.remember(remote);
             }
         }
         self.stack_mut().udp_send(now, socket.id, data, remote)?;
@@ -252,7 +261,7 @@ impl Node {
                 .stack
                 .poll_udp_recv(now, socket.id, waker, |remote, data| {
                     if remotes.is_bound() {
-                        remotes.remember(remote);
+                        remotes.permitted.remember(remote);
                     }
                     length = data.len() as u64;
                     (hears_everyone || remotes.permits(remote)).then(|| f(remote, data))
@@ -281,21 +290,19 @@ impl Node {
             return Ok(());
         }
         remotes.epoch = epoch;
-        remotes.permitted.clear();
-        remotes.oldest_first.clear();
-        let Some((opened, stamp)) = remotes.opened else {
-            return Ok(());
-        };
+        remotes.permitted = Permitted::default();
+        let (opened, stamp) = (remotes.opened, remotes.stamp);
         let act = match opened {
+            Opened::Unconnected => Act::UdpOpen,
             Opened::Connected(remote) => Act::UdpSend { remote, name: None },
             Opened::Bound(local) => Act::UdpBind { local },
         };
         match self.judge_again(now, stamp, &act) {
             Ok(stamp) => {
                 if let Some(remotes) = self.remotes.get_mut(&socket.id) {
-                    remotes.opened = Some((opened, stamp));
+                    remotes.stamp = stamp;
                     if let Opened::Connected(remote) = opened {
-                        remotes.remember(remote);
+                        remotes.permitted.remember(remote);
                     }
                 }
                 Ok(())
@@ -332,17 +339,17 @@ mod tests {
     #[test]
     fn remotes_at_and_over_the_limit() {
         let remote = |n: u32| SocketAddr::new(Ipv4Addr::from(0x0a00_0000 + n).into(), 53);
-        let mut remotes = Remotes::new(InstanceId(1), None, PolicyEpoch::default());
+        let mut permitted = Permitted::default();
         for n in 0..limits::UDP_REMOTES {
-            remotes.remember(remote(n));
+            permitted.remember(remote(n));
         }
-        assert!(remotes.permits(remote(0)));
-        remotes.remember(remote(limits::UDP_REMOTES));
+        assert!(permitted.set.contains(&remote(0)));
+        permitted.remember(remote(limits::UDP_REMOTES));
         assert!(
-            !remotes.permits(remote(0)),
+            !permitted.set.contains(&remote(0)),
             "the one remembered longest has made room"
         );
-        assert!(remotes.permits(remote(limits::UDP_REMOTES)));
-        assert_eq!(remotes.permitted.len(), limits::UDP_REMOTES as usize);
+        assert!(permitted.set.contains(&remote(limits::UDP_REMOTES)));
+        assert_eq!(permitted.set.len(), limits::UDP_REMOTES as usize);
     }
 }

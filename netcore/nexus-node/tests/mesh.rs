@@ -203,12 +203,7 @@ fn reject_a_neighbours_loopback_listener() {
 fn a_sending_socket_hears_only_whom_it_has_sent_to() {
     let mut world = World::new();
     let (wanted, stranger) = (world.bind("0.0.0.0:53"), world.bind("0.0.0.0:54"));
-    let now = world.now;
-    let client = world
-        .mesh
-        .node_mut(world.a)
-        .udp_open(now, CLIENT, true)
-        .unwrap();
+    let client = world.open_udp().unwrap();
     world
         .send(world.a, client, b"question", "10.0.0.2:53".parse().unwrap())
         .unwrap();
@@ -229,6 +224,24 @@ fn a_sending_socket_hears_only_whom_it_has_sent_to() {
         .send(world.a, client, b"x", "10.0.0.2:54".parse().unwrap())
         .unwrap_err();
     assert_eq!(error.code, ErrorCode::Denied);
+}
+
+#[test]
+fn a_socket_that_may_send_nowhere_any_more_ends() {
+    let mut world = World::new();
+    let client = world.open_udp().unwrap();
+    world.set_policy(
+        world.a,
+        "[[rule]]\nid = \"no\"\ncapability = \"network.udp.send\"\nverdict = \"forbid\"\n",
+    );
+    let remote = "10.0.0.2:53".parse().unwrap();
+    let error = world.send(world.a, client, b"x", remote).unwrap_err();
+    assert_eq!(error.reason, Reason::Revoked.as_str());
+    let error = world.send(world.a, client, b"x", remote).unwrap_err();
+    assert_eq!(error.code, ErrorCode::Closed);
+    let error = world.open_udp().unwrap_err();
+    assert_eq!(error.reason, Reason::OperatorDenied.as_str());
+    assert_eq!(world.mesh.node(world.a).usage(CLIENT).sockets, 0);
 }
 
 #[test]
@@ -281,7 +294,8 @@ fn datagrams_of_the_next_step_are_undelivered() {
     let now = world.now;
     let node = world.mesh.node_mut(world.a);
     for _ in 0..6 {
-        let socket = node.udp_open(now, CLIENT, true).unwrap();
+        let permit = node.permit(now, CLIENT, &Act::UdpOpen).unwrap();
+        let socket = node.udp_open(now, permit, true).unwrap();
         for _ in 0..200 {
             let remote = "10.0.0.2:53".parse().unwrap();
             node.udp_send(now, socket, b"x", Some(remote)).unwrap();

@@ -180,7 +180,7 @@ impl Gate {
         if !report.admitted {
             return Err(Box::new(report));
         }
-        self.enter(instance, app, manifest, consent);
+        self.enter(now, instance, app, manifest, consent);
         Ok(report)
     }
 

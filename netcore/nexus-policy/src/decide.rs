@@ -45,6 +45,9 @@ pub enum Act<'a> {
         /// As in `Connect`.
         name: Option<&'a HostName>,
     },
+    /// Open a UDP socket on a port of the host's choosing, that says whom it sends to when it does
+    /// (`UdpSend`). Opening it reaches nobody; it is refused where every sending would be.
+    UdpOpen,
     /// Bind a UDP socket to an address and port of one's own. Port 0 asks for a dynamic port.
     UdpBind {
         /// Where.
@@ -71,7 +74,7 @@ impl Act<'_> {
             Self::Resolve { via, .. } => *via,
             Self::Connect { .. } => Capability::NetworkTcpConnect,
             Self::Listen { .. } | Self::Accept { .. } => Capability::NetworkTcpListen,
-            Self::UdpSend { .. } => Capability::NetworkUdpSend,
+            Self::UdpSend { .. } | Self::UdpOpen => Capability::NetworkUdpSend,
             Self::UdpBind { .. } => Capability::NetworkUdpBind,
             Self::OpenDirectory { .. } => Capability::WasiDirs,
             Self::SetVariable { .. } => Capability::WasiEnv,
@@ -81,7 +84,7 @@ impl Act<'_> {
     /// What its ports are counted in.
     pub(crate) const fn transport(&self) -> Transport {
         match self {
-            Self::UdpSend { .. } | Self::UdpBind { .. } => Transport::Udp,
+            Self::UdpSend { .. } | Self::UdpOpen | Self::UdpBind { .. } => Transport::Udp,
             _ => Transport::Tcp,
         }
     }
@@ -96,6 +99,7 @@ impl Act<'_> {
                     name: name.cloned(),
                 }
             }
+            Self::UdpOpen => DeniedTarget::Anywhere,
             Self::Listen { local } | Self::UdpBind { local } => DeniedTarget::Local(local),
             Self::Accept { local, remote } => DeniedTarget::Accepted { local, remote },
             Self::OpenDirectory { path, mode } => DeniedTarget::Directory(path.to_owned(), mode),

@@ -55,6 +55,8 @@ pub enum DeniedTarget {
         /// The name, if the app gave one.
         name: Option<HostName>,
     },
+    /// Wherever a socket would send to: none of it is granted.
+    Anywhere,
     /// An address and port of the node.
     Local(SocketAddr),
     /// A connection to accept.
@@ -80,6 +82,7 @@ impl DeniedTarget {
                 name: Some(name),
             } => format!("{name}:{}", remote.port()),
             Self::Remote { remote, name: None } => remote.to_string(),
+            Self::Anywhere => "anywhere".to_owned(),
             Self::Local(local) | Self::Accepted { local, .. } => local.to_string(),
             Self::Directory(path, mode) => format!("{}:{}", escape(path), mode.as_str()),
             Self::Variable(name) => escape(name),

@@ -14,6 +14,8 @@ use crate::catalog::{Known, known};
 use crate::denial::{Fix, RefusedBy};
 use crate::explain::escape;
 use crate::gate::{AppIdentity, Consent, Gate};
+use crate::index::RuleIndex;
+use crate::judge::Cause;
 use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::policy::Verdict;
@@ -27,6 +29,7 @@ use crate::wasi::DirectoryRule;
 enum Word {
     /// A rule the operator wrote.
     Operator {
+        index: RuleIndex,
         file: String,
         line: u32,
         rule: String,
@@ -47,7 +50,9 @@ type Judged = (Standing, Word);
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Operator { file, line, rule } => write!(f, "{file}:{line} ({rule})"),
+            Self::Operator {
+                file, line, rule, ..
+            } => write!(f, "{file}:{line} ({rule})"),
             Self::Allow => f.write_str("--allow"),
             Self::AllowManifest => f.write_str("--allow-manifest"),
             Self::Nobody => f.write_str("default"),
@@ -154,6 +159,31 @@ impl Examiner<'_> {
         })
     }
 
+    /// Whether some target of `capability` may be allowed: what the report at load calls granted,
+    /// in full or narrowed.
+    pub(crate) fn any_target(&self, capability: Capability) -> Result<(), Cause> {
+        let asked = self.manifest.asked(capability);
+        let given = self.consent.allow.iter().filter(|(c, _)| *c == capability);
+        if asked.is_none() && given.clone().next().is_none() {
+            return Err(Cause::NotAsked);
+        }
+        let asked = asked.map_or(&[][..], |asked| asked.rules.as_slice());
+        let best = asked
+            .iter()
+            .map(|rule| self.judge(capability, rule, false))
+            .chain(given.map(|(_, rule)| self.judge(capability, rule, true)))
+            .min_by_key(|(standing, _)| *standing as u8);
+        match best {
+            None => Err(Cause::NoRule),
+            Some((Standing::Granted | Standing::Narrowed, _)) => Ok(()),
+            Some((Standing::ConsentRequired, Word::Operator { index, .. })) => {
+                Err(Cause::Ask(index))
+            }
+            Some((_, Word::Operator { index, .. })) => Err(Cause::Forbidden(index)),
+            Some(_) => Err(Cause::Unmentioned),
+        }
+    }
+
     fn rule_report(&self, rule: &Rule, (standing, by): Judged) -> RuleReport {
         RuleReport {
             rule: rule.to_string(),
@@ -162,9 +192,14 @@ impl Examiner<'_> {
         }
     }
 
-    fn operators(&self, index: u32) -> Word {
+    fn operators(&self, index: RuleIndex) -> Word {
         match self.gate.written_by(index) {
-            RefusedBy::Operator { file, line, rule } => Word::Operator { file, line, rule },
+            RefusedBy::Operator { file, line, rule } => Word::Operator {
+                index,
+                file,
+                line,
+                rule,
+            },
             _ => Word::Nobody,
         }
     }
@@ -411,7 +446,12 @@ impl Examiner<'_> {
     fn sentence(&self, standing: Standing, by: &Word) -> String {
         let manifest = self.manifest.source().unwrap_or("the manifest");
         match (standing, by) {
-            (Standing::ConsentRequired, Word::Operator { file, line, rule }) => {
+            (
+                Standing::ConsentRequired,
+                Word::Operator {
+                    file, line, rule, ..
+                },
+            ) => {
                 format!(
                     "rule `{rule}` of the operator's policy ({file}:{line}) leaves it to a person, and nobody was asked"
                 )
@@ -419,7 +459,12 @@ impl Examiner<'_> {
             (Standing::ConsentRequired, _) => {
                 format!("{manifest} asks for it, and nobody has said yes")
             }
-            (_, Word::Operator { file, line, rule }) => {
+            (
+                _,
+                Word::Operator {
+                    file, line, rule, ..
+                },
+            ) => {
                 format!("rule `{rule}` of the operator's policy ({file}:{line}) forbids it")
             }
             _ => format!("{manifest} asks for it, and only the operator's policy can allow it"),

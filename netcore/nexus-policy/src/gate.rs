@@ -17,6 +17,7 @@ use crate::binding::Bindings;
 use crate::capability::{Capability, Status};
 use crate::decide::Act;
 use crate::denial::Denial;
+use crate::examine::Examiner;
 use crate::index::{self, RemoteTarget, RuleIndex, RuleTable};
 use crate::judge::Cause;
 use crate::manifest::Manifest;
@@ -82,6 +83,8 @@ pub(crate) struct Instance {
     /// What admitted it.
     epoch: PolicyEpoch,
     pub(crate) bindings: Bindings,
+    /// Whether it may open a UDP socket at all: [`Act::UdpOpen`] under the current policy.
+    pub(crate) udp_open: Result<(), Cause>,
 }
 
 /// [`Gate::admit_like`] has no admission to go by: the instance has ended, or the policy has
@@ -235,12 +238,34 @@ impl Gate {
             .filter_map(|(app, tables)| Some((app?, tables)))
             .collect();
         self.everyone = everyone;
+        let udp_open: Vec<_> = self
+            .instances
+            .iter()
+            .map(|(id, instance)| (*id, self.may_open_udp(now, instance)))
+            .collect();
+        for (id, answer) in udp_open {
+            if let Some(instance) = self.instances.get_mut(&id) {
+                instance.udp_open = answer;
+            }
+        }
+    }
+
+    fn may_open_udp(&self, now: Instant, instance: &Instance) -> Result<(), Cause> {
+        let examiner = Examiner {
+            gate: self,
+            now,
+            app: &instance.app.identity,
+            manifest: &instance.app.manifest,
+            consent: &instance.app.consent,
+        };
+        examiner.any_target(Capability::NetworkUdpSend)
     }
 
     /// Puts an instance behind the gate, without asking whether it may start: see
     /// [`Gate::admit`](crate::admission).
     pub(crate) fn enter(
         &mut self,
+        now: Instant,
         instance: InstanceId,
         app: AppIdentity,
         manifest: Manifest,
@@ -286,19 +311,19 @@ impl Gate {
                 borders,
             })
         });
-        self.instances.insert(
-            instance,
-            Instance {
-                app: Arc::new(App {
-                    identity: app,
-                    manifest,
-                    consent,
-                    grants,
-                }),
-                epoch: self.epoch,
-                bindings: Bindings::default(),
-            },
-        );
+        let mut entered = Instance {
+            app: Arc::new(App {
+                identity: app,
+                manifest,
+                consent,
+                grants,
+            }),
+            epoch: self.epoch,
+            bindings: Bindings::default(),
+            udp_open: Err(Cause::NotAsked),
+        };
+        entered.udp_open = self.may_open_udp(now, &entered);
+        self.instances.insert(instance, entered);
     }
 
     /// Puts another instance of an app behind the gate, by the admission of `like`: a host that
@@ -322,6 +347,7 @@ impl Gate {
             app: like.app.clone(),
             epoch: like.epoch,
             bindings: Bindings::default(),
+            udp_open: like.udp_open,
         };
         self.instances.insert(instance, entered);
         Ok(())

@@ -74,6 +74,8 @@ impl Gate {
             Act::Connect { remote, name } | Act::UdpSend { remote, name } => judge
                 .remote(act, remote, name)
                 .map(|()| Target::Remote(plain(remote))),
+            // Judged rule by rule when the policy was set or the instance admitted.
+            Act::UdpOpen => instance.udp_open.map(|()| Target::Unconnected),
             Act::Listen { local } | Act::UdpBind { local } => judge
                 .local(act, local)
                 .map(|()| Target::Local(plain(local))),

@@ -82,6 +82,8 @@ pub enum Target {
     Name(TargetName),
     /// To connect or send there. An IPv4-mapped address is the IPv4 address.
     Remote(SocketAddr),
+    /// To open a socket that may send nowhere yet.
+    Unconnected,
     /// To listen or bind here. Port 0: one of the dynamic ports, of the host's choosing.
     Local(SocketAddr),
     /// To accept this connection.

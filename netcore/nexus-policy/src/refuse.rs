@@ -18,6 +18,7 @@ use crate::names::QueryName;
 use crate::policy::{PolicyRule, Verdict};
 use crate::ports::PortSet;
 use crate::rule::{HOST_INTERNAL, Rule};
+use crate::standing::may_meet;
 use crate::wasi::{DirectoryRule, VariableName};
 
 impl Gate {
@@ -50,6 +51,7 @@ impl Gate {
             ),
         };
         let fixes = suggestion(act, class)
+            .or_else(|| matches!(act, Act::UdpOpen).then(|| self.first_asked(instance, capability)))
             .map(|rule| self.fixes(instance, capability, cause, reason, explicit(class), rule))
             .unwrap_or_default();
         Box::new(Denial {
@@ -61,6 +63,14 @@ impl Gate {
             refused_by,
             fixes,
         })
+    }
+
+    /// For an act that names no target: the first rule the manifest asks for.
+    fn first_asked(&self, instance: InstanceId, capability: Capability) -> String {
+        let asked = self
+            .instance(instance)
+            .and_then(|i| i.app.manifest.asked(capability)?.rules.first());
+        asked.map_or_else(|| "HOST:PORT".to_owned(), Rule::to_string)
     }
 
     fn manifest_of(&self, instance: InstanceId) -> RefusedBy {
@@ -156,7 +166,9 @@ impl Gate {
             Act::Listen { .. } | Act::Accept { .. } | Act::UdpBind { .. } => {
                 return Reason::BindNotPermitted;
             }
-            Act::OpenDirectory { .. } | Act::SetVariable { .. } => return Reason::NotPermitted,
+            Act::UdpOpen | Act::OpenDirectory { .. } | Act::SetVariable { .. } => {
+                return Reason::NotPermitted;
+            }
             Act::Connect { .. } | Act::UdpSend { .. } => {}
         }
         let (Some(remote), Some(entered)) = (remote, self.instance(instance)) else {
@@ -236,6 +248,10 @@ impl Gate {
         remote: Option<&RemoteTarget>,
     ) -> Option<RuleIndex> {
         let app = self.app(instance)?.digest;
+        let asked = self
+            .instance(instance)
+            .and_then(|i| i.app.manifest.asked(act.capability()))
+            .map_or(&[][..], |asked| asked.rules.as_slice());
         let concerns = |rule: &PolicyRule| {
             rule.verdict == Verdict::Allow
                 && rule.capability == act.capability()
@@ -261,6 +277,13 @@ impl Gate {
                     Act::Listen { local } | Act::UdpBind { local } | Act::Accept { local, .. } => {
                         table.allows_local(canonical(local.ip()).address, local.port())
                     }
+                    Act::UdpOpen => asked
+                        .iter()
+                        .any(|asked| {
+                            to.iter()
+                                .any(|rule| may_meet(self.topology(), Some(rule), asked))
+                        })
+                        .then_some(index),
                     Act::OpenDirectory { path, mode } => table.allows_directory(path, mode),
                     Act::SetVariable { name } => table.variable(name),
                 }
@@ -328,6 +351,7 @@ fn suggestion(act: &Act<'_>, class: Option<AddressClass>) -> Option<String> {
         }
     };
     Some(match *act {
+        Act::UdpOpen => return None,
         Act::Resolve { name, .. } => format!("{name}:443"),
         Act::Connect { remote, name } | Act::UdpSend { remote, name } => {
             let port = remote.port();

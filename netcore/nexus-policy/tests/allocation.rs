@@ -57,6 +57,7 @@ fn an_allowed_decision_allocates_nothing() {
             remote: addr("8.8.8.8:53"),
             name: None,
         },
+        Act::UdpOpen,
         Act::Listen {
             local: addr("0.0.0.0:0"),
         },

@@ -6,7 +6,7 @@ mod common;
 use std::fmt::Write as _;
 
 use common::{APP, TCP, WALL, addr, identity, ip, name, topology};
-use nexus_policy::{Act, Consent, Gate, Manifest, Policy, RefusedBy, Rule};
+use nexus_policy::{Act, Capability, Consent, Gate, Manifest, Policy, RefusedBy, Rule};
 use nexus_types::Instant;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -66,6 +66,9 @@ const ADDRESSES: [Address; 24] = [
     at("0.0.0.0", "0.0.0.0", "unspecified", true),
     at("198.18.0.1", "198.18.0.1", "reserved", true),
 ];
+/// The same lists are written for both.
+const CAPABILITIES: [Capability; 2] = [TCP, UDP];
+const UDP: Capability = Capability::NetworkUdpSend;
 const NAMES: [&str; 6] = [
     "example.com",
     "a.example.com",
@@ -295,11 +298,13 @@ impl World {
         };
         let mut manifest = "[app]\nid = \"m\"\n".to_owned();
         if !self.asked.is_empty() {
-            let _ = write!(
-                manifest,
-                "[capabilities.\"network.tcp.connect\"]\nallow = [{}]\n",
-                list(&self.asked)
-            );
+            for capability in CAPABILITIES {
+                let _ = write!(
+                    manifest,
+                    "[capabilities.\"{capability}\"]\nallow = [{}]\n",
+                    list(&self.asked)
+                );
+            }
         }
         let mut files = [String::new(), String::new()];
         let lists = [
@@ -316,14 +321,20 @@ impl World {
             } else {
                 String::new()
             };
-            let _ = write!(
-                files[usize::from(!machine)],
-                "[[rule]]\nid = \"{verdict}\"\n{app}capability = \"network.tcp.connect\"\nverdict = \"{verdict}\"\nto = [{}]\n",
-                list(rules)
-            );
+            for capability in CAPABILITIES {
+                let _ = write!(
+                    files[usize::from(!machine)],
+                    "[[rule]]\nid = \"{verdict}-{capability}\"\n{app}capability = \"{capability}\"\nverdict = \"{verdict}\"\nto = [{}]\n",
+                    list(rules)
+                );
+            }
         }
         if self.forbid_all {
-            files[0] += "[[rule]]\nid = \"all\"\ncapability = \"network.tcp.connect\"\nverdict = \"forbid\"\n";
+            for capability in CAPABILITIES {
+                files[0] += &format!(
+                    "[[rule]]\nid = \"all-{capability}\"\ncapability = \"{capability}\"\nverdict = \"forbid\"\n"
+                );
+            }
         }
         // Rules for another app change nothing.
         files[1] += &format!(
@@ -339,7 +350,9 @@ impl World {
             allow: self
                 .given
                 .iter()
-                .map(|rule| (TCP, Rule::parse(TCP, &rule.text()).unwrap()))
+                .flat_map(|rule| {
+                    [TCP, UDP].map(|via| (via, Rule::parse(via, &rule.text()).unwrap()))
+                })
                 .collect(),
         };
         let manifest =
@@ -356,6 +369,7 @@ impl World {
                 Instant::from_secs(*until),
             );
         }
+        assert_eq!(report.is_granted(TCP), report.is_granted(UDP));
         (gate, report.is_granted(TCP))
     }
 }
@@ -427,6 +441,7 @@ proptest! {
     fn decide_answers_as_the_model_does(world in worlds(), now in 0_u64..20) {
         let (mut gate, granted) = world.gate();
         let at = Instant::from_secs(now);
+        let mut any_send = false;
         for address in &ADDRESSES {
             for port in PORTS {
                 for named in core::iter::once(None).chain(NAMES.into_iter().map(Some)) {
@@ -444,9 +459,15 @@ proptest! {
                     // What the report called not granted is granted nowhere.
                     prop_assert!(granted || answer != Answer::Allowed, "{:?} {:?}", act, world);
                     prop_assert_eq!(answer, world.connect(now, address, port, named), "{:?} {:?}", act, world);
+                    let send = Act::UdpSend { remote, name: host_name.as_ref() };
+                    any_send |= gate.decide(at, APP, &send).is_ok();
                 }
             }
         }
+        // A socket that may send opens, and what the report calls granted may be opened.
+        let opens = gate.decide(at, APP, &Act::UdpOpen).is_ok();
+        prop_assert_eq!(opens, granted, "{:?}", world);
+        prop_assert!(opens || !any_send, "{:?}", world);
         for text in NAMES {
             let host = name(text);
             let allowed = gate.decide(at, APP, &Act::Resolve { name: &host, via: TCP }).is_ok();

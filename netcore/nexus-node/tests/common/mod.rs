@@ -131,6 +131,14 @@ impl World {
         self.now = end;
     }
 
+    /// A socket of the client that says whom it sends to when it does.
+    pub fn open_udp(&mut self) -> Result<UdpSocket, NetError> {
+        let now = self.now;
+        let node = self.mesh.node_mut(self.a);
+        let permit = node.permit(now, CLIENT, &Act::UdpOpen)?;
+        node.udp_open(now, permit, true)
+    }
+
     pub fn listen(&mut self, local: &str) -> Result<TcpListener, NetError> {
         let now = self.now;
         let node = self.mesh.node_mut(self.b);
