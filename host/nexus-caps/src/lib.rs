@@ -7,6 +7,7 @@
 mod bindings;
 mod convert;
 mod ctx;
+mod dial;
 mod error;
 mod resolve;
 mod shard;

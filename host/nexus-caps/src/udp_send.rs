@@ -1,13 +1,14 @@
 //! `nexus:net/udp-send`: `network.udp.send`.
 
-use nexus_node::NetError;
+use std::future::ready;
+
 use nexus_policy::{Act, Capability};
-use nexus_types::{ErrorCode, HostName, SocketAddr};
 use wasmtime::component::{Accessor, Resource};
 
 use crate::bindings::nexus::net::types::{Destination, IpAddress};
 use crate::bindings::nexus::net::udp_send::{self, IpFamily};
-use crate::ctx::{Net, NetCtx, NetCtxView};
+use crate::ctx::{Net, NetCtxView};
+use crate::dial::{Reach, dial};
 use crate::error::Failure;
 use crate::resolve;
 use crate::types::UdpSocket;
@@ -21,23 +22,11 @@ impl<T: Send> udp_send::HostWithStore<T> for Net {
         port: u16,
     ) -> Result<Resource<UdpSocket>, Failure> {
         let ctx = accessor.with(|mut access| access.get().ctx.clone());
-        let port = resolve::remote_port(port)?;
-        let socket = match to {
-            Destination::Address(address) => {
-                connect(&ctx, SocketAddr::new(address.into(), port), None)?
-            }
-            Destination::Name(name) => {
-                let name = resolve::parse(&name)?;
-                let addresses = resolve::resolve(&ctx, Capability::NetworkUdpSend, &name).await?;
-                let mut last = NetError::new(ErrorCode::NotFound, "the name has no address");
-                let connected = addresses.into_iter().find_map(|address| {
-                    connect(&ctx, SocketAddr::new(address, port), Some(&name))
-                        .map_err(|error| last = error)
-                        .ok()
-                });
-                connected.ok_or(last)?
-            }
-        };
+        let reach: Reach = |remote, name| Act::UdpSend { remote, name };
+        let socket = dial(&ctx, to, port, reach, |permit| {
+            ready(ctx.node(|node, now| node.udp_connect(now, permit)))
+        })
+        .await?;
         let socket = UdpSocket::new(ctx, socket);
         Ok(accessor.with(|mut access| access.get().table.push(socket))?)
     }
@@ -64,13 +53,4 @@ impl<T: Send> udp_send::HostWithStore<T> for Net {
         let addresses = resolve::resolve(&ctx, Capability::NetworkUdpSend, &name).await?;
         Ok(addresses.into_iter().map(Into::into).collect())
     }
-}
-
-fn connect(
-    ctx: &NetCtx,
-    remote: SocketAddr,
-    name: Option<&HostName>,
-) -> Result<nexus_node::UdpSocket, NetError> {
-    let permit = ctx.permit(&Act::UdpSend { remote, name })?;
-    ctx.node(|node, now| node.udp_connect(now, permit))
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use nexus_policy::{Act, Denial, Gate, Permit, Stamp, Topology};
 use nexus_stack::{Config, ConfigError, LookupId, Scope, Stack};
-use nexus_types::{HostName, InstanceId, Instant, IpAddr, NodeId, PolicyEpoch, Reason, Seed};
+use nexus_types::{
+    HostName, InstanceId, Instant, IpAddr, NodeId, PolicyEpoch, Reason, Seed, limits,
+};
 
 use crate::NetError;
 use crate::event::Event;
@@ -161,6 +163,34 @@ impl Node {
         self.gate
             .decide(now, instance, act)
             .map_err(|denial| self.refused(instance, *denial))
+    }
+
+    /// Asks the gate for several ways to do one thing, as the addresses of one name. What is
+    /// permitted comes back in order. Only if nothing is, the thing was refused: once, for the
+    /// reason of the first. At most [`limits::DNS_ANSWERS`] are judged; the rest is dropped.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn permit_some<'a>(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        acts: impl IntoIterator<Item = Act<'a>>,
+    ) -> Result<Vec<Permit>, NetError> {
+        let mut permits = Vec::new();
+        let mut first = None;
+        for act in acts.into_iter().take(limits::DNS_ANSWERS as usize) {
+            match self.gate.decide(now, instance, &act) {
+                Ok(permit) => permits.push(permit),
+                Err(denial) => {
+                    first.get_or_insert(denial);
+                }
+            }
+        }
+        match first {
+            Some(denial) if permits.is_empty() => Err(self.refused(instance, *denial)),
+            _ => Ok(permits),
+        }
     }
 
     pub(crate) fn refused(&mut self, instance: InstanceId, denial: Denial) -> NetError {
