@@ -1,8 +1,9 @@
 //! What an app does with UDP.
 //!
 //! A socket of `network.udp.send` hears only whom it has sent to; one of `network.udp.bind`
-//! hears everyone and may answer whom it has heard. One decision covers a (socket, remote,
-//! epoch): the remotes a socket may send to are remembered, a bounded number of them.
+//! hears everyone and may answer whom it has heard, short of a written forbid of
+//! `network.udp.send`. One decision covers a (socket, remote, epoch): the remotes a socket may
+//! send to are remembered, and those it has heard, a bounded number of them each.
 
 use core::task::{Poll, Waker};
 use std::collections::{BTreeSet, VecDeque};
@@ -32,17 +33,19 @@ pub(crate) struct Remotes {
     stamp: Stamp,
     /// The policy all of this was decided under.
     epoch: PolicyEpoch,
-    permitted: Permitted,
+    permitted: FarEnds,
+    /// Whom a bound socket has heard, whatever the policy says of it.
+    heard: FarEnds,
 }
 
 /// A bounded set of far ends.
 #[derive(Debug, Default)]
-struct Permitted {
+struct FarEnds {
     set: BTreeSet<SocketAddr>,
     oldest_first: VecDeque<SocketAddr>,
 }
 
-impl Permitted {
+impl FarEnds {
     /// Remembers `remote`; the one remembered longest makes room.
     fn remember(&mut self, remote: SocketAddr) {
         if !self.set.insert(remote) {
@@ -74,7 +77,8 @@ impl Remotes {
             opened,
             stamp,
             epoch,
-            permitted: Permitted::default(),
+            permitted: FarEnds::default(),
+            heard: FarEnds::default(),
         }
     }
 
@@ -88,6 +92,15 @@ impl Remotes {
 
     fn permits(&self, remote: SocketAddr) -> bool {
         self.permitted.set.contains(&remote)
+    }
+
+    /// What sending there is.
+    fn act(&self, remote: SocketAddr) -> Act<'static> {
+        if self.is_bound() && self.heard.set.contains(&remote) {
+            Act::UdpAnswer { remote }
+        } else {
+            Act::UdpSend { remote, name: None }
+        }
     }
 }
 
@@ -209,13 +222,9 @@ impl Node {
                 ));
             }
         };
-        if !self
-            .remotes
-            .get(&socket.id)
-            .ok_or_else(NetError::closed)?
-            .permits(remote)
-        {
-            let act = Act::UdpSend { remote, name: None };
+        let remotes = self.remotes.get(&socket.id).ok_or_else(NetError::closed)?;
+        if !remotes.permits(remote) {
+            let act = remotes.act(remote);
             let _permit = self.permit(now, socket.instance, &act)?;
             if let Some(remotes) = self.remotes.get_mut(&socket.id) {
                 remotes.permitted.remember(remote);
@@ -261,7 +270,7 @@ impl Node {
                 .stack
                 .poll_udp_recv(now, socket.id, waker, |remote, data| {
                     if remotes.is_bound() {
-                        remotes.permitted.remember(remote);
+                        remotes.heard.remember(remote);
                     }
                     length = data.len() as u64;
                     (hears_everyone || remotes.permits(remote)).then(|| f(remote, data))
@@ -278,8 +287,8 @@ impl Node {
         }
     }
 
-    /// Judges again, once an epoch, that the socket may be where it is; whom it may send to is
-    /// judged again when it does.
+    /// Judges again, once an epoch, that the socket may be where it is; whom it may send to or
+    /// answer is judged again when it does.
     fn check_udp(&mut self, now: Instant, socket: UdpSocket) -> Result<(), NetError> {
         let epoch = self.gate().epoch();
         let remotes = self
@@ -290,7 +299,7 @@ impl Node {
             return Ok(());
         }
         remotes.epoch = epoch;
-        remotes.permitted = Permitted::default();
+        remotes.permitted = FarEnds::default();
         let (opened, stamp) = (remotes.opened, remotes.stamp);
         let act = match opened {
             Opened::Unconnected => Act::UdpOpen,
@@ -339,17 +348,17 @@ mod tests {
     #[test]
     fn remotes_at_and_over_the_limit() {
         let remote = |n: u32| SocketAddr::new(Ipv4Addr::from(0x0a00_0000 + n).into(), 53);
-        let mut permitted = Permitted::default();
+        let mut ends = FarEnds::default();
         for n in 0..limits::UDP_REMOTES {
-            permitted.remember(remote(n));
+            ends.remember(remote(n));
         }
-        assert!(permitted.set.contains(&remote(0)));
-        permitted.remember(remote(limits::UDP_REMOTES));
+        assert!(ends.set.contains(&remote(0)));
+        ends.remember(remote(limits::UDP_REMOTES));
         assert!(
-            !permitted.set.contains(&remote(0)),
+            !ends.set.contains(&remote(0)),
             "the one remembered longest has made room"
         );
-        assert!(permitted.set.contains(&remote(limits::UDP_REMOTES)));
-        assert_eq!(permitted.set.len(), limits::UDP_REMOTES as usize);
+        assert!(ends.set.contains(&remote(limits::UDP_REMOTES)));
+        assert_eq!(ends.set.len(), limits::UDP_REMOTES as usize);
     }
 }

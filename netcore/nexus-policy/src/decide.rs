@@ -48,6 +48,13 @@ pub enum Act<'a> {
     /// Open a UDP socket on a port of the host's choosing, that says whom it sends to when it does
     /// (`UdpSend`). Opening it reaches nobody; it is refused where every sending would be.
     UdpOpen,
+    /// Answer whom a bound UDP socket has heard; that it has is for the caller to know. The binding
+    /// is what grants it, whoever was heard, and only what the operator has written refuses it: a
+    /// `forbid` of `network.udp.send`. One decision covers a socket, a far end and an epoch.
+    UdpAnswer {
+        /// Where to.
+        remote: SocketAddr,
+    },
     /// Bind a UDP socket to an address and port of one's own. Port 0 asks for a dynamic port.
     UdpBind {
         /// Where.
@@ -74,7 +81,9 @@ impl Act<'_> {
             Self::Resolve { via, .. } => *via,
             Self::Connect { .. } => Capability::NetworkTcpConnect,
             Self::Listen { .. } | Self::Accept { .. } => Capability::NetworkTcpListen,
-            Self::UdpSend { .. } | Self::UdpOpen => Capability::NetworkUdpSend,
+            Self::UdpSend { .. } | Self::UdpAnswer { .. } | Self::UdpOpen => {
+                Capability::NetworkUdpSend
+            }
             Self::UdpBind { .. } => Capability::NetworkUdpBind,
             Self::OpenDirectory { .. } => Capability::WasiDirs,
             Self::SetVariable { .. } => Capability::WasiEnv,
@@ -84,7 +93,10 @@ impl Act<'_> {
     /// What its ports are counted in.
     pub(crate) const fn transport(&self) -> Transport {
         match self {
-            Self::UdpSend { .. } | Self::UdpOpen | Self::UdpBind { .. } => Transport::Udp,
+            Self::UdpSend { .. }
+            | Self::UdpOpen
+            | Self::UdpAnswer { .. }
+            | Self::UdpBind { .. } => Transport::Udp,
             _ => Transport::Tcp,
         }
     }
@@ -99,6 +111,7 @@ impl Act<'_> {
                     name: name.cloned(),
                 }
             }
+            Self::UdpAnswer { remote } => DeniedTarget::Remote { remote, name: None },
             Self::UdpOpen => DeniedTarget::Anywhere,
             Self::Listen { local } | Self::UdpBind { local } => DeniedTarget::Local(local),
             Self::Accept { local, remote } => DeniedTarget::Accepted { local, remote },

@@ -74,6 +74,9 @@ impl Gate {
             Act::Connect { remote, name } | Act::UdpSend { remote, name } => judge
                 .remote(act, remote, name)
                 .map(|()| Target::Remote(plain(remote))),
+            Act::UdpAnswer { remote } => judge
+                .answer(remote)
+                .map(|()| Target::Answered(plain(remote))),
             // Judged rule by rule when the policy was set or the instance admitted.
             Act::UdpOpen => instance.udp_open.map(|()| Target::Unconnected),
             Act::Listen { local } | Act::UdpBind { local } => judge
@@ -194,13 +197,46 @@ impl Judge<'_> {
         Err(Cause::Unmentioned)
     }
 
+    fn far(&self, remote: SocketAddr) -> Far<'_> {
+        let target = self.gate.remote_target(remote);
+        let mut operator = self.operator();
+        Far {
+            target,
+            operator: core::array::from_fn(|_| {
+                let tables = operator.next()?;
+                Some((tables, site(&tables.borders, &target)))
+            }),
+        }
+    }
+
+    /// The names that a far end is bound to now, for this instance.
+    fn names_of(&self, far: &Far<'_>) -> impl Iterator<Item = QueryName<'_>> {
+        let bound = self.instance.bindings.of(far.target.canonical.address);
+        bound
+            .iter()
+            .filter(|b| b.until > self.now)
+            .map(|b| QueryName::new(b.name.as_str()))
+    }
+
+    /// Step 3 alone, for the far end of a socket whose binding was granted.
+    fn answer(&self, remote: SocketAddr) -> Result<(), Cause> {
+        if self.instance.app.grants[Capability::NetworkUdpBind as usize].is_none() {
+            return Err(Cause::NotAsked);
+        }
+        let far = self.far(remote);
+        far.not_forbidden(None)?;
+        self.names_of(&far)
+            .try_for_each(|name| far.not_forbidden(Some(&name)))
+    }
+
     fn remote(
         &self,
         act: &Act<'_>,
         remote: SocketAddr,
         name: Option<&HostName>,
     ) -> Result<(), Cause> {
-        let target = self.gate.remote_target(remote);
+        let far = self.far(remote);
+        let target = far.target;
         let carried = !target.canonical.is_direct() && target.class != AddressClass::Public;
         if !target.class.is_nameable() || target.port == 0 || carried {
             return Err(Cause::Never);
@@ -210,29 +246,16 @@ impl Judge<'_> {
         {
             return Err(Cause::HostPort);
         }
-        let bound = self.instance.bindings.of(target.canonical.address);
         let said = name.map(|name| QueryName::new(name.as_str()));
-        let others = || {
-            let live = bound
-                .iter()
-                .filter(|b| name.is_none() && b.until > self.now);
-            live.map(|b| QueryName::new(b.name.as_str()))
-        };
+        let others = || self.names_of(&far).filter(|_| name.is_none());
         // Forbids hold for what an act says it is and for all that the address is known to be.
-        let mut operator = self.operator();
-        let far = Far {
-            target,
-            operator: core::array::from_fn(|_| {
-                let tables = operator.next()?;
-                Some((tables, site(&tables.borders, &target)))
-            }),
-        };
         far.not_forbidden(said.as_ref())?;
         for other in others() {
             far.not_forbidden(Some(&other))?;
         }
         let grant = self.grant()?;
         let at = site(&grant.borders, &target);
+        let bound = self.instance.bindings.of(target.canonical.address);
         let live = |name: &&HostName| bound.iter().any(|b| b.name == **name && b.until > self.now);
         let counts = self.open || name.as_ref().is_some_and(live);
         let mut answer = self.reading((grant, at), &far, said.as_ref().filter(|_| counts));

@@ -84,6 +84,8 @@ pub enum Target {
     Remote(SocketAddr),
     /// To open a socket that may send nowhere yet.
     Unconnected,
+    /// To answer there, from the socket that heard it.
+    Answered(SocketAddr),
     /// To listen or bind here. Port 0: one of the dynamic ports, of the host's choosing.
     Local(SocketAddr),
     /// To accept this connection.

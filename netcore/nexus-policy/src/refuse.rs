@@ -166,7 +166,10 @@ impl Gate {
             Act::Listen { .. } | Act::Accept { .. } | Act::UdpBind { .. } => {
                 return Reason::BindNotPermitted;
             }
-            Act::UdpOpen | Act::OpenDirectory { .. } | Act::SetVariable { .. } => {
+            Act::UdpOpen
+            | Act::UdpAnswer { .. }
+            | Act::OpenDirectory { .. }
+            | Act::SetVariable { .. } => {
                 return Reason::NotPermitted;
             }
             Act::Connect { .. } | Act::UdpSend { .. } => {}
@@ -284,6 +287,8 @@ impl Gate {
                                 .any(|rule| may_meet(self.topology(), Some(rule), asked))
                         })
                         .then_some(index),
+                    // No allow is asked for.
+                    Act::UdpAnswer { .. } => None,
                     Act::OpenDirectory { path, mode } => table.allows_directory(path, mode),
                     Act::SetVariable { name } => table.variable(name),
                 }
@@ -351,7 +356,7 @@ fn suggestion(act: &Act<'_>, class: Option<AddressClass>) -> Option<String> {
         }
     };
     Some(match *act {
-        Act::UdpOpen => return None,
+        Act::UdpOpen | Act::UdpAnswer { .. } => return None,
         Act::Resolve { name, .. } => format!("{name}:443"),
         Act::Connect { remote, name } | Act::UdpSend { remote, name } => {
             let port = remote.port();

@@ -123,3 +123,77 @@ fn an_ended_rule_closes_what_it_opened() {
         .unwrap_err();
     assert_eq!(denial.reason.as_str(), "expired");
 }
+
+const BIND: &str = "network.udp.bind";
+
+/// A server that may bind, and asks for no sending.
+fn server() -> Setup {
+    Setup::asks("system", &[(BIND, &["any:53"])]).operator("allow", BIND, &["any:53"])
+}
+
+#[test]
+fn whom_a_bound_socket_has_heard_it_may_answer() {
+    for remote in ["8.8.8.8:4000", "10.1.2.3:4000", "[fd12::1]:1"] {
+        let act = Act::UdpAnswer {
+            remote: addr(remote),
+        };
+        for setup in [
+            server(),
+            // Only a forbid is a no, and only where it covers the far end.
+            server().operator("ask", UDP, &[]),
+            server().operator("forbid", UDP, &["8.8.8.8:53", "8.8.4.4:*"]),
+            server().operator("forbid", "network.tcp.connect", &[]),
+        ] {
+            assert_eq!(setup.reason(&act), "allowed", "{remote} {}", setup.operator);
+        }
+    }
+}
+
+#[test]
+fn reject_an_answer_that_a_written_forbid_covers() {
+    for remote in ["10.1.2.3:4000", "[::ffff:10.1.2.3]:4000"] {
+        let act = Act::UdpAnswer {
+            remote: addr(remote),
+        };
+        for setup in [
+            server().operator("forbid", UDP, &["10.0.0.0/8:*"]),
+            server().operator("forbid", UDP, &["lan:4000"]),
+            server().operator("forbid", UDP, &[]),
+            server().machine("forbid", UDP, &["10.1.2.3:*"]),
+            // Nothing else lifts it.
+            server()
+                .operator("allow", UDP, &["lan:*"])
+                .allow("network.udp.send=10.1.2.3:4000")
+                .machine("forbid", UDP, &["lan:*"]),
+        ] {
+            let denial = setup.decide(&act).unwrap_err();
+            assert_eq!(denial.reason.as_str(), "operator-denied", "{remote}");
+            assert!(matches!(denial.refused_by, RefusedBy::Operator { .. }));
+            assert!(denial.fixes.is_empty(), "{:?}", denial.fixes);
+        }
+    }
+}
+
+#[test]
+fn reject_an_answer_to_an_address_that_has_a_forbidden_name() {
+    let setup = server().operator("forbid", UDP, &["bad.example.com:*"]);
+    let (bad, remote) = (common::name("bad.example.com"), addr("8.8.8.8:4000"));
+    let mut gate = setup.gate();
+    let (now, until) = (Instant::ZERO, Instant::from_secs(60));
+    let act = Act::UdpAnswer { remote };
+    assert!(gate.decide(now, APP, &act).is_ok());
+    gate.bind_answer(now, APP, &bad, &[remote.ip()], until);
+    let denial = gate.decide(now, APP, &act).unwrap_err();
+    assert_eq!(denial.reason.as_str(), "operator-denied");
+    assert!(
+        gate.decide(until, APP, &act).is_ok(),
+        "the name's time is over"
+    );
+}
+
+#[test]
+fn reject_an_answer_of_an_app_that_may_not_bind() {
+    let setup = Setup::asks("app", &[(UDP, &["8.8.8.8:53"])]).yes();
+    let remote = addr("8.8.8.8:4000");
+    assert_eq!(setup.reason(&Act::UdpAnswer { remote }), "not-granted");
+}
