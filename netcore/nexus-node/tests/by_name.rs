@@ -2,10 +2,12 @@
 
 mod common;
 
-use common::{CLIENT, World};
-use nexus_node::{Event, NetError};
+use std::task::{Poll, Waker};
+
+use common::{CLIENT, SERVER_POLICY, World};
+use nexus_node::{Event, NetError, Quota, TcpSocket, UdpSocket};
 use nexus_policy::{Act, Permit};
-use nexus_types::{ErrorCode, HostName, SocketAddr, limits};
+use nexus_types::{Duration, ErrorCode, HostName, InstanceId, Reason, SocketAddr, limits};
 
 fn name() -> HostName {
     HostName::parse("api.example.com").unwrap()
@@ -99,4 +101,119 @@ fn addresses_at_and_over_the_limit() {
         ErrorCode::Denied
     );
     assert_eq!(world.mesh.node(world.a).usage(CLIENT).denials, 1);
+}
+
+/// An app that asks for names and nothing else.
+const NAMED: InstanceId = InstanceId(5);
+const NAMED_MANIFEST: &str = r#"
+[app]
+id = "test.named"
+[capabilities."network.tcp.connect"]
+allow = ["api.example.com:80"]
+[capabilities."network.udp.send"]
+allow = ["api.example.com:53"]
+"#;
+
+/// Opened while the name's answer lived: a connection by the name, one by the address, a socket.
+struct Opened {
+    by_name: TcpSocket,
+    by_address: TcpSocket,
+    udp: UdpSocket,
+}
+
+/// A world in which `NAMED` has opened all of them, and the answer has ended since.
+fn outlived() -> (World, Opened) {
+    let mut world = World::on([93, 184, 216]);
+    world.admit(world.a, NAMED, NAMED_MANIFEST, Quota::default());
+    world.listen("0.0.0.0:80").unwrap();
+    let (now, name) = (world.now, name());
+    let (web, dns): (SocketAddr, SocketAddr) = (
+        "93.184.216.2:80".parse().unwrap(),
+        "93.184.216.2:53".parse().unwrap(),
+    );
+    let until = now + Duration::from_secs(60);
+    let node = world.mesh.node_mut(world.a);
+    node.gate_mut()
+        .bind_answer(now, NAMED, &name, &[web.ip()], until);
+    let mut connect = |name| {
+        let act = Act::Connect { remote: web, name };
+        let permit = node.permit(now, NAMED, &act).unwrap();
+        node.tcp_connect(now, permit).unwrap()
+    };
+    let (by_name, by_address) = (connect(Some(&name)), connect(None));
+    let act = Act::UdpSend {
+        remote: dns,
+        name: Some(&name),
+    };
+    let permit = node.permit(now, NAMED, &act).unwrap();
+    let udp = node.udp_connect(now, permit).unwrap();
+    world.settle();
+    for socket in [by_name, by_address] {
+        let node = world.mesh.node_mut(world.a);
+        let polled = node.poll_connected(now, socket, Waker::noop());
+        assert_eq!(polled, Poll::Ready(Ok(())));
+    }
+    world.pass(Duration::from_secs(61));
+    let opened = Opened {
+        by_name,
+        by_address,
+        udp,
+    };
+    (world, opened)
+}
+
+fn reload(world: &mut World, forbidden: &str) {
+    let mut policy = SERVER_POLICY.to_owned();
+    for capability in ["network.tcp.connect", "network.udp.send"] {
+        policy += &format!(
+            "[[rule]]\nid = \"no-{capability}\"\ncapability = \"{capability}\"\nverdict = \"forbid\"\nto = [\"{forbidden}:*\"]\n"
+        );
+    }
+    world.set_policy(world.a, &policy);
+}
+
+#[test]
+fn an_ended_answer_ends_nothing_that_is_open() {
+    let (mut world, opened) = outlived();
+    for other in ["other.example.com", "lan"] {
+        reload(&mut world, other);
+        for socket in [opened.by_name, opened.by_address] {
+            assert_eq!(world.write(world.a, socket, b"x"), Poll::Ready(Ok(1)));
+        }
+        let now = world.now;
+        let node = world.mesh.node_mut(world.a);
+        node.udp_send(now, opened.udp, b"x", None).unwrap();
+        assert_eq!(node.usage(NAMED).denials, 0);
+    }
+    // But nothing new is opened by it.
+    let (now, name) = (world.now, name());
+    let act = Act::Connect {
+        remote: "93.184.216.2:80".parse().unwrap(),
+        name: Some(&name),
+    };
+    let error = world
+        .mesh
+        .node_mut(world.a)
+        .permit(now, NAMED, &act)
+        .unwrap_err();
+    assert_eq!(error.reason, Reason::Expired.as_str());
+}
+
+#[test]
+fn reject_what_is_open_by_a_name_that_is_forbidden_since() {
+    for forbidden in ["api.example.com", "*.example.com", "93.184.216.2"] {
+        let (mut world, opened) = outlived();
+        reload(&mut world, forbidden);
+        for socket in [opened.by_name, opened.by_address] {
+            let Poll::Ready(Err(error)) = world.write(world.a, socket, b"x") else {
+                panic!("{forbidden}: still open")
+            };
+            assert_eq!(error.reason, Reason::Revoked.as_str());
+        }
+        let now = world.now;
+        let node = world.mesh.node_mut(world.a);
+        let error = node.udp_send(now, opened.udp, b"x", None).unwrap_err();
+        assert_eq!(error.reason, Reason::Revoked.as_str());
+        assert_eq!(node.usage(NAMED).denials, 3);
+    }
 }

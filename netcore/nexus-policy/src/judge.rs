@@ -209,12 +209,12 @@ impl Judge<'_> {
         }
     }
 
-    /// The names that a far end is bound to now, for this instance.
+    /// The names that a far end is bound to for this instance: now, or, of what is open, ever.
     fn names_of(&self, far: &Far<'_>) -> impl Iterator<Item = QueryName<'_>> {
         let bound = self.instance.bindings.of(far.target.canonical.address);
         bound
             .iter()
-            .filter(|b| b.until > self.now)
+            .filter(|b| self.open || b.until > self.now)
             .map(|b| QueryName::new(b.name.as_str()))
     }
 

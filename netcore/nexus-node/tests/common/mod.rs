@@ -59,11 +59,16 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
+        Self::on([10, 0, 0])
+    }
+
+    /// With these first three bytes of everybody's address.
+    pub fn on([first, second, third]: [u8; 3]) -> Self {
         let mut mesh = Mesh::new();
         let segment = mesh.add_segment();
         let now = Instant::from_secs(1);
         let mut add = |last: u8| {
-            let own = vec![InterfaceAddress::new([10, 0, 0, last].into(), 24).unwrap()];
+            let own = vec![InterfaceAddress::new([first, second, third, last].into(), 24).unwrap()];
             let mut stack = Config::new(65_535, own.clone());
             stack.checksums = Checksums::None;
             stack.tcp.congestion = Congestion::None;
