@@ -20,6 +20,7 @@ use core::net::SocketAddr;
 use nexus_types::{HostName, InstanceId, Instant};
 
 use crate::address::{AddressClass, canonical};
+use crate::binding::Binding;
 use crate::capability::{Capability, Class};
 use crate::decide::Act;
 use crate::gate::{Gate, Grant, Instance, OperatorTables};
@@ -209,9 +210,13 @@ impl Judge<'_> {
         }
     }
 
-    /// The names that a far end is bound to for this instance: now, or, of what is open, ever.
-    fn names_of(&self, far: &Far<'_>) -> impl Iterator<Item = QueryName<'_>> {
-        let bound = self.instance.bindings.of(far.target.canonical.address);
+    /// What a far end was bound to for this instance, live or not.
+    fn bound(&self, far: &Far<'_>) -> &[Binding] {
+        self.instance.bindings.of(far.target.canonical.address)
+    }
+
+    /// The names of those that count: the live ones, and of what is open all.
+    fn names<'b>(&self, bound: &'b [Binding]) -> impl Iterator<Item = QueryName<'b>> {
         bound
             .iter()
             .filter(|b| self.open || b.until > self.now)
@@ -225,7 +230,7 @@ impl Judge<'_> {
         }
         let far = self.far(remote);
         far.not_forbidden(None)?;
-        self.names_of(&far)
+        self.names(self.bound(&far))
             .try_for_each(|name| far.not_forbidden(Some(&name)))
     }
 
@@ -247,7 +252,8 @@ impl Judge<'_> {
             return Err(Cause::HostPort);
         }
         let said = name.map(|name| QueryName::new(name.as_str()));
-        let others = || self.names_of(&far).filter(|_| name.is_none());
+        let bound = self.bound(&far);
+        let others = || self.names(bound).filter(|_| name.is_none());
         // Forbids hold for what an act says it is and for all that the address is known to be.
         far.not_forbidden(said.as_ref())?;
         for other in others() {
@@ -255,7 +261,6 @@ impl Judge<'_> {
         }
         let grant = self.grant()?;
         let at = site(&grant.borders, &target);
-        let bound = self.instance.bindings.of(target.canonical.address);
         let live = |name: &&HostName| bound.iter().any(|b| b.name == **name && b.until > self.now);
         let counts = self.open || name.as_ref().is_some_and(live);
         let mut answer = self.reading((grant, at), &far, said.as_ref().filter(|_| counts));
