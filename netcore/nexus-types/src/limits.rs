@@ -163,6 +163,18 @@ limits! {
         "Stops a silent name server from holding a kernel socket for ever; the query is dropped.";
     USERNET_UDP_IDLE_MICROS: u64 = 60_000_000, "udp flow", "idle microseconds",
         "Stops datagram flows, which have no end of their own, from holding sockets for ever.";
+
+    // --- real NICs ---
+    NIC_FRAMES: u32 = 256, "frames", "frames a turn of a NIC",
+        "Stops a flood of frames from keeping timers and apps from their turn; the rest waits in the kernel.";
+    NIC_BYTES: u32 = 1 << 20, "frames", "bytes a turn of a NIC",
+        "Stops a flood of 64 KiB segments from keeping timers and apps from their turn; the rest waits in the kernel.";
+    PACKET_RING_BYTES: u32 = 8 << 20, "packet ring", "bytes a NIC",
+        "Stops frames nobody reads from filling the kernel's memory; one more is dropped and counted.";
+    PACKET_QUEUE_BYTES: u32 = 16 << 20, "packet queue", "bytes a direction",
+        "Stops large segments nobody reads from filling the kernel's memory; one more is dropped and counted.";
+    CAPTURE_BYTES: u32 = 256 << 10, "capture", "bytes that wait",
+        "Stops a capture from filling memory; past it they are written to the file.";
 }
 
 // The whole of one app's sockets, at default buffers, fits what it may have in flight.
