@@ -13,6 +13,7 @@ const POLICY: &str = "nexus-policy";
 const STACK: &str = "nexus-stack";
 const NODE: &str = "nexus-node";
 const USERNET: &str = "nexus-usernet";
+const NIC: &str = "nexus-nic";
 const CAPS: &str = "nexus-caps";
 const HOST: &str = "nexus-host";
 const SDK: &str = "nexus-sdk";
@@ -26,11 +27,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (STACK, &[TYPES]),
     (NODE, &[STACK, POLICY, TYPES]),
     (USERNET, &[STACK, TYPES]),
+    (NIC, &[TYPES]),
     (CAPS, &[NODE, STACK, POLICY, TYPES]),
-    (HOST, &[CAPS, USERNET, NODE, STACK, POLICY, TYPES]),
+    (HOST, &[CAPS, NIC, USERNET, NODE, STACK, POLICY, TYPES]),
     (
         "nexus-bench",
-        &[HOST, CAPS, USERNET, NODE, STACK, POLICY, TYPES],
+        &[HOST, CAPS, NIC, USERNET, NODE, STACK, POLICY, TYPES],
     ),
     ("xtask", &[]),
     // docs/decisions/0003: the frozen error codes and the one backoff schedule.
