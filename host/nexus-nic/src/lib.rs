@@ -1,8 +1,9 @@
-//! Real NICs: TAP interfaces and packet sockets with their offloads.
+//! Real NICs: TAP interfaces and packet sockets with their offloads, and packet capture.
 //!
 //! ```text
 //!   node's stack <--frames--> Nic --+-- tap:NAME      /dev/net/tun, the kernel at the other end
-//!                                   +-- packet:IFACE  AF_PACKET, a station beside the kernel's
+//!                              |    +-- packet:IFACE  AF_PACKET, a station beside the kernel's
+//!                           Capture (pcapng)
 //! ```
 //!
 //! A [`Nic`] has no thread and makes no call that blocks. Its owner polls two file descriptors: the
@@ -21,6 +22,7 @@
 //! Not supported: VLAN tags (name the VLAN's own interface), several queues, wireless interfaces in
 //! station mode (they carry one address only), jumbograms beyond 64 KiB (RFC 2675, "BIG TCP").
 
+mod capture;
 mod checksum;
 mod error;
 mod headers;
@@ -35,6 +37,7 @@ mod tap;
 mod target;
 mod vnet;
 
+pub use capture::{Capture, CaptureError, Direction, InterfaceId, LinkType};
 pub use error::NicError;
 pub use headers::{ETHERNET_HEADER, FRAME_MAX};
 pub use link::{LinkState, LinkStatus};

@@ -3,6 +3,7 @@
 //! They need root, /dev/net/tun and iproute2: `cargo xtask test --real`, or
 //! `cargo test -p nexus-nic --test real -- --ignored`.
 
+mod capture;
 mod gso;
 mod packet;
 mod place;
