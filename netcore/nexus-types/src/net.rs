@@ -77,10 +77,49 @@ impl InterfaceAddress {
     pub const fn prefix(self) -> u8 {
         self.prefix
     }
+
+    /// Whether `other` is on the same network.
+    pub fn contains(self, other: IpAddr) -> bool {
+        let same = |ours: u128, other: u128, bits: u32| {
+            let host_bits = bits - u32::from(self.prefix);
+            ours.checked_shr(host_bits) == other.checked_shr(host_bits)
+        };
+        match (self.address, other) {
+            (IpAddr::V4(ours), IpAddr::V4(other)) => {
+                same(u32::from(ours).into(), u32::from(other).into(), 32)
+            }
+            (IpAddr::V6(ours), IpAddr::V6(other)) => same(ours.into(), other.into(), 128),
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for InterfaceAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_holds_what_shares_its_prefix() {
+        for (address, prefix, other, same) in [
+            ("10.0.0.2", 24, "10.0.0.255", true),
+            ("10.0.0.2", 24, "10.0.1.2", false),
+            ("10.0.0.2", 32, "10.0.0.2", true),
+            ("10.0.0.2", 32, "10.0.0.3", false),
+            ("10.0.0.2", 0, "203.0.113.1", true),
+            ("fd00::2", 64, "fd00::ffff", true),
+            ("fd00::2", 64, "fd00:0:0:1::2", false),
+            ("fd00::2", 0, "2001:db8::1", true),
+            ("fd00::2", 128, "fd00::3", false),
+            ("10.0.0.2", 0, "fd00::2", false),
+        ] {
+            let own = InterfaceAddress::new(address.parse().unwrap(), prefix).unwrap();
+            assert_eq!(own.contains(other.parse().unwrap()), same, "{own} {other}");
+        }
     }
 }
