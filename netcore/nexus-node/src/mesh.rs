@@ -8,7 +8,7 @@
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use nexus_stack::{ConfigError, Frame};
+use nexus_stack::ConfigError;
 use nexus_types::{Instant, IpAddr, Ipv4Addr, Ipv6Addr, NodeId};
 
 use crate::event::Event;
@@ -22,10 +22,9 @@ const FRAMES_PER_STEP: usize = 1_024;
 pub trait Nic: Send {
     /// Takes a frame of the node.
     fn handle_frame(&mut self, now: Instant, frame: &[u8]);
-    /// A frame for the node, if there is one.
-    fn poll_transmit(&mut self, now: Instant) -> Option<Frame>;
-    /// Takes back a frame that [`Nic::poll_transmit`] gave.
-    fn recycle(&mut self, frame: Frame);
+    /// Hands frames for the node to `deliver`, about `max` at most, and says how many; 0: there
+    /// is none now. The node copies what it keeps, so a frame may stay where the NIC has it.
+    fn poll_transmit(&mut self, now: Instant, max: usize, deliver: &mut dyn FnMut(&[u8])) -> usize;
     /// When [`Nic::handle_timeout`] is due next.
     fn poll_timeout(&mut self) -> Option<Instant>;
     /// Lets timers that are due act.
@@ -33,6 +32,18 @@ pub trait Nic: Send {
     /// Flows with bytes of the node that have not left this process yet.
     fn undelivered(&self) -> usize;
 }
+
+/// Which way a frame went, as its node sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// To the node.
+    In,
+    /// From the node.
+    Out,
+}
+
+/// What is shown every frame that leaves or reaches a node. See [`Mesh::observe_frames`].
+pub type FrameObserver = Box<dyn FnMut(NodeId, Direction, Instant, &[u8]) + Send>;
 
 /// A link between nodes of this shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,6 +107,7 @@ pub struct Mesh {
     dirty: VecDeque<usize>,
     eventful: VecDeque<usize>,
     timeouts: BTreeSet<(Instant, usize)>,
+    observer: Option<FrameObserver>,
 }
 
 impl Mesh {
@@ -173,6 +185,12 @@ impl Mesh {
         Ok(())
     }
 
+    /// Shows `observer` every frame at the door of its node, for a capture or a checker. What stays
+    /// inside a node (its loopback) is no frame. It sees and changes nothing.
+    pub fn observe_frames(&mut self, observer: FrameObserver) {
+        self.observer = Some(observer);
+    }
+
     /// The nodes, in the order they were added.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.members.iter().map(|member| &member.node)
@@ -230,6 +248,7 @@ impl Mesh {
     /// Frames of the node, to whom they are for.
     fn move_out(&mut self, index: usize, now: Instant, budget: &mut usize) {
         while let Some(frame) = self.members[index].node.stack_mut().poll_transmit(now) {
+            self.show(index, Direction::Out, now, &frame);
             match &mut self.members[index].attachment {
                 Attachment::None => {}
                 Attachment::Nic(nic) => nic.handle_frame(now, &frame),
@@ -249,19 +268,28 @@ impl Mesh {
 
     /// Frames of the NIC, to the node.
     fn move_in(&mut self, index: usize, now: Instant, budget: &mut usize) {
-        let member = &mut self.members[index];
-        let Attachment::Nic(nic) = &mut member.attachment else {
+        let Self {
+            members, observer, ..
+        } = self;
+        let Member {
+            node, attachment, ..
+        } = &mut members[index];
+        let Attachment::Nic(nic) = attachment else {
             return;
         };
         let mut moved = false;
         while *budget > 0 {
-            let Some(frame) = nic.poll_transmit(now) else {
+            let count = nic.poll_transmit(now, *budget, &mut |frame| {
+                if let Some(observer) = observer {
+                    observer(node.id(), Direction::In, now, frame);
+                }
+                node.stack_mut().handle_frame(now, frame);
+            });
+            if count == 0 {
                 break;
-            };
-            member.node.stack_mut().handle_frame(now, &frame);
-            nic.recycle(frame);
+            }
             moved = true;
-            *budget -= 1;
+            *budget = budget.saturating_sub(count);
         }
         if moved {
             // What came in may have made answers; and more may wait where the budget ended.
@@ -275,19 +303,24 @@ impl Mesh {
             for place in 0..self.segments[segment].members.len() {
                 let index = self.segments[segment].members[place];
                 if index != from {
-                    self.members[index]
-                        .node
-                        .stack_mut()
-                        .handle_frame(now, frame);
-                    self.touch(index);
+                    self.hand(index, now, frame);
                 }
             }
         } else if let Some(&index) = self.segments[segment].by_address.get(&to) {
-            self.members[index]
-                .node
-                .stack_mut()
-                .handle_frame(now, frame);
-            self.touch(index);
+            self.hand(index, now, frame);
+        }
+    }
+
+    fn hand(&mut self, index: usize, now: Instant, frame: &[u8]) {
+        self.show(index, Direction::In, now, frame);
+        let stack = self.members[index].node.stack_mut();
+        stack.handle_frame(now, frame);
+        self.touch(index);
+    }
+
+    fn show(&mut self, index: usize, direction: Direction, now: Instant, frame: &[u8]) {
+        if let Some(observer) = &mut self.observer {
+            observer(self.members[index].node.id(), direction, now, frame);
         }
     }
 

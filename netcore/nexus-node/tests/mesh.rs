@@ -3,10 +3,11 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use common::{CLIENT, CLIENT_MANIFEST, World};
-use nexus_node::{Event, Mesh, NodeConfig, Quota};
+use nexus_node::{Direction, Event, Mesh, NodeConfig, Quota};
 use nexus_policy::{Act, Topology};
 use nexus_stack::Config;
 use nexus_types::{
@@ -37,6 +38,41 @@ fn what_is_permitted_arrives() {
         ),
         (1, 5, 5, 0)
     );
+}
+
+/// Goal: an observer sees each frame twice on a link, as it leaves and as it arrives, and changes
+/// nothing. Method: what one node sends is what the other gets, in order; both counters agree.
+#[test]
+fn every_frame_is_shown_at_both_its_doors() {
+    let mut world = World::new();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let shown = seen.clone();
+    world
+        .mesh
+        .observe_frames(Box::new(move |node, direction, _now, frame| {
+            shown
+                .lock()
+                .unwrap()
+                .push((node, direction, frame.to_vec()));
+        }));
+    let (client, server) = world.pair();
+    assert_eq!(world.write(world.a, client, b"hello"), Poll::Ready(Ok(5)));
+    assert_eq!(
+        world.read(world.b, server),
+        Poll::Ready(Ok(b"hello".to_vec()))
+    );
+    let seen = seen.lock().unwrap();
+    for (from, to) in [(world.a, world.b), (world.b, world.a)] {
+        let of = |node, direction| {
+            seen.iter()
+                .filter(move |(n, d, _)| (*n, *d) == (node, direction))
+                .map(|(_, _, frame)| frame)
+        };
+        assert!(of(from, Direction::Out).eq(of(to, Direction::In)));
+        let sent = of(from, Direction::Out).count() as u64;
+        assert!(sent > 1);
+        assert_eq!(sent, world.frames_out(from));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod app;
 mod check;
 mod error;
 mod inspect;
+mod net;
 mod pack;
 mod policies;
 mod run;
@@ -57,7 +58,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Run one app (the verb may be left out: nexus-host app.wasm)
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Run several apps, on one or more nodes, as a world file says
     Up(up::UpArgs),
     /// Say whether an app would start, and with what, without running it

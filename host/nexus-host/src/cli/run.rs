@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 use nexus_policy::{Admission, AppIdentity};
-use nexus_usernet::{Publish, Resolvers};
 use serde_json::{Value, json};
 
 use super::app::{Candidate, GrantArgs};
+use super::net::NetArgs;
 use super::policies::Policies;
 use super::start::{self, Given, Host};
-use super::values::{Net, parse_duration, parse_size};
+use super::values::{parse_duration, parse_size};
 use super::{CliError, Common, Kind, Output, StateArgs};
-use crate::driver::Network;
 use crate::observe::{report, summary};
 use crate::runtime::engine::{EngineOptions, HostEngine};
 use crate::runtime::instance::{Ended, Outcome};
@@ -25,6 +24,7 @@ const EXAMPLES: &str = "Examples:
   nexus-host run fetch.wasm --allow network.tcp.connect=api.example.com:443
   nexus-host run tcp-echo.wasm --publish 8080:7777 --allow network.tcp.listen=any:7777
   nexus-host run app.wasm --timeout 30s --report r.json
+  nexus-host run tcp-echo.wasm --net tap:tap0 --address 10.0.0.2/24 --allow network.tcp.listen=any:7777
 
 Names: host.internal is this machine, reachable only through a rule that names it.";
 
@@ -39,14 +39,8 @@ pub(super) struct RunArgs {
     manifest: Option<PathBuf>,
     #[command(flatten)]
     grants: GrantArgs,
-    /// What the app's node is connected to: user (kernel sockets at the far end, no privileges
-    /// needed) or none (its own loopback only)
-    #[arg(long, value_name = "NIC", default_value = "user", env = "NEXUS_NET")]
-    net: Net,
-    /// Lead a port of this machine to one of the app: [ADDR:]HOSTPORT:PORT[/udp], ADDR being
-    /// 127.0.0.1 unless given, HOSTPORT 0 any free one
-    #[arg(long, value_name = "PORTS")]
-    publish: Vec<Publish>,
+    #[command(flatten)]
+    net: NetArgs,
     /// End the app after this long, host calls included (500ms, 30s, 5m)
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, env = "NEXUS_TIMEOUT")]
     timeout: Option<Duration>,
@@ -110,12 +104,7 @@ pub(super) fn write_report(path: &Path, report: &Value) -> Result<(), CliError> 
 }
 
 fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<(u8, Value), CliError> {
-    if args.net == Net::None && !args.publish.is_empty() {
-        return Err(CliError::new(
-            Kind::Usage,
-            "--publish needs --net user: with --net none no port of this machine leads anywhere",
-        ));
-    }
+    args.net.check()?;
     let policies = Policies::read(args.grants.policy.as_deref())?;
     let engine = HostEngine::new(EngineOptions {
         memory_bytes_cap: policies.memory_bytes_cap(),
@@ -137,17 +126,13 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<(u8, Value), CliEr
     }
 
     let quiet = args.quiet || args.common.output == Output::Json;
-    let network = match args.net {
-        Net::User if start::needs_network(&admission) || !args.publish.is_empty() => {
-            Network::User {
-                resolvers: Resolvers::default(),
-                publish: args.publish.clone(),
-            }
-        }
-        // What cannot call a network has no use for its sockets.
-        Net::User | Net::None => Network::None,
-    };
+    let network = args.net.network(start::needs_network(&admission));
     let mut host = Host::new(engine, policies, quiet)?;
+    if let Some(path) = &args.net.pcap {
+        host.driver()
+            .capture(path)
+            .map_err(|error| CliError::new(Kind::Host, error))?;
+    }
     let node = host.add_node(&network)?;
     for port in &node.published {
         if !quiet {

@@ -29,7 +29,7 @@ use crate::runtime::limits::AppLimits;
 use crate::runtime::linker;
 use crate::runtime::signals::Signals;
 use crate::runtime::state::{AppStart, AppState, GrantedDir};
-use crate::runtime::stdio::{Input, Output};
+use crate::runtime::stdio::{Input, Output, say};
 
 /// How long the host stays after its last app for bytes the app has written and the kernel has
 /// not taken yet. Stops a far end that never reads from keeping the host for ever.
@@ -91,8 +91,9 @@ impl Host {
         engine
             .start_ticking(Some(signals.clone()))
             .map_err(|error| host_error(&error))?;
-        let driver = Driver::new(nexus_node::Mesh::new(), OsClock::start())
+        let mut driver = Driver::new(nexus_node::Mesh::new(), OsClock::start())
             .map_err(|error| host_error(&error))?;
+        driver.tell(|node, notice| say(&format!("warning: {node}: {notice}\n")));
         let (stop, stopped) = oneshot::channel();
         Ok(Self {
             engine,

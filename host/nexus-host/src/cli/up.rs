@@ -31,7 +31,7 @@ A world file:
 
   [[node]]
   name = \"server\"                   # its name on the link, too
-  link = \"lan\"                      # or: net = \"user\" (the default), net = \"none\"
+  link = \"lan\"                      # or: net = \"user\" (the default), \"none\", \"tap:NAME\", \"packet:IFACE\"
   addresses = [\"10.0.0.1/24\"]
   [[node.app]]
   component = \"tcp-echo.wasm\"       # relative to the file; so is manifest = \"...\"
@@ -62,6 +62,9 @@ pub(super) struct UpArgs {
     /// Write what the run came to, as JSON: one report an app
     #[arg(long, value_name = "FILE", env = "NEXUS_REPORT")]
     report: Option<PathBuf>,
+    /// Write every frame of every node to this file, for Wireshark; one interface a node
+    #[arg(long, value_name = "FILE", env = "NEXUS_PCAP")]
+    pcap: Option<PathBuf>,
     /// Say nothing of refusals and nothing at the end of a run
     #[arg(long, short, env = "NEXUS_QUIET")]
     quiet: bool,
@@ -188,6 +191,7 @@ fn launch(
                 resolvers: Resolvers::default(),
                 publish: publish.clone(),
             },
+            Attachment::Wire(wire) => Network::Wire(wire.clone()),
             Attachment::Link {
                 link, addresses, ..
             } => Network::Link {

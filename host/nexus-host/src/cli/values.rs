@@ -1,8 +1,12 @@
 //! Values of flags: sizes, durations, NICs.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
+
+use nexus_nic::{Target, TargetError};
+use nexus_types::InterfaceAddress;
 
 /// `64MiB`, `512KiB`, `1GiB`, or a number of bytes.
 pub fn parse_size(text: &str) -> Result<u64, String> {
@@ -40,40 +44,70 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// What the node's stack is connected to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Net {
     /// Kernel sockets at the far end; no privileges.
     User,
     /// Nothing: the app's own loopback only.
     None,
+    /// A real interface of this machine.
+    Wire(Target),
 }
 
 impl FromStr for Net {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "user" => Ok(Self::User),
-            "none" => Ok(Self::None),
-            _ => {
-                let kind = text.split(':').next().unwrap_or(text);
-                Err(match kind {
-                    "tap" | "packet" | "sim" => {
-                        format!("`{kind}` is not built yet; this nexus-host has: user, none")
-                    }
-                    _ => "one of: user (kernel sockets at the far end), none".into(),
-                })
-            }
+        match text.split(':').next() {
+            Some("user") if text == "user" => Ok(Self::User),
+            Some("none") if text == "none" => Ok(Self::None),
+            Some("tap" | "packet") => text
+                .parse()
+                .map(Self::Wire)
+                .map_err(|error: TargetError| error.to_string()),
+            Some("sim") => Err("`sim` is not built yet; this nexus-host has: ".to_owned() + KINDS),
+            _ => Err("one of: ".to_owned() + KINDS),
         }
     }
 }
 
+/// Every kind of NIC.
+const KINDS: &str = "user (kernel sockets at the far end), none, tap:NAME (a TAP interface), \
+                     packet:IFACE (a station beside the kernel's on an Ethernet interface)";
+
+/// `10.0.0.2/24`, `fd00::2/64`.
+pub(super) fn parse_interface_address(text: &str) -> Result<InterfaceAddress, String> {
+    interface_address(text)
+        .ok_or_else(|| "an address with its prefix, as in 10.0.0.2/24 or fd00::2/64".to_owned())
+}
+
+/// An address a node can have, with its prefix.
+pub(super) fn interface_address(text: &str) -> Option<InterfaceAddress> {
+    let (address, prefix) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+        return None;
+    }
+    InterfaceAddress::new(address, prefix.parse().ok()?)
+}
+
+/// `10.0.0.1`, `10.0.0.1:53`, `[fd00::1]:53`: where a name server is; its port is 53 unless given.
+pub(super) fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
+    text.parse::<IpAddr>()
+        .map(|address| SocketAddr::new(address, 53))
+        .or_else(|_| text.parse())
+        .map_err(|_| {
+            "an address, with a port or without, as in 10.0.0.1 or [fd00::1]:53".to_owned()
+        })
+}
+
 impl fmt::Display for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::User => "user",
-            Self::None => "none",
-        })
+        match self {
+            Self::User => f.write_str("user"),
+            Self::None => f.write_str("none"),
+            Self::Wire(target) => fmt::Display::fmt(target, f),
+        }
     }
 }
 
@@ -118,12 +152,50 @@ mod tests {
     }
 
     #[test]
+    fn nics_are_named_by_kind_and_interface() {
+        for text in ["user", "none", "tap:tap0", "packet:eth0"] {
+            assert_eq!(text.parse::<Net>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
     fn reject_nics_that_are_not_there() {
-        assert!(
-            "tap:tap0"
-                .parse::<Net>()
-                .is_err_and(|e| e.contains("not built yet"))
+        for (text, says) in [
+            ("usr", "user"),
+            ("user:x", "user"),
+            ("sim", "not built yet"),
+            ("tap", "tap:"),
+            ("tap:", "name"),
+            ("tap:a/b", "a/b"),
+            ("packet:far-too-long-a-name", "far-too-long-a-name"),
+        ] {
+            let error = text.parse::<Net>().unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_resolver_has_a_port() {
+        assert_eq!(parse_resolver("10.0.0.1"), Ok(([10, 0, 0, 1], 53).into()));
+        assert_eq!(
+            parse_resolver("[fd00::1]:5353").map(|a| a.to_string()),
+            Ok("[fd00::1]:5353".to_owned())
         );
-        assert!("usr".parse::<Net>().is_err_and(|e| e.contains("user")));
+        assert!(parse_resolver("dns.example.com").is_err());
+    }
+
+    #[test]
+    fn reject_addresses_a_node_cannot_have() {
+        assert!(parse_interface_address("10.0.0.2/24").is_ok());
+        for text in [
+            "10.0.0.2",
+            "10.0.0.2/33",
+            "127.0.0.1/8",
+            "ff02::1/64",
+            "::/0",
+            "x/24",
+        ] {
+            assert!(parse_interface_address(text).is_err(), "{text}");
+        }
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! [[node]]
 //! name = "server"                    # its name on the link, too
-//! link = "lan"                       # or: net = "user" | "none"
+//! link = "lan"                       # or: net = "user" | "none" | "tap:NAME" | "packet:IFACE"
 //! addresses = ["10.0.0.1/24", "fd00::1/64"]
 //!
 //! [[node.app]]
@@ -22,11 +22,16 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use nexus_nic::Target;
 use nexus_policy::explain::escape;
 use nexus_types::{HostName, InterfaceAddress};
 use nexus_usernet::Publish;
 use serde::Deserialize;
 use toml::Spanned;
+
+use super::net;
+use super::values::{Net, parse_interface_address, parse_resolver};
+use crate::driver::Wire;
 
 /// Stops a world of thousands of apps, which is a mistake, from being started one by one.
 const NODES_MAX: usize = 256;
@@ -60,6 +65,7 @@ pub(super) enum Attachment {
     User {
         publish: Vec<Publish>,
     },
+    Wire(Wire),
     Link {
         /// Index into [`World::links`].
         link: usize,
@@ -127,6 +133,11 @@ mod file {
         pub(super) link: Option<Spanned<String>>,
         #[serde(default)]
         pub(super) addresses: Vec<Spanned<String>>,
+        #[serde(default)]
+        pub(super) gateways: Vec<Spanned<String>>,
+        #[serde(default)]
+        pub(super) dns: Vec<Spanned<String>>,
+        pub(super) mtu: Option<Spanned<usize>>,
         #[serde(default)]
         pub(super) publish: Vec<Spanned<String>>,
         #[serde(default)]
@@ -253,12 +264,13 @@ impl Checker<'_> {
         links: &[file::Link],
         taken: &mut BTreeSet<(usize, IpAddr)>,
     ) -> Attachment {
-        if node.link.is_none() {
-            if let Some(address) = node.addresses.first() {
-                let message = "a node without a link has no addresses of its own choosing";
-                self.problem(address.span(), message.into());
-            }
-        } else if let Some(publish) = node.publish.first() {
+        let kind: Option<Result<Net, String>> = node.net.as_ref().map(|net| net.get_ref().parse());
+        if !matches!(kind, Some(Ok(Net::Wire(_)))) {
+            self.of_wires_alone(node);
+        }
+        if node.link.is_some()
+            && let Some(publish) = node.publish.first()
+        {
             let message = "only a node with net = \"user\" publishes ports";
             self.problem(publish.span(), message.into());
         }
@@ -270,29 +282,91 @@ impl Checker<'_> {
             }
             (None, Some(link)) => self.linked(node, link, links, taken),
             (net, None) => {
-                let kind = net.as_ref().map_or("user", |net| net.get_ref());
                 let publish = self.published(node);
+                let kind = kind.unwrap_or(Ok(Net::User));
+                if kind != Ok(Net::User)
+                    && let Some(publish) = node.publish.first()
+                {
+                    let message = "only a node with net = \"user\" publishes ports";
+                    self.problem(publish.span(), message.into());
+                }
                 match kind {
-                    "user" => Attachment::User { publish },
-                    "none" => {
-                        if let Some(publish) = node.publish.first() {
-                            let message = "only a node with net = \"user\" publishes ports";
-                            self.problem(publish.span(), message.into());
-                        }
-                        Attachment::None
-                    }
-                    other => {
+                    Ok(Net::User) => Attachment::User { publish },
+                    Ok(Net::None) => Attachment::None,
+                    Ok(Net::Wire(target)) => self.wire(node, target),
+                    Err(error) => {
                         let at = net.as_ref().map_or(0..0, Spanned::span);
-                        let message = format!(
-                            "`{}` is no network of this build: user or none (or link = \"...\")",
-                            escape(other)
-                        );
+                        let message = format!("{error} (or link = \"...\")");
                         self.problem(at, message);
                         Attachment::None
                     }
                 }
             }
         }
+    }
+
+    /// Keys that a node on a real interface alone has.
+    fn of_wires_alone(&mut self, node: &file::Node) {
+        let mut given: Vec<_> = [&node.gateways, &node.dns]
+            .into_iter()
+            .filter_map(|list| list.first().map(Spanned::span))
+            .chain(node.mtu.as_ref().map(Spanned::span))
+            .collect();
+        if node.link.is_none() {
+            given.extend(node.addresses.first().map(Spanned::span));
+        }
+        for at in given {
+            let message = if node.link.is_some() {
+                "only a node with net = \"tap:NAME\" or \"packet:IFACE\" has this"
+            } else {
+                "a node without a link or a real interface has no addresses of its own choosing"
+            };
+            self.problem(at, message.into());
+        }
+    }
+
+    fn wire(&mut self, node: &file::Node, target: Target) -> Attachment {
+        let addresses = self.addresses(node);
+        let gateways = self.parsed(&node.gateways, |text| {
+            text.parse()
+                .map_err(|_| "an address, as in 10.0.0.1".to_owned())
+        });
+        let resolvers = self.parsed(&node.dns, parse_resolver);
+        // Where an address is wrong already there is nothing to compare with.
+        if addresses.len() == node.addresses.len()
+            && let Err(problem) = net::wire(&addresses, &gateways, "addresses = [\"ADDR/PREFIX\"]")
+        {
+            self.problem(node.name.span(), format!("the node {problem}"));
+        }
+        Attachment::Wire(Wire {
+            target,
+            addresses,
+            gateways,
+            resolvers,
+            mtu: node.mtu.as_ref().map(|mtu| *mtu.get_ref()),
+        })
+    }
+
+    fn parsed<T>(
+        &mut self,
+        texts: &[Spanned<String>],
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let mut parsed = Vec::with_capacity(texts.len());
+        for text in texts {
+            match parse(text.get_ref()) {
+                Ok(value) => parsed.push(value),
+                Err(wanted) => {
+                    let message = format!("`{}` is not {wanted}", escape(text.get_ref()));
+                    self.problem(text.span(), message);
+                }
+            }
+        }
+        parsed
+    }
+
+    fn addresses(&mut self, node: &file::Node) -> Vec<InterfaceAddress> {
+        self.parsed(&node.addresses, parse_interface_address)
     }
 
     fn published(&mut self, node: &file::Node) -> Vec<Publish> {
@@ -325,21 +399,12 @@ impl Checker<'_> {
             let message = "a node on a link needs addresses, as in [\"10.0.0.1/24\"]";
             self.problem(node.name.span(), message.into());
         }
-        let mut addresses = Vec::new();
-        for text in &node.addresses {
-            let Some(address) = interface_address(text.get_ref()) else {
-                let message = format!(
-                    "`{}` is no address with its prefix, as in 10.0.0.1/24 or fd00::1/64",
-                    escape(text.get_ref())
-                );
-                self.problem(text.span(), message);
-                continue;
-            };
+        let addresses = self.addresses(node);
+        for address in &addresses {
             if !taken.insert((index, address.address())) {
                 let message = format!("another node of the link has {}", address.address());
-                self.problem(text.span(), message);
+                self.problem(node.name.span(), message);
             }
-            addresses.push(address);
         }
         match HostName::parse(node.name.get_ref()) {
             Ok(host_name) => Attachment::Link {
@@ -357,15 +422,6 @@ impl Checker<'_> {
             }
         }
     }
-}
-
-fn interface_address(text: &str) -> Option<InterfaceAddress> {
-    let (address, prefix) = text.split_once('/')?;
-    let address: IpAddr = address.parse().ok()?;
-    if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
-        return None;
-    }
-    InterfaceAddress::new(address, prefix.parse().ok()?)
 }
 
 #[cfg(test)]
@@ -472,8 +528,51 @@ publish = ["8080:80"]
     }
 
     #[test]
-    fn reject_a_net_that_is_not_built() {
-        let text = GOOD.replace("publish = [\"8080:80\"]", "net = \"tap:tap0\"");
-        assert!(problems(&text).contains("`tap:tap0` is no network of this build"));
+    fn a_node_on_a_real_interface_has_addresses() {
+        let text = GOOD.replace(
+            "publish = [\"8080:80\"]",
+            "net = \"tap:tap0\"\naddresses = [\"10.0.0.2/24\"]\ngateways = [\"10.0.0.1\"]\n\
+             dns = [\"10.0.0.1\"]\nmtu = 9000",
+        );
+        let world = World::parse(&text, "world.toml", Path::new(".")).unwrap();
+        let wire = world.nodes.iter().find_map(|node| match &node.attachment {
+            Attachment::Wire(wire) => Some(wire),
+            _ => None,
+        });
+        let wire = wire.expect("a node on tap0");
+        assert_eq!(wire.target.to_string(), "tap:tap0");
+        assert_eq!(wire.resolvers, [([10, 0, 0, 1], 53).into()]);
+        assert_eq!((wire.addresses.len(), wire.mtu), (1, Some(9000)));
+    }
+
+    #[test]
+    fn reject_what_a_real_interface_cannot_be_given() {
+        for (keys, says) in [
+            ("net = \"tap:tap0\"", "needs addresses"),
+            ("net = \"sim:x\"", "not built yet"),
+            (
+                "net = \"tap:tap0\"\naddresses = [\"10.0.0.2\"]",
+                "`10.0.0.2` is not an address with its prefix",
+            ),
+            (
+                "net = \"tap:tap0\"\naddresses = [\"10.0.0.2/24\"]\ngateways = [\"10.0.1.1\"]",
+                "on none of the networks",
+            ),
+            (
+                "net = \"tap:tap0\"\naddresses = [\"10.0.0.2/24\"]\npublish = [\"80:80\"]",
+                "publishes ports",
+            ),
+            (
+                "net = \"user\"\ndns = [\"10.0.0.1\"]",
+                "no addresses of its own",
+            ),
+        ] {
+            let text = GOOD.replace("publish = [\"8080:80\"]", keys);
+            assert!(
+                problems(&text).contains(says),
+                "{keys}: {}",
+                problems(&text)
+            );
+        }
     }
 }

@@ -9,13 +9,16 @@
 //! A guest that spins gives way at the next epoch tick, so a turn is bounded by `TURN` and
 //! one tick; NICs and timers of the same shard wait no longer than that.
 
+mod capture;
 mod clock;
 mod executor;
 mod network;
+mod user;
+mod wire;
 
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::channel::oneshot;
@@ -26,7 +29,8 @@ use nexus_types::{Instant, NodeId};
 
 pub use clock::OsClock;
 use executor::Executor;
-pub use network::{AddedNode, Network, NetworkError};
+pub use network::{AddedNode, Network, NetworkError, Wire};
+pub use wire::Notice;
 
 /// How long guests are polled before timers and NICs get their turn. Long enough that the
 /// system call of a NIC poll is lost in it, short against any round trip of a real network.
@@ -43,6 +47,7 @@ pub const TOKENS_PER_NIC: usize = 1 << 32;
 
 type OnEvent = Box<dyn FnMut(&mio::event::Event)>;
 type Observer = Box<dyn FnMut(NodeId, Event)>;
+type Teller = Arc<dyn Fn(NodeId, &dyn std::fmt::Display) + Send + Sync>;
 
 /// One shard and the thread that drives it.
 pub struct Driver {
@@ -52,6 +57,8 @@ pub struct Driver {
     events: Events,
     nics: Vec<OnEvent>,
     observer: Observer,
+    teller: Teller,
+    captured: Option<Arc<Mutex<capture::Captured>>>,
 }
 
 impl Driver {
@@ -74,6 +81,8 @@ impl Driver {
             events: Events::with_capacity(EVENTS_PER_TURN),
             nics: Vec::new(),
             observer: Box::new(|_, _| {}),
+            teller: Arc::new(|_, _| {}),
+            captured: None,
         })
     }
 
@@ -103,6 +112,19 @@ impl Driver {
     /// Hands what the nodes have to tell (refusals) to `observer`, in order, soon after it happened.
     pub fn observe(&mut self, observer: impl FnMut(NodeId, Event) + 'static) {
         self.observer = Box::new(observer);
+    }
+
+    /// Hands what the operator is to know of a node's network (an interface that is gone, a capture
+    /// that ended) to `teller`. To be set before nodes are added.
+    pub fn tell(
+        &mut self,
+        teller: impl Fn(NodeId, &dyn std::fmt::Display) + Send + Sync + 'static,
+    ) {
+        self.teller = Arc::new(teller);
+    }
+
+    fn teller(&self) -> Teller {
+        self.teller.clone()
     }
 
     /// Adds a task to the shard. It goes on when the receiver is dropped.

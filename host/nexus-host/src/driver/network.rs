@@ -2,17 +2,21 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
 
-use nexus_node::{MeshError, Nic, NodeConfig, SegmentId};
+use nexus_nic::{Mac, NicError, Target};
+use nexus_node::{MeshError, NodeConfig, SegmentId};
 use nexus_policy::Topology;
-use nexus_stack::{Checksums, Config, Congestion, Frame};
-use nexus_types::{HostName, Instant, InterfaceAddress, IpAddr, NodeId, Seed};
+use nexus_stack::{Checksums, Config, Congestion, Medium};
+use nexus_types::{HostName, InterfaceAddress, IpAddr, NodeId, Seed};
 
 use nexus_usernet::{ADDRESSES, Publish, Resolvers, UserNet, UserNetError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Driver;
+use super::capture::LinkType;
+use super::user::UserNic;
+use super::wire::WireNic;
 
 /// The largest IP packet there is: what a link without a wire carries.
 const MTU_MAX: usize = 65_535;
@@ -32,6 +36,8 @@ pub enum Network {
         /// Ports of the node that the kernel listens on.
         publish: Vec<Publish>,
     },
+    /// Over a real interface of this machine.
+    Wire(Wire),
     /// Other nodes of this process, over a link.
     Link {
         /// Which.
@@ -45,6 +51,29 @@ pub enum Network {
     },
 }
 
+/// A node on a real interface.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wire {
+    /// The interface.
+    pub target: Target,
+    /// The node's addresses on it.
+    pub addresses: Vec<InterfaceAddress>,
+    /// Where packets for other networks go; one of each family at most.
+    pub gateways: Vec<IpAddr>,
+    /// Who answers DNS queries.
+    pub resolvers: Vec<SocketAddr>,
+    /// Most bytes of one packet; none: what the interface carries.
+    pub mtu: Option<usize>,
+}
+
+impl Wire {
+    /// The MTU below which the interface is of no use: RFC 791 section 3.1, RFC 8200 section 5.
+    fn least_mtu(&self) -> usize {
+        let v6 = self.addresses.iter().any(|a| a.address().is_ipv6());
+        self.mtu.unwrap_or(if v6 { 1_280 } else { 576 })
+    }
+}
+
 /// Why a node cannot be joined to others.
 #[derive(Debug)]
 pub enum NetworkError {
@@ -52,6 +81,8 @@ pub enum NetworkError {
     Mesh(MeshError),
     /// The user NIC.
     UserNet(UserNetError),
+    /// The real NIC.
+    Nic(NicError),
     /// The OS has no more file descriptors.
     Os(io::Error),
 }
@@ -61,6 +92,7 @@ impl fmt::Display for NetworkError {
         match self {
             Self::Mesh(error) => fmt::Display::fmt(error, f),
             Self::UserNet(error) => fmt::Display::fmt(error, f),
+            Self::Nic(error) => fmt::Display::fmt(error, f),
             Self::Os(error) => write!(f, "the NIC cannot be registered with the OS: {error}"),
         }
     }
@@ -74,6 +106,17 @@ impl From<MeshError> for NetworkError {
     }
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::User { .. } => f.write_str("user"),
+            Self::Wire(wire) => fmt::Display::fmt(&wire.target, f),
+            Self::Link { .. } => f.write_str("link"),
+        }
+    }
+}
+
 impl Network {
     fn stack(&self) -> Config {
         match self {
@@ -83,6 +126,17 @@ impl Network {
                 config.resolver.servers = ADDRESSES.resolvers();
                 config.resolver.hosts = ADDRESSES.hosts();
                 without_a_wire(&mut config);
+                config
+            }
+            Self::Wire(wire) => {
+                let mut config = Config::new(MTU_ETHERNET, wire.addresses.clone());
+                for gateway in &wire.gateways {
+                    match gateway {
+                        IpAddr::V4(gateway) => config.gateway_v4 = Some(*gateway),
+                        IpAddr::V6(gateway) => config.gateway_v6 = Some(*gateway),
+                    }
+                }
+                config.resolver.servers.clone_from(&wire.resolvers);
                 config
             }
             Self::Link {
@@ -121,6 +175,16 @@ impl Network {
                     ..Topology::default()
                 }
             }
+            Self::Wire(wire) => Topology {
+                own: wire.addresses.clone(),
+                infrastructure: wire
+                    .gateways
+                    .iter()
+                    .copied()
+                    .chain(wire.resolvers.iter().map(SocketAddr::ip))
+                    .collect(),
+                ..Topology::default()
+            },
             Self::Link { addresses, .. } => Topology {
                 own: addresses.clone(),
                 ..Topology::default()
@@ -148,43 +212,6 @@ fn raise_open_files() {
     let _ = setrlimit(Resource::Nofile, all);
 }
 
-/// The user NIC, reached both by the mesh (frames) and by the driver (kernel events). Both are on
-/// the shard's thread; the lock is there because a mesh is `Send`.
-#[derive(Clone)]
-struct UserNic(Arc<Mutex<UserNet>>);
-
-impl UserNic {
-    fn net(&self) -> MutexGuard<'_, UserNet> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Nic for UserNic {
-    fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
-        self.net().handle_frame(now, frame);
-    }
-
-    fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
-        self.net().poll_transmit(now)
-    }
-
-    fn recycle(&mut self, frame: Frame) {
-        self.net().recycle(frame);
-    }
-
-    fn poll_timeout(&mut self) -> Option<Instant> {
-        self.net().poll_timeout()
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        self.net().handle_timeout(now);
-    }
-
-    fn undelivered(&self) -> usize {
-        self.net().undelivered()
-    }
-}
-
 /// A node that stands.
 #[derive(Debug)]
 pub struct AddedNode {
@@ -200,18 +227,54 @@ impl Driver {
     /// # Errors
     /// See [`NetworkError`]; the node does not stand then, and the driver is of no more use.
     pub fn add_node(&mut self, network: &Network, seed: &Seed) -> Result<AddedNode, NetworkError> {
-        let config = NodeConfig {
+        let mut config = NodeConfig {
             stack: network.stack(),
             topology: network.topology(),
             seed: seed.split("node"),
         };
+        let mut nic = None;
+        if let Network::Wire(wire) = network {
+            let opened = nexus_nic::Nic::open(&nexus_nic::Config {
+                target: wire.target.clone(),
+                mac: Mac::from_seed(seed),
+                // The stack takes frames as a wire carries them.
+                offload: false,
+                least_mtu: wire.least_mtu(),
+            })
+            .map_err(NetworkError::Nic)?;
+            config.stack.medium = Medium::Ethernet(opened.mac().bytes());
+            config.stack.mtu = wire.mtu.unwrap_or(opened.link().mtu);
+            nic = Some(opened);
+        }
+        let link = match network {
+            Network::Wire(_) => LinkType::Ethernet,
+            Network::None | Network::User { .. } | Network::Link { .. } => LinkType::Ip,
+        };
         let id = self.shard().enter(|mesh, now| mesh.add_node(config, now))?;
+        self.capture_node(id, link, network);
         let mut published = Vec::new();
         match network {
             Network::None => {}
             Network::Link { segment, .. } => self
                 .shard()
                 .enter(|mesh, _| mesh.attach_segment(id, *segment))?,
+            Network::Wire(_) => {
+                if let Some(nic) = nic {
+                    let registry = self.registry().map_err(NetworkError::Os)?;
+                    let tell = self.teller();
+                    let nic = WireNic::new(nic, &registry, self.next_tokens(), move |notice| {
+                        tell(id, notice);
+                    })
+                    .map_err(NetworkError::Os)?;
+                    self.shard()
+                        .enter(|mesh, _| mesh.attach_nic(id, Box::new(nic.clone())))?;
+                    let shard = self.shard().clone();
+                    self.add_nic(move |event| {
+                        nic.handle_event(event);
+                        shard.enter(|mesh, _| mesh.touch_nic(id));
+                    });
+                }
+            }
             Network::User { resolvers, publish } => {
                 raise_open_files();
                 let config = nexus_usernet::Config {
@@ -230,13 +293,12 @@ impl Driver {
                 )
                 .map_err(NetworkError::UserNet)?;
                 published = net.published().to_vec();
-                let nic = UserNic(Arc::new(Mutex::new(net)));
-                let events = nic.clone();
+                let nic = UserNic::new(net);
                 self.shard()
-                    .enter(|mesh, _| mesh.attach_nic(id, Box::new(nic)))?;
+                    .enter(|mesh, _| mesh.attach_nic(id, Box::new(nic.clone())))?;
                 let shard = self.shard().clone();
                 self.add_nic(move |event| {
-                    events.net().handle_event(event);
+                    nic.handle_event(event);
                     shard.enter(|mesh, _| mesh.touch_nic(id));
                 });
             }
