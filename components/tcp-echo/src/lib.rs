@@ -1,20 +1,14 @@
 //! Serves TCP and echoes every byte back, many connections at once.
 //!
-//! `tcp-echo [ADDRESS:PORT]`, by default `0.0.0.0:7777`. A client that finishes sending reads all it sent,
+//! `tcp-echo [ADDRESS:PORT [CONNECTIONS]]`, by default `0.0.0.0:7777` and 200. A client that finishes sending reads all it sent,
 //! then the end (half-close). Ends only from outside.
 
 mod options;
-
-use core::num::NonZeroUsize;
 
 use nexus_sdk::svc::net::{TcpListener, TcpStream};
 use nexus_sdk::{Error, args, eprint, print};
 
 use crate::options::Options;
-
-/// Most connections served at once: well below the host's default quota of sockets, so that it is our
-/// backlog that fills and not an error that shows.
-const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(200).unwrap();
 
 /// Most bytes echoed at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -25,7 +19,7 @@ async fn run() -> Result<(), Error> {
     let listener = TcpListener::bind(options.listen).await?;
     print(&format!("listening on {}\n", listener.local_addr())).await;
     listener
-        .serve(CONNECTIONS_MAX, |stream| async move {
+        .serve(options.connections, |stream| async move {
             let remote = stream.remote_addr();
             if let Err(error) = echo(stream).await {
                 eprint(&format!("{remote}: {error}\n")).await;

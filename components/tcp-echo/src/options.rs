@@ -1,25 +1,48 @@
 //! The command line.
 
 use core::net::{Ipv4Addr, SocketAddr};
+use core::num::NonZeroUsize;
+
+const USAGE: &str = "usage: tcp-echo [ADDRESS:PORT [CONNECTIONS]]";
+
+/// Most connections served at once, unless said: well below the host's default quota of sockets, so
+/// that it is our backlog that fills and not an error that shows.
+const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(200).unwrap();
 
 /// What the arguments ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Options {
     /// Where to listen.
     pub(crate) listen: SocketAddr,
+    /// Most connections served at once.
+    pub(crate) connections: NonZeroUsize,
 }
 
 impl Options {
     /// Reads the arguments, without the app's name.
     pub(crate) fn parse(args: &[String]) -> Result<Self, String> {
-        let listen = match args {
-            [] => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7777)),
-            [one] => one.parse().map_err(|_| {
-                format!("usage: tcp-echo [ADDRESS:PORT]; {one:?} is not address:port")
-            })?,
-            _ => return Err("usage: tcp-echo [ADDRESS:PORT]".into()),
+        let (listen, connections) = match args {
+            [] => (None, None),
+            [listen] => (Some(listen), None),
+            [listen, connections] => (Some(listen), Some(connections)),
+            _ => return Err(USAGE.into()),
         };
-        Ok(Self { listen })
+        let listen = match listen {
+            None => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7777)),
+            Some(text) => text
+                .parse()
+                .map_err(|_| format!("{USAGE}; {text:?} is not address:port"))?,
+        };
+        let connections = match connections {
+            None => CONNECTIONS,
+            Some(text) => text
+                .parse()
+                .map_err(|_| format!("{USAGE}; {text:?} is not a number above 0"))?,
+        };
+        Ok(Self {
+            listen,
+            connections,
+        })
     }
 }
 
@@ -32,9 +55,11 @@ mod tests {
     }
 
     #[test]
-    fn one_argument_or_none() {
+    fn arguments_have_defaults() {
         assert_eq!(parse(&[]).unwrap().listen.to_string(), "0.0.0.0:7777");
-        assert_eq!(parse(&["[::]:80"]).unwrap().listen.to_string(), "[::]:80");
+        let given = parse(&["[::]:80", "1000"]).unwrap();
+        assert_eq!(given.listen.to_string(), "[::]:80");
+        assert_eq!(given.connections.get(), 1_000);
     }
 
     #[test]
@@ -42,5 +67,7 @@ mod tests {
         assert!(parse(&["localhost:80"]).is_err());
         assert!(parse(&["7777"]).is_err());
         assert!(parse(&["0.0.0.0:1", "0.0.0.0:2"]).is_err());
+        assert!(parse(&["0.0.0.0:1", "0"]).is_err());
+        assert!(parse(&["0.0.0.0:1", "1", "1"]).is_err());
     }
 }
