@@ -8,6 +8,7 @@ mod build;
 mod componentize;
 mod demo;
 mod deny;
+mod real;
 mod setup;
 mod step;
 mod test;
@@ -64,6 +65,11 @@ enum Verb {
         /// Only the steps whose name contains this (see the list it prints).
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
+        /// Instead, the tests against real interfaces of the kernel. Needs root: they make network
+        /// namespaces of their own and remove them. Programs they need and this machine lacks are
+        /// installed from the distribution.
+        #[arg(long, conflicts_with = "only")]
+        real: bool,
     },
     /// Run the benches and write the medians to bench/RESULTS.md.
     Bench {
@@ -111,7 +117,8 @@ fn run(verb: Verb) -> anyhow::Result<()> {
             Ok(())
         }
         Verb::Demo => demo::run(&workspace),
-        Verb::Test { only } => test::run_all(&workspace, only.as_deref()),
+        Verb::Test { real: true, .. } => real::run_all(&workspace),
+        Verb::Test { only, .. } => test::run_all(&workspace, only.as_deref()),
         Verb::Bench { collect, filter } => bench::run(&workspace, collect, filter.as_deref()),
         Verb::Deny => deny::run_checks(&workspace),
     }

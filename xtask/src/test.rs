@@ -121,7 +121,7 @@ pub(crate) fn run_all(workspace: &Workspace, only: Option<&str>) -> Result<()> {
 
 /// How many tests ran, as cargo's own closing lines say.
 #[derive(Default)]
-struct Tally {
+pub(crate) struct Tally {
     runs: u32,
     passed: u64,
     failed: u64,
@@ -130,7 +130,7 @@ struct Tally {
 
 impl Tally {
     /// Runs `cargo test`, passing its output on line by line and adding up.
-    fn run(&mut self, command: &mut Command) -> Result<()> {
+    pub(crate) fn run(&mut self, command: &mut Command) -> Result<()> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -178,7 +178,11 @@ impl Tally {
         }
     }
 
-    fn print(&self) {
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    pub(crate) fn print(&self) {
         println!(
             "{} passed, {} failed, {} skipped",
             self.passed, self.failed, self.ignored

@@ -1,0 +1,86 @@
+//! `cargo xtask test --real`: tests against the kernel's own interfaces and stack.
+//!
+//! Asked for, it fails where it cannot run; it never skips. Every test makes its own network
+//! namespaces, so nothing of this machine's network is touched.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::build;
+use crate::step::{Step, run, run_quietly};
+use crate::test::Tally;
+use crate::workspace::Workspace;
+
+/// Programs the tests run, and the package each is in (Debian's names).
+const PROGRAMS: &[(&str, &str)] = &[
+    ("ip", "iproute2"),
+    ("sysctl", "procps"),
+    ("tcpdump", "tcpdump"),
+];
+
+/// The crates that have such tests, in a file called real.
+const CRATES: &[&str] = &["nexus-nic", "nexus-host"];
+
+pub(crate) fn run_all(workspace: &Workspace) -> Result<()> {
+    prepare()?;
+    build::guests(workspace)?;
+    let mut tally = Tally::default();
+    for name in CRATES {
+        let step = Step::begin(format!("{name} on real interfaces"), "3 min");
+        tally.run(workspace.cargo().args([
+            "test",
+            "--release",
+            "-p",
+            name,
+            "--test",
+            "real",
+            "--",
+            "--ignored",
+        ]))?;
+        step.end();
+    }
+    tally.print();
+    ensure!(tally.passed() > 0, "not one test ran");
+    Ok(())
+}
+
+/// What the tests need of this machine.
+fn prepare() -> Result<()> {
+    let id = Command::new("id").arg("-u").output().context("id")?;
+    ensure!(
+        id.stdout.trim_ascii() == b"0",
+        "`--real` needs root, to make network namespaces and interfaces: run it with sudo, or as \
+         root of a container that may (--cap-add NET_ADMIN --device /dev/net/tun)"
+    );
+    ensure!(
+        Path::new("/dev/net/tun").exists(),
+        "there is no /dev/net/tun: load it (modprobe tun), or give the container that device"
+    );
+    let missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_there(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if !missing.is_empty() {
+        let step = Step::begin(format!("install {}", missing.join(", ")), "1 min");
+        run_quietly(
+            Command::new("apt-get").args(["-q", "update"]),
+            Duration::from_secs(300),
+        )?;
+        run(Command::new("apt-get")
+            .args(["-qy", "install", "--no-install-recommends"])
+            .args(&missing)
+            .env("DEBIAN_FRONTEND", "noninteractive"))?;
+        step.end();
+    }
+    Ok(())
+}
+
+fn is_there(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    })
+}
