@@ -7,10 +7,14 @@ use std::collections::BTreeMap;
 
 use nexus_types::{IpAddr, SocketAddr, Transport};
 
+use crate::flow_map::{MapKey as _, siphash};
 use crate::id::Scope;
+use crate::key::FlowKey;
 
 /// The ports we choose from where nobody names one (RFC 6335 section 6).
 pub(crate) const EPHEMERAL: core::ops::RangeInclusive<u16> = 49_152..=65_535;
+
+const EPHEMERAL_COUNT: u32 = *EPHEMERAL.end() as u32 - *EPHEMERAL.start() as u32 + 1;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -78,6 +82,60 @@ impl Ports {
         }
     }
 }
+
+/// The order in which connections to one destination take the ephemeral ports: each once before any twice,
+/// and nobody without the key knows the next.
+///
+/// A port used a moment ago may be in TIME-WAIT at the far end, and random ones meet such a one after some 160
+/// connections. RFC 6056 section 3.3.4 counts on from a secret offset for each destination; here the count is
+/// enciphered as well, so that the destination itself cannot tell the next port nor how often it was counted.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    key: (u64, u64),
+    /// How many ports were tried. Destinations share one where they fall together, which brings the others
+    /// back to a port sooner, and is no more than that.
+    counts: [u16; Turns::COUNTS],
+}
+
+impl Turns {
+    const COUNTS: usize = 256;
+    /// Bits of half a number of a port: there are 2^14 of them.
+    const HALF: u32 = 7;
+    const ROUNDS: u64 = 4;
+
+    pub(crate) fn new(key: (u64, u64)) -> Self {
+        Self {
+            key,
+            counts: [0; Self::COUNTS],
+        }
+    }
+
+    /// The next port to try towards who `destination` names: a connection without its local port.
+    pub(crate) fn next(&mut self, destination: &FlowKey) -> u16 {
+        let secret = siphash(self.key.0, self.key.1, &destination.words());
+        let count = &mut self.counts[secret as usize % Self::COUNTS];
+        *count = count.wrapping_add(1);
+        let number = *count % EPHEMERAL_COUNT as u16;
+        *EPHEMERAL.start() + self.encipher(secret, number)
+    }
+
+    /// A Feistel network: whatever its rounds compute, no two numbers become one (Luby, Rackoff: "How to
+    /// Construct Pseudorandom Permutations from Pseudorandom Functions").
+    fn encipher(&self, secret: u64, number: u16) -> u16 {
+        const MASK: u16 = (1 << Turns::HALF) - 1;
+        let (mut left, mut right) = (number >> Self::HALF, number & MASK);
+        for round in 0..Self::ROUNDS {
+            let mixed = siphash(self.key.1, secret, &[round, right.into(), 0, 0, 0]) as u16;
+            (left, right) = (right, left ^ mixed & MASK);
+        }
+        left << Self::HALF | right
+    }
+}
+
+const _: () = assert!(
+    EPHEMERAL_COUNT == 1 << (2 * Turns::HALF),
+    "the cipher has as many numbers as there are ports"
+);
 
 #[cfg(test)]
 mod tests {

@@ -169,7 +169,8 @@ impl Stack {
         self.ports.release(transport, local, scope);
     }
 
-    /// A random ephemeral port that is free: nobody outside can guess it (RFC 6056 section 3.3.1).
+    /// An ephemeral port that is free, for something that listens: random, so that nobody outside
+    /// can guess it (RFC 6056 section 3.3.1).
     pub(super) fn ephemeral(&mut self, is_free: impl Fn(&Self, u16) -> bool) -> Option<u16> {
         let (first, count) = (*EPHEMERAL.start(), EPHEMERAL.len() as u32);
         let start = self.random.below(count);

@@ -29,7 +29,7 @@ use crate::id::{Key, Scope};
 use crate::key::{BoundKey, FlowKey, Path};
 use crate::neighbors::Neighbors;
 use crate::packet::{self, Packet};
-use crate::ports::Ports;
+use crate::ports::{Ports, Turns};
 use crate::resolver::Resolver;
 use crate::rng::Random;
 use crate::slab::Slab;
@@ -73,6 +73,7 @@ pub struct Stack {
     /// Who owns packets that belong to no connection.
     bound: FlowMap<BoundKey, Bound>,
     ports: Ports,
+    turns: Turns,
     listeners: Slab<Listener>,
     udp: Slab<UdpSocket>,
     /// What scopes have without handles.
@@ -119,6 +120,7 @@ impl Stack {
         let mut random = Random::new(&seed.split("random"));
         let mut word = || u64::from(random.word()) << 32 | u64::from(random.word());
         let isn_key = (word(), word());
+        let turns_key = (word(), word());
         Ok(Self {
             checksums,
             stats: Stats::default(),
@@ -145,6 +147,7 @@ impl Stack {
             time_wait: TimeWaits::new(config.limits.time_wait),
             bound: FlowMap::new(&seed.split("bound")),
             ports: Ports::default(),
+            turns: Turns::new(turns_key),
             listeners: Slab::new(),
             udp: Slab::new(),
             unheld: BTreeMap::new(),
@@ -397,9 +400,13 @@ impl Stack {
     }
 
     /// A first sequence number as RFC 6528 wants it: a clock, plus a keyed hash of the connection.
+    ///
+    /// The RFC's clock (4 µs) stays above what a connection before it used up only if that sent less than
+    /// 250 kB/s. Ours ticks every 62.5 ns, for 16 MB/s, as the clocks of hosts do today (Linux: 64 ns); above
+    /// that the far end's TIME-WAIT is avoided by [`Turns`].
     fn isn(&self, now: Instant, key: &FlowKey) -> u32 {
         use crate::flow_map::MapKey as _;
-        let clock = (now.as_micros() / 4) as u32;
+        let clock = (now.as_micros() as u32).wrapping_mul(16);
         clock.wrapping_add(siphash(self.isn_key.0, self.isn_key.1, &key.words()) as u32)
     }
 

@@ -12,6 +12,7 @@ use crate::error::{ConnectError, TcpError};
 use crate::flow::{Ends, Flow, Owner};
 use crate::id::{Key, Scope, TcpId};
 use crate::key::{FlowKey, Path, plain};
+use crate::ports::EPHEMERAL;
 
 impl Stack {
     /// Begins to connect. `local` fixes our address, our port, or both; an unspecified address or
@@ -45,7 +46,9 @@ impl Stack {
                     .is_none()
         };
         let port = match wanted.map_or(0, |wanted| wanted.port()) {
-            0 => self.ephemeral(is_free).ok_or(ConnectError::NoPort)?,
+            0 => self
+                .outgoing_port(&FlowKey::new(path, SocketAddr::new(ip, 0), remote), is_free)
+                .ok_or(ConnectError::NoPort)?,
             port if is_free(self, port) => port,
             _ => return Err(ConnectError::LocalInUse),
         };
@@ -87,6 +90,18 @@ impl Stack {
         self.places.insert(key, Place::Flow(id.index));
         self.mark_dirty(id.index);
         Ok(TcpId(id))
+    }
+
+    /// A free port for one more connection to `destination`.
+    fn outgoing_port(
+        &mut self,
+        destination: &FlowKey,
+        is_free: impl Fn(&Self, u16) -> bool,
+    ) -> Option<u16> {
+        EPHEMERAL.into_iter().find_map(|_| {
+            let port = self.turns.next(destination);
+            is_free(self, port).then_some(port)
+        })
     }
 
     fn check_remote(&self, remote: SocketAddr) -> Result<(), ConnectError> {

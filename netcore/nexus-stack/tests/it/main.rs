@@ -10,6 +10,7 @@ mod names;
 mod pair;
 mod raw;
 mod ready;
+mod reuse;
 mod seeds;
 mod settings;
 mod tcp;
