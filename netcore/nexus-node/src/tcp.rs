@@ -91,8 +91,7 @@ impl Node {
     }
 
     /// The oldest connection that the gate lets in. One it does not let in is reset, and the
-    /// refusal is an event. Those that wait count as the app's sockets already, so there is always room
-    /// for one of them.
+    /// refusal is an event. While the app holds as much as it may, all go on waiting.
     pub fn poll_accept(
         &mut self,
         now: Instant,
@@ -113,8 +112,11 @@ impl Node {
             };
             match self.permit(now, instance, &Act::Accept { local, remote }) {
                 Ok(permit) => {
-                    self.instance(instance)?.usage.add_accepted();
-                    self.limit_unheld(instance);
+                    // The stack hands none over without room for it; were it otherwise, this one is refused.
+                    if let Err(full) = self.take(instance, CONNECTION_BYTES) {
+                        self.stack_mut().tcp_abort(now, id);
+                        return Poll::Ready(Err(full));
+                    }
                     return Poll::Ready(Ok(TcpSocket {
                         id,
                         stamp: permit.stamp(),
@@ -343,10 +345,9 @@ impl Node {
         instance: InstanceId,
         bytes: u64,
     ) -> Result<nexus_stack::Scope, NetError> {
-        let scope = self.scope(instance)?;
-        let waiting = self.stack().waiting(scope);
         let taker = self.instance(instance)?;
-        taker.usage.take(&taker.quota, waiting, bytes)?;
+        let scope = taker.scope;
+        taker.usage.take(&taker.quota, bytes)?;
         self.limit_unheld(instance);
         Ok(scope)
     }

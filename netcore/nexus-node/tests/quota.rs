@@ -110,11 +110,14 @@ fn one_socket_after_the_other_loses_nothing() {
     }
 }
 
-/// Goal: what waits to be accepted is charged: at the limit it comes in, over it the far end waits, and the app
-/// gets no other socket in its place.
+/// Goal: strangers that fill a server's backlog take nothing that is its own: as many as half its sockets wait,
+/// the others try again, and the server still opens all its sockets.
 #[test]
-fn reject_waiting_connections_over_the_quota() {
-    let (mut world, listener) = server_with(quota(3));
+fn reject_waiting_connections_over_their_share() {
+    let (mut world, everywhere) = server_with(quota(4));
+    let now = world.now;
+    world.mesh.node_mut(world.b).listener_close(now, everywhere);
+    let listener = world.listen("10.0.0.2:80").unwrap();
     let clients: Vec<TcpSocket> = (0..3)
         .map(|_| world.connect("10.0.0.2:80").unwrap())
         .collect();
@@ -127,22 +130,25 @@ fn reject_waiting_connections_over_the_quota() {
     };
     assert_eq!(connected(&mut world), [true, true, false]);
     assert_eq!(world.mesh.node(world.b).stack().stats().flows, 2);
-    let refused: NetError = world.listen("127.0.0.1:80").unwrap_err();
-    assert_eq!(refused.code, ErrorCode::NoCapacity);
+    let own: Vec<TcpListener> = ["127.0.0.1:80", "127.0.0.2:80", "127.0.0.3:80"]
+        .map(|local| world.listen(local).unwrap())
+        .into();
+    let over: NetError = world.listen("127.0.0.4:80").unwrap_err();
+    assert_eq!(over.code, ErrorCode::NoCapacity);
 
-    // Accepting is never refused, and makes no room: the sum is the same.
-    let first = accepted(&mut world, listener);
-    accepted(&mut world, listener);
+    // Without room they go on waiting, and accepting one makes room for who tries again.
     assert!(world.accept(listener).is_pending());
-    assert_eq!(world.mesh.node(world.b).usage(SERVER).sockets, 3);
-    world.pass(Duration::from_secs(4));
-    assert_eq!(connected(&mut world), [true, true, false]);
-
     let now = world.now;
-    world.mesh.node_mut(world.b).tcp_close(now, first);
+    world.mesh.node_mut(world.b).listener_close(now, own[0]);
+    let first = accepted(&mut world, listener);
+    assert!(world.accept(listener).is_pending());
+    assert_eq!(world.mesh.node(world.b).usage(SERVER).sockets, 4);
     world.pass(Duration::from_secs(10));
     assert_eq!(connected(&mut world), [true, true, true]);
+    let now = world.now;
+    world.mesh.node_mut(world.b).tcp_close(now, first);
     accepted(&mut world, listener);
+    assert_eq!(world.mesh.node(world.b).usage(SERVER).sockets, 4);
 }
 
 #[test]

@@ -36,7 +36,7 @@ limits! {
     MEMORY_BYTES_CAP: u64 = 1 << 30, "memory, most a manifest may ask", "bytes",
         "Stops a manifest from asking for the machine; the operator's policy may set another cap.";
     SOCKETS: u32 = 256, "sockets", "sockets",
-        "Stops an app from taking every port; one more is refused with `no-capacity`. Connections that wait to be accepted count too: without room for one, its peer tries again. Those the app has closed and that are still being delivered count apart, up to as many again; beyond, the oldest is reset.";
+        "Stops an app from taking every port; one more is refused with `no-capacity`. Connections that wait to be accepted count apart, up to half as many again (at least one); beyond, the peer tries again. So do those the app has closed and that are still being delivered, up to as many again; beyond, the oldest is reset.";
     HANDLES: u32 = 4_096, "handles", "handles",
         "Stops an app from filling the host with resources it never drops; one more traps.";
     HOSTCALL_BYTES: u64 = 4 << 20, "hostcall-bytes", "bytes a call",
@@ -48,7 +48,7 @@ limits! {
     EPOCH_TICK_MICROS: u64 = 1_000, "cpu-slice", "microseconds",
         "Stops a spinning app from keeping the shard's thread; it yields at the next tick.";
     BYTES_IN_FLIGHT: u64 = 64 << 20, "bytes-in-flight", "bytes",
-        "Stops an app from parking data in socket buffers; a socket past it is refused with `no-capacity`. As for `sockets`, what waits to be accepted counts too, and what lingers apart.";
+        "Stops an app from parking data in socket buffers; a socket past it is refused with `no-capacity`. As for `sockets`, what waits to be accepted counts apart, up to half as much again, and what lingers, up to as much.";
     READ_BYTES_MAX: u32 = 1 << 20, "read", "bytes a call",
         "Stops `read(4 GiB)` from allocating 4 GiB; a larger request is answered with this much.";
     DATAGRAMS_PER_CALL: u32 = 64, "datagrams", "datagrams a call",

@@ -260,10 +260,18 @@ impl Stack {
         flow.writers.wake();
         self.lookups.stirred |= flow.scope == RESOLVER;
         let key = flow.key;
+        // One that failed before it was accepted must not take the place of one that did not.
+        let failed = match flow.owner {
+            Owner::Listener(listener) if flow.error.is_some() => Some(listener),
+            _ => None,
+        };
         if self.places.get(&key) == Some(Place::Flow(index)) {
             self.places.remove(&key);
         }
         self.timers.remove(index);
+        if let (Some(listener), Some(key)) = (failed, self.flows.key_at(index)) {
+            self.leave_queue(self.now, listener, key);
+        }
         self.free_if_unheld(index);
     }
 

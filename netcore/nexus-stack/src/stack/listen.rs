@@ -60,7 +60,8 @@ impl Stack {
         Ok(ListenerId(key))
     }
 
-    /// The oldest connection nobody has accepted. Connections are complete before they come here.
+    /// The oldest connection nobody has accepted. Connections are complete before they come here, and gone
+    /// again if the far end resets them first.
     pub fn poll_accept(
         &mut self,
         now: Instant,
@@ -68,19 +69,43 @@ impl Stack {
         waker: &Waker,
     ) -> Poll<Result<TcpId, ListenerClosed>> {
         self.now = now;
+        let Some(scope) = self.listeners.get(id.0).map(|listener| listener.scope) else {
+            return Poll::Ready(Err(ListenerClosed::Closed));
+        };
+        let may_accept = self.may_accept(scope);
         let Some(listener) = self.listeners.get_mut(id.0) else {
             return Poll::Ready(Err(ListenerClosed::Closed));
         };
-        let Some(key) = listener.queue.pop_front() else {
+        let next = may_accept.then(|| listener.queue.pop_front()).flatten();
+        let Some(key) = next else {
             listener.wakers.register(waker);
             return Poll::Pending;
         };
         if let Some(flow) = self.flows.get_mut(key) {
             flow.owner = Owner::App;
-            let scope = flow.scope;
             self.end_waiting(scope);
         }
         Poll::Ready(Ok(TcpId(key)))
+    }
+
+    /// A scope may accept again.
+    pub(super) fn wake_accepting(&mut self, scope: Scope) {
+        for key in self
+            .listeners
+            .keys_where(|listener| listener.scope == scope && !listener.queue.is_empty())
+        {
+            if let Some(listener) = self.listeners.get_mut(key) {
+                listener.wakers.wake();
+            }
+        }
+    }
+
+    /// Nobody will accept this one: it has failed while it waited.
+    pub(super) fn leave_queue(&mut self, now: Instant, listener: Key, flow: Key) {
+        if let Some(listener) = self.listeners.get_mut(listener) {
+            listener.queue.retain(|waiting| *waiting != flow);
+        }
+        self.begin_lingering(flow, now);
     }
 
     /// Where it listens, with the port that was chosen.

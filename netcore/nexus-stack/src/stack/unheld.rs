@@ -20,6 +20,9 @@ pub struct ScopeLimits {
     pub waiting: u32,
     /// Closed connections that are still being delivered. One more resets the oldest.
     pub lingering: u32,
+    /// Whether a connection that waits may be accepted now. If not it goes on waiting, and whoever accepts
+    /// is woken when it may.
+    pub accepting: bool,
 }
 
 impl ScopeLimits {
@@ -27,6 +30,7 @@ impl ScopeLimits {
     pub const NONE: Self = Self {
         waiting: u32::MAX,
         lingering: u32::MAX,
+        accepting: true,
     };
 }
 
@@ -60,7 +64,12 @@ impl Unheld {
 impl Stack {
     /// Bounds what a scope has without handles, from now until its end and after it.
     pub fn limit_scope(&mut self, scope: Scope, limits: ScopeLimits) {
-        self.unheld.entry(scope).or_insert(Unheld::NONE).limits = limits;
+        let unheld = self.unheld.entry(scope).or_insert(Unheld::NONE);
+        let reopened = limits.accepting && !unheld.limits.accepting;
+        unheld.limits = limits;
+        if reopened {
+            self.wake_accepting(scope);
+        }
         self.keep_lingering_within(self.now, scope);
     }
 
@@ -79,6 +88,13 @@ impl Stack {
         self.unheld
             .get(&scope)
             .is_none_or(|unheld| unheld.waiting < unheld.limits.waiting)
+    }
+
+    /// Whether a connection that waits may be accepted.
+    pub(super) fn may_accept(&self, scope: Scope) -> bool {
+        self.unheld
+            .get(&scope)
+            .is_none_or(|unheld| unheld.limits.accepting)
     }
 
     pub(super) fn begin_waiting(&mut self, scope: Scope) {

@@ -1,15 +1,20 @@
 //! Connections that no handle holds stay within what their scope may have: they linger, or wait to
 //! be accepted.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use nexus_stack::{ScopeLimits, TcpError, TcpId};
 use nexus_types::Instant;
 
-use crate::pair::{A, APP, B, Pair, idle};
+use crate::pair::{A, APP, B, Count, Pair, idle};
 
 fn limit(pair: &mut Pair, on: usize, waiting: u32, lingering: u32) {
-    let limits = ScopeLimits { waiting, lingering };
+    let limits = ScopeLimits {
+        waiting,
+        lingering,
+        accepting: true,
+    };
     pair.stacks[on].limit_scope(APP, limits);
 }
 
@@ -170,4 +175,51 @@ fn what_a_closed_listener_had_waiting_waits_no_more() {
     assert_eq!(pair.stacks[B].waiting(APP), 0);
     assert_eq!(pair.stacks[B].lingering(APP), 0);
     assert_eq!(pair.read(A, a), Err(TcpError::Reset));
+}
+
+/// Goal: connections that their far end resets while they wait make room, for who is in the same backlog too,
+/// and are never handed out.
+#[test]
+fn reject_waiting_connections_that_were_reset() {
+    let mut pair = Pair::new(8);
+    limit(&mut pair, B, 2, u32::MAX);
+    let listener = pair.listen(B, "10.0.0.2:80");
+    let ids: Vec<_> = (0..2).map(|_| pair.connect(A, "10.0.0.2:80")).collect();
+    pair.run(Duration::from_millis(100));
+    assert_eq!(pair.stacks[B].waiting(APP), 2);
+    pair.stacks[A].tcp_abort(pair.now, ids[0]);
+    pair.run(Duration::from_millis(10));
+    assert_eq!(pair.stacks[B].waiting(APP), 1);
+    assert_eq!(pair.stacks[B].lingering(APP), 0);
+    assert_eq!(pair.stacks[B].stats().flows, 1);
+    let local = |pair: &Pair, id| pair.stacks[A].tcp_addresses(id).map(|(local, _)| local);
+    let (second, third) = (ids[1], pair.connect(A, "10.0.0.2:80"));
+    for wanted in [second, third] {
+        let accepted = pair.accept(B, listener);
+        let (_, remote) = pair.stacks[B].tcp_addresses(accepted).unwrap();
+        assert_eq!(Some(remote), local(&pair, wanted));
+    }
+    assert_eq!(pair.stacks[B].waiting(APP), 0);
+}
+
+/// Goal: a scope that may not accept leaves its connections waiting, and hears when it may.
+#[test]
+fn reject_accepting_while_the_scope_may_not() {
+    let mut pair = Pair::new(9);
+    let closed = ScopeLimits {
+        accepting: false,
+        ..ScopeLimits::NONE
+    };
+    pair.stacks[B].limit_scope(APP, closed);
+    let listener = pair.listen(B, "10.0.0.2:80");
+    let a = pair.connect(A, "10.0.0.2:80");
+    pair.connected(A, a).unwrap();
+    pair.run(Duration::from_millis(10));
+    let (count, waker) = Count::new();
+    let polled = pair.stacks[B].poll_accept(pair.now, listener, &waker);
+    assert_eq!(polled, Poll::Pending);
+    assert_eq!((count.get(), pair.stacks[B].waiting(APP)), (0, 1));
+    pair.stacks[B].limit_scope(APP, ScopeLimits::NONE);
+    assert_eq!(count.get(), 1);
+    pair.accept(B, listener);
 }
