@@ -157,6 +157,8 @@ pub(crate) struct Kernel {
     pub(crate) udp_clients_on_link: HashMap<SocketAddr, Number>,
     /// The last port given to a client of a published UDP port.
     pub(crate) last_client_port: u16,
+    /// TCP connections, among those of `stats`, that clients of published ports made.
+    callers: u32,
     /// Published TCP ports that wait for a socket to become free.
     pub(crate) stalled: Vec<Number>,
     /// One datagram of any size.
@@ -181,6 +183,7 @@ impl Kernel {
             udp_clients: HashMap::new(),
             udp_clients_on_link: HashMap::new(),
             last_client_port: u16::MAX,
+            callers: 0,
             stalled: Vec::new(),
             scratch: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
         }
@@ -189,6 +192,12 @@ impl Kernel {
     /// Whether one more kernel socket may be opened.
     pub(crate) fn has_room(&self) -> bool {
         self.stats.tcp_flows + self.stats.udp_flows + self.stats.dns_queries < self.limits.flows
+    }
+
+    /// Whether one more client of a published port may come in: all of them together get half of the sockets,
+    /// or strangers could keep the node from dialling and from looking up names.
+    pub(crate) fn has_room_for_caller(&self) -> bool {
+        self.callers < (self.limits.flows / 2).max(1) && self.has_room()
     }
 
     /// Asks for the events of a socket that belongs to `number`, or to the next tenant.
@@ -209,13 +218,17 @@ impl Kernel {
 
     pub(crate) fn add_tcp(&mut self, flow: TcpFlow, deadline: Instant) {
         self.stats.tcp_flows += 1;
+        self.callers += u32::from(flow.is_caller());
         self.slots.insert(Tenant::Tcp(flow), deadline);
     }
 
     /// A tenant is over: its slot is free, and what counted it counts it no more.
     pub(crate) fn release(&mut self, number: Number, was: Kind) {
         match was {
-            Kind::Tcp => self.stats.tcp_flows -= 1,
+            Kind::Tcp { caller } => {
+                self.stats.tcp_flows -= 1;
+                self.callers -= u32::from(caller);
+            }
             Kind::Udp { node, dialled } => {
                 self.stats.udp_flows -= 1;
                 self.udp_flows.remove(&(node, dialled));
@@ -245,7 +258,9 @@ impl Kernel {
 /// What has to be known of a tenant to take it out of the books.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
-    Tcp,
+    Tcp {
+        caller: bool,
+    },
     Udp {
         node: SocketAddr,
         dialled: SocketAddr,
@@ -263,7 +278,9 @@ pub(crate) enum Kind {
 impl Tenant {
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::Tcp(_) => Kind::Tcp,
+            Self::Tcp(flow) => Kind::Tcp {
+                caller: flow.is_caller(),
+            },
             Self::Udp(flow) => Kind::Udp {
                 node: flow.node,
                 dialled: flow.dialled,

@@ -69,7 +69,8 @@ pub struct Config {
 /// The bounds of one NIC; the defaults are those of `nexus_types::limits`.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Kernel sockets that flows of the node may hold.
+    /// Kernel sockets that flows of the node may hold. Clients of published TCP ports get half of them
+    /// (at least one).
     pub flows: u32,
     /// UDP flows among them; also the clients of published UDP ports.
     pub udp_flows: u32,

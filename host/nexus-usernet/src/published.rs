@@ -111,7 +111,7 @@ impl TcpPort {
             if !self.readable {
                 return Step::Keep(Tenant::TcpPort(self));
             }
-            if !turn.kernel.has_room() {
+            if !turn.kernel.has_room_for_caller() {
                 // The others wait in the kernel's backlog until a connection has ended.
                 turn.kernel.stats.refused_limit += 1;
                 turn.kernel.stalled.push(turn.number);

@@ -34,6 +34,8 @@ pub(crate) struct TcpFlow {
     socket: TcpStream,
     readiness: Readiness,
     stage: Stage,
+    /// A client of a published port made it.
+    caller: bool,
 }
 
 enum Stage {
@@ -155,12 +157,20 @@ impl TcpFlow {
             // A connection to the own host is often made before the first event is waited for.
             readiness: Readiness::unknown(),
             stage,
+            caller: false,
         }
     }
 
     /// A client of a published port, for which the node is being called.
     pub(crate) fn calling(socket: TcpStream, id: TcpId) -> Self {
-        Self::new(socket, Stage::Calling(id))
+        Self {
+            caller: true,
+            ..Self::new(socket, Stage::Calling(id))
+        }
+    }
+
+    pub(crate) fn is_caller(&self) -> bool {
+        self.caller
     }
 
     pub(crate) fn handle_event(&mut self, readiness: Readiness) {

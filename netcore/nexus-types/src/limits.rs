@@ -152,7 +152,7 @@ limits! {
 
     // --- the user NIC ---
     USERNET_FLOWS: u32 = 16_384, "kernel sockets", "a node",
-        "Stops an app from taking every file descriptor of the host; one more is refused.";
+        "Stops an app from taking every file descriptor of the host; one more is refused. Clients of published TCP ports get half of them, the rest wait in the kernel.";
     USERNET_UDP_FLOWS: u32 = 4_096, "udp flows", "a node, each way",
         "Stops datagrams to a thousand places from taking every kernel socket; one more is refused.";
     USERNET_CONNECT_MICROS: u64 = 30_000_000, "kernel connect", "microseconds",
