@@ -122,6 +122,8 @@ fn base_config() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
+        // The ledger of `limits.rs` counts on it.
+        .wasm_custom_page_sizes(false)
         .max_wasm_stack(limits::WASM_STACK_BYTES as usize)
         .async_stack_size(ASYNC_STACK_BYTES)
         .wasm_component_model_async(true);
@@ -137,8 +139,11 @@ fn pool(options: EngineOptions) -> PoolingAllocationConfig {
         // Most apps have one memory; those with more share what the others leave.
         .total_memories(apps.saturating_add(MEMORIES_PER_COMPONENT))
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        // One module may have all of its component's: this reserves nothing more.
+        .max_memories_per_module(MEMORIES_PER_COMPONENT)
         .total_tables(apps.saturating_mul(4).saturating_add(TABLES_PER_COMPONENT))
         .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_tables_per_module(TABLES_PER_COMPONENT)
         .table_elements(limits::TABLE_ELEMENTS as usize)
         // A guest that works on several things at once has a stack for each.
         .total_stacks(apps.saturating_mul(4).saturating_add(64))

@@ -193,3 +193,42 @@ fn reject_spinning_past_the_deadline() {
     assert_eq!(ended.outcome, Outcome::Deadline(Duration::from_millis(20)));
     assert!(ended.usage.slices > 0);
 }
+
+/// Growing a table of 64-bit indexes by -1 fails before anybody is asked.
+#[test]
+fn reject_table_elements_over_the_limit_between_growths_that_fail() {
+    let limits = AppLimits {
+        table_elements: 10_000,
+        ..AppLimits::default()
+    };
+    let ended = run(
+        r#"(table $t i64 1 funcref)
+           (func (export "run") (result i32)
+               (if (i64.ne (table.grow $t (ref.null func) (i64.const 9000)) (i64.const 1))
+                   (then unreachable))
+               (if (i64.ne (table.grow $t (ref.null func) (i64.const -1)) (i64.const -1))
+                   (then unreachable))
+               (if (i64.ne (table.grow $t (ref.null func) (i64.const 9000)) (i64.const -1))
+                   (then unreachable))
+               i32.const 0)"#,
+        limits,
+    );
+    assert_eq!(ended.outcome, Outcome::Exit(0));
+    assert_eq!(ended.usage.table_elements_peak, 9_001);
+}
+
+/// The counts are those of `engine.rs`; the component around this one has a memory of its own.
+#[test]
+fn one_module_may_have_the_tables_and_memories_of_its_component() {
+    let with = |tables: usize, memories: usize| {
+        run(
+            &format!(
+                r#"{} {} (func (export "run") (result i32) i32.const 0)"#,
+                "(table 1 funcref)".repeat(tables),
+                "(memory 1)".repeat(memories)
+            ),
+            AppLimits::default(),
+        )
+    };
+    assert_eq!(with(64, 7).outcome, Outcome::Exit(0));
+}
