@@ -232,6 +232,20 @@ impl Node {
             .map_err(|denial| self.refused(stamp.instance(), *denial))
     }
 
+    /// What a permit says now: the policy may have changed since it was given, as while another address of the
+    /// same name was tried.
+    pub(crate) fn still_permitted(
+        &mut self,
+        now: Instant,
+        stamp: Stamp,
+        act: &Act<'_>,
+    ) -> Result<Stamp, NetError> {
+        if self.gate.is_current(stamp) {
+            return Ok(stamp);
+        }
+        self.judge_again(now, stamp, act)
+    }
+
     pub(crate) fn instance(&mut self, instance: InstanceId) -> Result<&mut Instance, NetError> {
         self.instances
             .get_mut(&instance)

@@ -30,12 +30,13 @@ impl Node {
     /// Begins to connect to the permit's target.
     ///
     /// # Errors
-    /// The app's quota is used up, or the stack says no.
+    /// The policy forbids it by now, the app's quota is used up, or the stack says no.
     pub fn tcp_connect(&mut self, now: Instant, permit: Permit) -> Result<TcpSocket, NetError> {
-        let stamp = permit.stamp();
         let Some(remote) = permit.target().remote() else {
             return Err(misused());
         };
+        let act = Act::Connect { remote, name: None };
+        let stamp = self.still_permitted(now, permit.stamp(), &act)?;
         let scope = self.take(stamp.instance(), CONNECTION_BYTES)?;
         match self
             .stack_mut()

@@ -111,12 +111,13 @@ impl Node {
     /// A socket on an ephemeral port that speaks with the permit's target and nobody else.
     ///
     /// # Errors
-    /// The app's quota is used up, or the stack says no.
+    /// The policy forbids it by now, the app's quota is used up, or the stack says no.
     pub fn udp_connect(&mut self, now: Instant, permit: Permit) -> Result<UdpSocket, NetError> {
-        let stamp = permit.stamp();
         let Some(remote) = permit.target().remote() else {
             return Err(misused());
         };
+        let act = Act::UdpSend { remote, name: None };
+        let stamp = self.still_permitted(now, permit.stamp(), &act)?;
         let opened = Opened::Connected(remote);
         let socket = self.udp_socket(now, opened, stamp, unspecified(remote.is_ipv4()))?;
         if let Err(error) = self.stack_mut().udp_connect(socket.id, Some(remote)) {

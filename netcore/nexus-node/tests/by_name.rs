@@ -162,6 +162,43 @@ fn outlived() -> (World, Opened) {
     (world, opened)
 }
 
+/// Permits are given for all addresses of a name at once, and used one after the other.
+#[test]
+fn reject_a_permit_that_the_policy_has_overtaken() {
+    for forbidden in ["10.0.0.2", "other.example.com"] {
+        let mut world = World::new();
+        world.listen("0.0.0.0:80").unwrap();
+        let tcp = judge(&mut world, &remotes(&["127.0.0.1:80", "10.0.0.2:80"])).unwrap();
+        let now = world.now;
+        let act = Act::UdpSend {
+            remote: "10.0.0.2:53".parse().unwrap(),
+            name: None,
+        };
+        let udp = world.mesh.node_mut(world.a).permit(now, CLIENT, &act);
+        reload(&mut world, forbidden);
+        let node = world.mesh.node_mut(world.a);
+        let mut opened: Vec<Result<(), NetError>> = Vec::new();
+        for permit in tcp {
+            opened.push(node.tcp_connect(now, permit).map(|_| ()));
+        }
+        opened.push(node.udp_connect(now, udp.unwrap()).map(|_| ()));
+        world.settle();
+        let usage = world.mesh.node(world.a).usage(CLIENT);
+        if forbidden == "10.0.0.2" {
+            let reasons: Vec<_> = (opened.iter())
+                .map(|opened| opened.as_ref().map_err(|error| error.reason))
+                .collect();
+            let revoked = Err(Reason::Revoked.as_str());
+            assert_eq!(reasons, [Ok(&()), revoked, revoked]);
+            assert_eq!((usage.sockets, usage.denials), (1, 2));
+            assert_eq!(world.frames_out(world.a), 0);
+        } else {
+            assert_eq!(opened, [Ok(()), Ok(()), Ok(())]);
+            assert_eq!((usage.sockets, usage.denials), (3, 0));
+        }
+    }
+}
+
 fn reload(world: &mut World, forbidden: &str) {
     let mut policy = SERVER_POLICY.to_owned();
     for capability in ["network.tcp.connect", "network.udp.send"] {
