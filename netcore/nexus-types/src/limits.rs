@@ -39,6 +39,8 @@ limits! {
         "Stops an app from taking every port; one more is refused with `no-capacity`. Connections that wait to be accepted count apart, up to half as many again (at least one); beyond, the peer tries again. So do those the app has closed and that are still being delivered, up to as many again; beyond, the oldest is reset.";
     HANDLES: u32 = 4_096, "handles", "handles",
         "Stops an app from filling the host with resources it never drops; one more traps.";
+    FILES: u32 = 256, "open files", "files, folders and listings",
+        "Stops an app from taking every file descriptor of the host; one more is refused with `insufficient-memory` (WASI has no code of its own for it), as is any while three quarters of the process's descriptors are taken. A file counts while a stream of it lives.";
     HOSTCALL_BYTES: u64 = 4 << 20, "hostcall-bytes", "bytes a call",
         "Stops a call that passes 4 GiB of list from being copied into the host; the call traps.";
     TABLE_ELEMENTS: u64 = 20_000, "table-elements", "elements",

@@ -201,8 +201,9 @@ fn without_a_wire(config: &mut Config) {
 }
 
 /// Takes all the file descriptors the OS lets this process have: each flow of the user NIC needs
-/// one, and the usual soft limit (1,024) is far below [`nexus_types::limits::USERNET_FLOWS`].
-/// Where that fails the NIC refuses flows sooner, which is what it does at any limit.
+/// one, as does each open file of an app, and the usual soft limit (1,024) is far below
+/// [`nexus_types::limits::USERNET_FLOWS`], and [`nexus_types::limits::FILES`] for a few apps.
+/// Where that fails flows and files are refused sooner, which is what happens at any limit.
 fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let all = Rlimit {
@@ -227,6 +228,7 @@ impl Driver {
     /// # Errors
     /// See [`NetworkError`]; the node does not stand then, and the driver is of no more use.
     pub fn add_node(&mut self, network: &Network, seed: &Seed) -> Result<AddedNode, NetworkError> {
+        raise_open_files();
         let mut config = NodeConfig {
             stack: network.stack(),
             topology: network.topology(),
@@ -276,7 +278,6 @@ impl Driver {
                 }
             }
             Network::User { resolvers, publish } => {
-                raise_open_files();
                 let config = nexus_usernet::Config {
                     resolvers: resolvers.clone(),
                     publish: publish.clone(),

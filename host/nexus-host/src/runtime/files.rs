@@ -2,7 +2,8 @@
 //!
 //! wasmtime-wasi serves file functions inline (`allow_blocking_current_thread`), but hands the
 //! streams of 0.2 to a thread pool; nothing on a guest's path goes there (DESIGN section 5), so
-//! these read and write where they are called. And it opens whatever is there: see `open.rs`.
+//! these read and write where they are called. And it opens whatever is there, as much of it as there
+//! is: see `open.rs` and `held.rs`.
 
 use std::fs::File;
 use std::io;
@@ -97,7 +98,7 @@ pub(super) fn link_p2(linker: &mut Linker<AppState>) -> wasmtime::Result<()> {
                         | p2::DescriptorFlags::REQUESTED_WRITE_SYNC,
                 ),
             };
-            let opened = open_at(store.data_mut().table(), &dir, &path, ask)?;
+            let opened = open_at(store.data_mut(), &dir, &path, ask)?;
             Ok((opened.map_err(ErrorCode::from),))
         },
     )?;
@@ -150,8 +151,7 @@ pub(super) fn link_p3(linker: &mut Linker<AppState>) -> wasmtime::Result<()> {
                 ),
             };
             Box::pin(async move {
-                let opened =
-                    store.with(|mut store| open_at(store.get().table(), &dir, &path, ask))?;
+                let opened = store.with(|mut store| open_at(store.get(), &dir, &path, ask))?;
                 Ok((opened.map_err(p3::ErrorCode::from),))
             })
         },
@@ -189,13 +189,24 @@ fn folder(table: &ResourceTable, dir: &Resource<Descriptor>) -> wasmtime::Result
 }
 
 fn open_at(
-    table: &mut ResourceTable,
+    state: &mut AppState,
     dir: &Resource<Descriptor>,
     path: &str,
     ask: Ask,
 ) -> wasmtime::Result<io::Result<Resource<Descriptor>>> {
-    match folder(table, dir)?.and_then(|dir| open::open(&dir, path, ask)) {
-        Ok(opened) => Ok(Ok(table.push(opened)?)),
+    let (table, held) = state.files();
+    let opened = folder(table, dir)?.and_then(|dir| {
+        held.room(&*dir.dir)?;
+        open::open(&dir, path, ask)
+    });
+    match opened {
+        Ok(opened) => {
+            match &opened {
+                Descriptor::File(file) => held.hold(&file.file),
+                Descriptor::Dir(dir) => held.hold(&dir.dir),
+            }
+            Ok(Ok(table.push(opened)?))
+        }
         Err(error) => Ok(Err(error)),
     }
 }

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod clocks;
 pub mod engine;
 pub mod files;
+mod held;
 pub mod imports;
 pub mod instance;
 pub mod limits;

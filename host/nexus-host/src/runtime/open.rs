@@ -21,6 +21,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 use wasmtime_wasi::filesystem::{Descriptor, Dir, OpenMode};
 
+use super::held::exhausted;
+
 /// How often `openat2(2)` is asked again when a path moved under it, or a signal came. Stops
 /// somebody who renames without end from keeping the thread.
 const TRIES: u32 = 8;
@@ -206,14 +208,15 @@ fn beneath(dir: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> Result<Owne
     }
 }
 
-/// As wasmtime-wasi tells it: a way out of the folder is not permitted.
+/// As wasmtime-wasi tells it: a way out of the folder is not permitted. Apart from it, used-up
+/// descriptors: see `held.rs`.
 fn told(error: Errno) -> io::Error {
     match error {
         Errno::XDEV => Errno::PERM.into(),
-        error => error.into(),
+        error => exhausted(error).into(),
     }
 }
 
 #[cfg(test)]
 #[path = "open_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
 use nexus_caps::NetCtx;
-use nexus_types::{InstanceId, Seed};
+use nexus_types::{InstanceId, Seed, limits};
 use rustix::fs::{CWD, mkfifoat};
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi::FsPerms;
@@ -20,13 +20,13 @@ use crate::runtime::limits::AppLimits;
 use crate::runtime::linker::link_base;
 use crate::runtime::state::{AppStart, AppState, GrantedDir};
 
-struct Folder {
-    place: tempfile::TempDir,
+pub(in crate::runtime) struct Folder {
+    pub(in crate::runtime) place: tempfile::TempDir,
     _socket: UnixListener,
 }
 
 impl Folder {
-    fn new() -> Self {
+    pub(in crate::runtime) fn new() -> Self {
         let place = tempfile::tempdir().expect("a folder");
         let path = |name: &str| place.path().join(name);
         std::fs::write(path("file"), "bytes").expect("written");
@@ -222,15 +222,16 @@ fn times_are_set_without_opening() {
 }
 
 /// What one version calls things.
-struct Words {
-    version: &'static str,
-    func: &'static str,
-    error_code: &'static str,
-    /// The place of `unsupported` among them.
-    unsupported: u8,
+pub(in crate::runtime) struct Words {
+    pub(in crate::runtime) version: &'static str,
+    pub(in crate::runtime) func: &'static str,
+    pub(in crate::runtime) error_code: &'static str,
+    /// The places of these among them.
+    pub(in crate::runtime) unsupported: u8,
+    pub(in crate::runtime) insufficient_memory: u8,
 }
 
-const P2: Words = Words {
+pub(in crate::runtime) const P2: Words = Words {
     version: "0.2.0",
     func: "func",
     error_code: r#"(enum "access" "would-block" "already" "bad-descriptor" "busy" "deadlock" "quota"
@@ -240,9 +241,10 @@ const P2: Words = Words {
         "not-empty" "not-recoverable" "unsupported" "no-tty" "no-such-device" "overflow"
         "not-permitted" "pipe" "read-only" "invalid-seek" "text-file-busy" "cross-device")"#,
     unsupported: 27,
+    insufficient_memory: 22,
 };
 
-const P3: Words = Words {
+pub(in crate::runtime) const P3: Words = Words {
     version: "0.3.0",
     func: "func async",
     error_code: r#"(variant (case "access") (case "already") (case "bad-descriptor") (case "busy")
@@ -256,11 +258,12 @@ const P3: Words = Words {
         (case "pipe") (case "read-only") (case "invalid-seek") (case "text-file-busy")
         (case "cross-device") (case "other" (option string)))"#,
     unsupported: 26,
+    insufficient_memory: 21,
 };
 
-/// An app that opens `path` in its first folder for reading and exits with 0 if the answer begins
-/// with these bytes: 0, or 1 and, at 4, the error.
-fn opener(words: &Words, path: &str, answer: [u8; 2]) -> Vec<u8> {
+/// An app that opens `path` in its first folder for reading, so many times, and exits with 0 if
+/// the last answer begins with these bytes: 0, or 1 and, at 4, the error.
+fn opener(words: &Words, path: &str, times: u32, answer: [u8; 2]) -> Vec<u8> {
     let Words {
         version,
         func,
@@ -309,11 +312,18 @@ fn opener(words: &Words, path: &str, answer: [u8; 2]) -> Vec<u8> {
                 (import "host" "open" (func $open (param i32 i32 i32 i32 i32 i32 i32)))
                 (import "libc" "memory" (memory 1))
                 (data (i32.const 64) "{path}")
-                (func (export "run") (result i32)
+                (func (export "run") (result i32) (local $times i32)
                     (call $dirs (i32.const 16))
+                    (local.set $times (i32.const {times}))
+                    loop $again
                     (call $open (i32.load (i32.load (i32.const 16))) (i32.const 1)
                         (i32.const 64) (i32.const {length}) (i32.const 0) (i32.const 1)
                         (i32.const 32))
+                    (local.set $times (i32.sub (local.get $times) (i32.const 1)))
+                    (if (local.get $times)
+                        (then (br_if $again (i32.eqz (i32.load8_u (i32.const 32))))
+                            unreachable))
+                    end
                     (if (i32.ne (i32.load8_u (i32.const 32)) (i32.const {outcome}))
                         (then unreachable))
                     (if (i32.and (i32.const {outcome})
@@ -331,7 +341,7 @@ fn opener(words: &Words, path: &str, answer: [u8; 2]) -> Vec<u8> {
     wat::parse_str(text).expect("wat")
 }
 
-fn run(bytes: &[u8], folder: &Folder) -> Outcome {
+pub(in crate::runtime) fn run(bytes: &[u8], folder: &Folder) -> Outcome {
     let host = HostEngine::new(EngineOptions::default()).expect("engine");
     let component = Component::from_binary(host.engine(), bytes).expect("compiles");
     let mut linker = Linker::new(host.engine());
@@ -373,12 +383,38 @@ fn run(bytes: &[u8], folder: &Folder) -> Outcome {
 fn both_versions_open_files_and_reject_fifos() {
     let folder = Folder::new();
     for words in [P2, P3] {
-        let opened = run(&opener(&words, "file", [0, 0]), &folder);
+        let opened = run(&opener(&words, "file", 1, [0, 0]), &folder);
         assert_eq!(opened, Outcome::Exit(0), "{}", words.version);
         let refused = [1, words.unsupported];
         for path in ["fifo", "link-to-fifo", "socket"] {
-            let opened = run(&opener(&words, path, refused), &folder);
+            let opened = run(&opener(&words, path, 1, refused), &folder);
             assert_eq!(opened, Outcome::Exit(0), "{path} by {}", words.version);
+        }
+    }
+}
+
+#[test]
+fn both_versions_open_files_up_to_the_limit() {
+    let folder = Folder::new();
+    for words in [P2, P3] {
+        let app = opener(&words, "file", limits::FILES, [0, 0]);
+        assert_eq!(run(&app, &folder), Outcome::Exit(0), "{}", words.version);
+    }
+}
+
+#[test]
+fn both_versions_reject_files_over_the_limit() {
+    let folder = Folder::new();
+    for words in [P2, P3] {
+        let refused = [1, words.insufficient_memory];
+        for path in ["file", "folder"] {
+            let app = opener(&words, path, limits::FILES + 1, refused);
+            assert_eq!(
+                run(&app, &folder),
+                Outcome::Exit(0),
+                "{path} by {}",
+                words.version
+            );
         }
     }
 }

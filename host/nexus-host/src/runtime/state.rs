@@ -9,6 +9,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_io::IoView;
 
 use super::clocks::{ClocksView, WallClock};
+use super::held::OpenFiles;
 use super::limits::{AppLimits, Ledger};
 use super::stdio::{Input, Output};
 
@@ -70,6 +71,7 @@ impl std::error::Error for DirError {}
 /// The data of an app's store.
 pub struct AppState {
     table: ResourceTable,
+    files: OpenFiles,
     wasi: Wasi,
     net: NetCtx,
     wall: WallClock,
@@ -114,6 +116,7 @@ impl AppState {
         table.set_max_capacity(start.limits.handles as usize);
         Ok(Self {
             table,
+            files: OpenFiles::default(),
             wall: start.wall,
             ledger: Ledger::new(start.limits),
             wasi: Wasi::new(start)?,
@@ -129,6 +132,11 @@ impl AppState {
     /// Which app it is, and on which node.
     pub(crate) fn caller(&self) -> &NetCtx {
         &self.net
+    }
+
+    /// What it holds, and what of it is open files.
+    pub(super) fn files(&mut self) -> (&mut ResourceTable, &mut OpenFiles) {
+        (&mut self.table, &mut self.files)
     }
 
     pub(crate) fn clocks(&mut self) -> ClocksView<'_> {
