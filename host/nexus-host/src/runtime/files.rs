@@ -2,8 +2,8 @@
 //!
 //! wasmtime-wasi serves file functions inline (`allow_blocking_current_thread`), but hands the
 //! streams of 0.2 to a thread pool; nothing on a guest's path goes there (DESIGN section 5), so
-//! these read and write where they are called. And it opens whatever is there, as much of it as there
-//! is: see `open.rs` and `held.rs`.
+//! these read and write where they are called. And it opens whatever is there, and as much of it
+//! as is asked for: see `open.rs`, `held.rs` and `listing.rs`.
 
 use std::fs::File;
 use std::io;
@@ -24,6 +24,7 @@ use wasmtime_wasi_io::streams::{
     DynInputStream, DynOutputStream, InputStream, OutputStream, StreamError, StreamResult,
 };
 
+use super::listing;
 use super::open::{self, Ask, Time};
 use super::state::AppState;
 
@@ -37,7 +38,7 @@ const SET_TIMES_AT: &str = "[method]descriptor.set-times-at";
 /// The most one call reads or is permitted to write. Stops `read(4 GiB)` from allocating it.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// Replaces what opens streams and files in 0.2.
+/// Replaces what opens streams, files and listings in 0.2.
 pub(super) fn link_p2(linker: &mut Linker<AppState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut interface = linker.instance(INTERFACE_P2)?;
@@ -118,11 +119,12 @@ pub(super) fn link_p2(linker: &mut Linker<AppState>) -> wasmtime::Result<()> {
             Ok((set.map_err(ErrorCode::from),))
         },
     )?;
+    listing::link_p2(&mut interface)?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
-/// Replaces what opens files in 0.3.
+/// Replaces what opens files and listings in 0.3.
 pub(super) fn link_p3(linker: &mut Linker<AppState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut interface = linker.instance(INTERFACE_P3)?;
@@ -176,6 +178,7 @@ pub(super) fn link_p3(linker: &mut Linker<AppState>) -> wasmtime::Result<()> {
             })
         },
     )?;
+    listing::link_p3(&mut interface)?;
     linker.allow_shadowing(false);
     Ok(())
 }

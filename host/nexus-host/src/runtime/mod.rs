@@ -15,6 +15,7 @@ pub mod imports;
 pub mod instance;
 pub mod limits;
 pub mod linker;
+mod listing;
 pub mod load;
 mod open;
 pub mod signals;
