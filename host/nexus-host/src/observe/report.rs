@@ -1,13 +1,15 @@
 //! The report file: what a run came to, for programs. It is authoritative where an exit code,
 //! which an app can choose, is not.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nexus_node::Quota;
 use nexus_policy::{Admission, AppIdentity};
 use nexus_types::limits;
+use rustix::fs::Access;
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use crate::runtime::instance::{Ended, Outcome};
@@ -102,35 +104,100 @@ fn limits_of(of_app: &AppLimits, quota: &Quota) -> Value {
     })
 }
 
-/// Writes the report, whole or not at all: who reads while we write sees the one before.
-pub fn write(path: &Path, report: &Value) -> io::Result<()> {
-    let text = format!("{report:#}\n");
+/// What a folder in which no file may be made says, or a file that none may take the place of: a
+/// folder of another's, one file mounted into a container, a name with no room for more.
+fn in_place_instead(error: &io::Error) -> bool {
+    [
+        Errno::ACCESS,
+        Errno::PERM,
+        Errno::BUSY,
+        Errno::ROFS,
+        Errno::XDEV,
+        Errno::NAMETOOLONG,
+    ]
+    .iter()
+    .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Where a report is put together before it takes its place; none: it is written in place.
+fn beside(path: &Path) -> io::Result<Option<[PathBuf; 2]>> {
     // A device or a pipe (`/dev/stderr`) is written to; a rename would put a file in its place.
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-        return OpenOptions::new()
-            .write(true)
-            .open(path)?
-            .write_all(text.as_bytes());
+        return Ok(None);
     }
-    // Beside what a link leads to, so that the link stays.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // Beside what a link leads to, so that the link stays; one that leads nowhere is followed by
+    // who opens it.
+    let target = match fs::canonicalize(path) {
+        Ok(target) => target,
+        Err(_) if path.is_symlink() => return Ok(None),
+        Err(_) => path.to_owned(),
+    };
     let mut name = target
         .file_name()
         .ok_or_else(|| io::Error::other("is no name of a file"))?
         .to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let temporary = target.with_file_name(name);
-    let _ = fs::remove_file(&temporary);
-    let written = OpenOptions::new()
+    Ok(Some([temporary, target]))
+}
+
+fn create(temporary: &Path) -> io::Result<File> {
+    let _ = fs::remove_file(temporary);
+    OpenOptions::new()
         .write(true)
         .create_new(true)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| fs::rename(&temporary, &target));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
+        .open(temporary)
+}
+
+/// Whether a report could be written here, before there is one. Leaves what is there as it is.
+pub fn check(path: &Path) -> io::Result<()> {
+    if let Some([temporary, _]) = beside(path)? {
+        match create(&temporary) {
+            Ok(_) => return fs::remove_file(&temporary),
+            Err(error) if !in_place_instead(&error) => return Err(error),
+            Err(_) => {}
+        }
     }
-    written
+    match fs::metadata(path) {
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        // Not opened: a pipe with a name would wait for its reader.
+        Ok(_) => Ok(rustix::fs::access(path, Access::WRITE_OK)?),
+        Err(_) => write_in_place(path, ""),
+    }
+}
+
+/// Writes the report, whole or not at all where that can be had: who reads while we write sees
+/// the one before.
+pub fn write(path: &Path, report: &Value) -> io::Result<()> {
+    let text = format!("{report:#}\n");
+    let Some([temporary, target]) = beside(path)? else {
+        return write_in_place(path, &text);
+    };
+    let written = create(&temporary).and_then(|mut file| {
+        if let Ok(there) = fs::metadata(&target) {
+            // Who could read the one before can read this one, and nobody else.
+            file.set_permissions(there.permissions())?;
+        }
+        file.write_all(text.as_bytes())?;
+        fs::rename(&temporary, &target)
+    });
+    let Err(error) = written else {
+        return Ok(());
+    };
+    let _ = fs::remove_file(&temporary);
+    if in_place_instead(&error) {
+        return write_in_place(path, &text);
+    }
+    Err(error)
+}
+
+fn write_in_place(path: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)?
+        .write_all(text.as_bytes())
 }
 
 #[cfg(test)]
@@ -142,7 +209,7 @@ mod tests {
         let place = tempfile::tempdir().expect("a folder");
         let path = place.path().join("report.json");
         write(&path, &json!({"run": 1})).expect("written");
-        let reader = fs::File::open(&path).expect("opens");
+        let reader = File::open(&path).expect("opens");
         write(&path, &json!({"run": 2})).expect("written");
         // Who has it open keeps all of the old one.
         let old = io::read_to_string(reader).expect("reads");
@@ -170,6 +237,57 @@ mod tests {
         let place = tempfile::tempdir().expect("a folder");
         assert!(write(&place.path().join("absent/report.json"), &json!(1)).is_err());
         assert!(write(place.path(), &json!(1)).is_err());
+        assert!(check(&place.path().join("absent/report.json")).is_err());
+        assert!(check(place.path()).is_err());
+        assert!(check(Path::new("")).is_err());
         assert_eq!(fs::read_dir(place.path()).expect("lists").count(), 0);
+    }
+
+    #[test]
+    fn a_report_has_the_mode_of_the_one_before() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let place = tempfile::tempdir().expect("a folder");
+        let path = place.path().join("report.json");
+        fs::write(&path, "old").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
+        write(&path, &json!(1)).expect("written");
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn where_no_file_may_be_put_beside_it_a_report_is_written_in_place() {
+        let place = tempfile::tempdir().expect("a folder");
+        // No room for a longer name (NAME_MAX).
+        let path = place.path().join("r".repeat(250));
+        fs::write(&path, "the one before, which is longer").expect("written");
+        check(&path).expect("could be written");
+        write(&path, &json!(1)).expect("written");
+        assert_eq!(fs::read_to_string(&path).expect("reads"), "1\n");
+        assert_eq!(fs::read_dir(place.path()).expect("lists").count(), 1);
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_written_through() {
+        let place = tempfile::tempdir().expect("a folder");
+        let path = place.path().join("report.json");
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink("report.json", &link).expect("linked");
+        check(&link).expect("could be written");
+        write(&link, &json!(1)).expect("written");
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&path).expect("reads"), "1\n");
+    }
+
+    #[test]
+    fn a_look_ahead_leaves_what_is_there() {
+        let place = tempfile::tempdir().expect("a folder");
+        let path = place.path().join("report.json");
+        check(&path).expect("could be written");
+        assert_eq!(fs::read_dir(place.path()).expect("lists").count(), 0);
+        fs::write(&path, "old").expect("written");
+        check(&path).expect("could be written");
+        assert_eq!(fs::read_to_string(&path).expect("reads"), "old");
+        check(Path::new("/dev/null")).expect("could be written");
     }
 }
