@@ -1,14 +1,17 @@
-//! Goal: nothing said is lost, and nobody waits for a reader, whatever kind of pipe the host was
-//! given. Method: pipes made non-blocking, as a parent may make them, read once they are full.
+//! Goal: nothing said is lost, and nobody waits for a reader, whatever kind of pipe or terminal the
+//! host was given. Method: pipes made non-blocking, as a parent may make them, read once they are
+//! full; terminals and pipes that nobody reads.
 
 mod guests;
 
+use std::fs::File;
 use std::io::{PipeReader, Read as _, Write as _, pipe};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::pty::OpenptFlags;
 
 /// Most of what a pipe holds (pipe(7): 16 pages). The host has then been told "not now", or is
 /// about to be.
@@ -218,4 +221,96 @@ fn a_non_blocking_input_is_waited_for() {
     output.read_to_end(&mut found).expect("reads");
     assert_eq!(found, b"one two more");
     assert_eq!(host.code(), Some(0));
+}
+
+/// The person's end of a terminal, and the program's.
+fn terminal() -> (File, OwnedFd) {
+    let person = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    rustix::pty::unlockpt(&person).expect("unlocked");
+    let name = rustix::pty::ptsname(&person, Vec::new()).expect("a name");
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let program = rustix::fs::open(&name, flags, Mode::empty()).expect("opens");
+    (person.into(), program)
+}
+
+/// Until nobody has the program's end any more, which a terminal calls an error.
+fn read_terminal(mut person: File) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut piece = [0; 1_000];
+    while let Ok(length @ 1..) = person.read(&mut piece) {
+        all.extend_from_slice(&piece[..length]);
+    }
+    all
+}
+
+/// As one whose screen is held with Ctrl-S: it takes what fits its buffer, and no more.
+#[test]
+fn a_terminal_nobody_reads_holds_up_no_deadline() {
+    let (_person, program) = terminal();
+    let mut command = probe("stdout_flood", "500ms");
+    let mut host = Host(command.stdout(program).spawn().expect("starts"));
+    assert_eq!(host.code(), Some(124));
+}
+
+#[test]
+fn refusals_on_a_terminal_nobody_reads_hold_up_nobody() {
+    let (_person, program) = terminal();
+    let (mut stdout, out) = pipe().expect("a pipe");
+    let place = tempfile::tempdir().expect("a folder");
+    let report = place.path().join("report.json");
+    let mut command = probe("denials_without_end", "120s");
+    command.arg("--report").arg(&report);
+    let mut host = Host(command.stdout(out).stderr(program).spawn().expect("starts"));
+    drop(command);
+    let mut line = [0; 14];
+    stdout.read_exact(&mut line).expect("the app is done");
+    assert_eq!(&line, b"still running\n");
+    // Its own lines are all on the pipe, so that it ends; ours wait for a while, and are given up.
+    assert_eq!(host.code(), Some(0));
+    assert!(report.is_file());
+}
+
+#[test]
+fn what_is_printed_on_a_terminal_arrives_whole_and_in_order() {
+    let (person, program) = terminal();
+    let mut command = probe("stdout_flood", "120s");
+    command.stderr(program.try_clone().expect("cloned"));
+    let mut host = Host(command.stdout(program).spawn().expect("starts"));
+    drop(command);
+    let found = read_terminal(person);
+    // A terminal ends lines its own way.
+    let line = [[b'x'; 1_023].as_slice(), b"\r\n"].concat();
+    let expected = [line.repeat(8 << 10).as_slice(), b"end"].concat();
+    assert!(
+        found.starts_with(&expected),
+        "{} bytes arrived",
+        found.len()
+    );
+    let rest = String::from_utf8_lossy(&found[expected.len()..]);
+    assert!(rest.starts_with("nexus-host: "), "{rest}");
+    assert_eq!(host.code(), Some(0));
+}
+
+/// The pipe is full before the host starts, of what others wrote to it.
+#[test]
+fn a_report_waits_for_nobody_and_the_last_lines_not_for_ever() {
+    let (_reader, mut writer) = pipe().expect("a pipe");
+    set_nonblocking(&writer);
+    while writer.write(&[b'x'; 4_096]).is_ok() {}
+    let flags = fcntl_getfl(&writer).expect("asked");
+    fcntl_setfl(&writer, flags - OFlags::NONBLOCK).expect("set");
+    let place = tempfile::tempdir().expect("a folder");
+    let report = place.path().join("report.json");
+    let mut command = probe("spin", "200ms");
+    command.arg("--report").arg(&report);
+    let mut host = Host(command.stderr(writer).spawn().expect("starts"));
+    let end = Instant::now() + PATIENCE;
+    while !report.is_file() {
+        assert!(Instant::now() < end, "no report");
+        std::thread::yield_now();
+    }
+    assert_eq!(host.code(), Some(124));
+    let report = std::fs::read(report).expect("a report");
+    let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
+    assert_eq!(report["outcome"], "deadline");
 }

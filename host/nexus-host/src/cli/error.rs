@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::json;
 
 use super::Output;
-use crate::runtime::stdio::say;
+use crate::runtime::stdio::say_last;
 
 /// Who has to act.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,9 +85,9 @@ impl CliError {
                 if let Some(hint) = &self.hint {
                     text.push_str(&format!("  fix: {hint}\n"));
                 }
-                say(&text);
+                say_last(&text);
             }
-            Output::Json => say(&format!(
+            Output::Json => say_last(&format!(
                 "{}\n",
                 json!({"ok": false, "data": null, "error": self.json()})
             )),

@@ -1,9 +1,11 @@
 //! `nexus-host run`: one app, from its file to its end.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use nexus_policy::{Admission, AppIdentity};
 use serde_json::{Value, json};
 
@@ -16,7 +18,7 @@ use super::{CliError, Common, Kind, Output, StateArgs};
 use crate::observe::{report, summary};
 use crate::runtime::engine::{EngineOptions, HostEngine};
 use crate::runtime::instance::{Ended, Outcome};
-use crate::runtime::stdio::{Input, Output as GuestOutput, Sink, say};
+use crate::runtime::stdio::{Input, say};
 
 const EXAMPLES: &str = "Examples:
   nexus-host run app.wasm -- an argument      run an app that asks for nothing
@@ -51,7 +53,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "FILE", env = "NEXUS_REPORT")]
     report: Option<PathBuf>,
     /// Say nothing of refusals and nothing at the end of a run
-    #[arg(long, short, env = "NEXUS_QUIET")]
+    #[arg(long, short, env = "NEXUS_QUIET", value_parser = BoolishValueParser::new())]
     quiet: bool,
     #[command(flatten)]
     state: StateArgs,
@@ -60,6 +62,15 @@ pub(super) struct RunArgs {
     /// What the app gets as its arguments
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
+}
+
+/// A run that is over: nothing of it has been told yet.
+pub(super) struct Done {
+    pub(super) code: u8,
+    pub(super) report: Value,
+    /// What is said of it.
+    pub(super) closing: String,
+    pub(super) host: Host,
 }
 
 /// How far a run came before it failed, for its report.
@@ -71,39 +82,58 @@ struct Progress {
 
 pub(super) fn run(args: &RunArgs) -> Result<u8, CliError> {
     let mut progress = Progress::default();
-    let result = attempt(args, &mut progress);
-    let (report, result) = match result {
-        Ok((code, report)) => (report, Ok(code)),
-        Err(error) => {
-            let report = report::of_refusal(
+    conclude(
+        args.report.as_deref(),
+        args.common.output,
+        |progress| attempt(args, progress),
+        &mut progress,
+        |error, progress| {
+            report::of_refusal(
                 error.kind.word(),
                 error.kind.exit_code(),
                 &error.message,
                 progress.app.as_ref(),
                 progress.refused.as_deref(),
-            );
-            (report, Err(error))
-        }
+            )
+        },
+    )
+}
+
+/// Runs, and writes the report before anything is said: who reads what we say may never do it.
+pub(super) fn conclude<P>(
+    path: Option<&Path>,
+    output: Output,
+    attempt: impl FnOnce(&mut P) -> Result<Done, CliError>,
+    progress: &mut P,
+    of_error: impl FnOnce(&CliError, &P) -> Value,
+) -> Result<u8, CliError> {
+    let of_file = |path: &Path, result: io::Result<()>| {
+        result.map_err(|error| CliError::new(Kind::Host, format!("{}: {error}", path.display())))
     };
-    if let Some(path) = &args.report {
-        write_report(path, &report)?;
+    // An app does what cannot be done again: not when nobody would learn of it.
+    if let Some(path) = path {
+        of_file(path, report::check(path))?;
     }
-    if args.common.output == Output::Json && result.is_ok() {
+    let result = attempt(progress);
+    let report = match &result {
+        Ok(done) => done.report.clone(),
+        Err(error) => of_error(error, progress),
+    };
+    let written = path.map_or(Ok(()), |path| of_file(path, report::write(path, &report)));
+    let mut done = match result {
+        Ok(done) => done,
+        Err(error) => return written.and(Err(error)),
+    };
+    if output == Output::Json && written.is_ok() {
         // Standard output is the app's.
-        say(&format!(
-            "{}\n",
-            json!({"ok": true, "data": report, "error": null})
-        ));
+        let envelope = json!({"ok": true, "data": report, "error": null});
+        done.closing.push_str(&format!("{envelope}\n"));
     }
-    result
+    done.host.finish(&done.closing);
+    written.map(|()| done.code)
 }
 
-pub(super) fn write_report(path: &Path, report: &Value) -> Result<(), CliError> {
-    report::write(path, report)
-        .map_err(|error| CliError::new(Kind::Host, format!("{}: {error}", path.display())))
-}
-
-fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<(u8, Value), CliError> {
+fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     args.net.check()?;
     let policies = Policies::read(args.grants.policy.as_deref())?;
     let engine = HostEngine::new(EngineOptions {
@@ -136,7 +166,8 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<(u8, Value), CliEr
     let node = host.add_node(&network)?;
     for port in &node.published {
         if !quiet {
-            say(&format!("published {} -> {}\n", port.host, port.port));
+            let line = format!("published {} -> {}\n", port.host, port.port);
+            host.outputs()[1].say(&line);
         }
     }
     let given = Given {
@@ -145,10 +176,7 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<(u8, Value), CliEr
         timeout: args.timeout,
         memory_bytes_max: args.max_memory,
         stdin: Some(Input::default()),
-        outputs: [
-            GuestOutput::new(Sink::Stdout),
-            GuestOutput::new(Sink::Stderr),
-        ],
+        outputs: host.outputs().clone(),
     };
     let ready = host.ready(node.id, candidate, given)?;
     let (identity, instance) = (ready.identity.clone(), ready.instance);
@@ -156,32 +184,39 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<(u8, Value), CliEr
     let task = host.task(ready, false);
     let ended = host.drive(task)?;
     let left = host.linger()?;
+    let mut closing = String::new();
     if left > 0 && !quiet {
-        say(&format!(
+        closing.push_str(&format!(
             "warning: {left} connections still had bytes nobody took; they are lost\n"
         ));
     }
     if args.common.output == Output::Text {
-        host.denials().borrow().tell_rest();
-        tell(args.quiet, &identity.id, &ended);
+        closing.push_str(&host.rest_of_denials());
+        closing.push_str(&told(args.quiet, &identity.id, &ended));
     }
     let refusals = host.refusals(node.id, instance);
     let report = report::of_run(&identity, &limits, &quota, &ended, refusals);
-    Ok((ended.outcome.code(), report))
+    Ok(Done {
+        code: ended.outcome.code(),
+        report,
+        closing,
+        host,
+    })
 }
 
 /// How it ended, for a person.
-pub(super) fn tell(quiet: bool, app: &str, ended: &Ended) {
-    match &ended.outcome {
-        Outcome::Trap(text) => say(&format!("trap  {app}: {text}\n")),
-        Outcome::Failed(text) => say(&format!("error: {app}: {text}\n")),
-        Outcome::Deadline(deadline) => say(&format!(
+pub(super) fn told(quiet: bool, app: &str, ended: &Ended) -> String {
+    let mut text = match &ended.outcome {
+        Outcome::Trap(text) => format!("trap  {app}: {text}\n"),
+        Outcome::Failed(text) => format!("error: {app}: {text}\n"),
+        Outcome::Deadline(deadline) => format!(
             "deadline  {app}: not done after {}\n",
             summary::duration(*deadline)
-        )),
-        Outcome::Exit(_) | Outcome::Interrupted(_) | Outcome::Stopped => {}
-    }
+        ),
+        Outcome::Exit(_) | Outcome::Interrupted(_) | Outcome::Stopped => String::new(),
+    };
     if !quiet {
-        say(&summary::line(app, ended));
+        text.push_str(&summary::line(app, ended));
     }
+    text
 }

@@ -29,11 +29,15 @@ use crate::runtime::limits::AppLimits;
 use crate::runtime::linker;
 use crate::runtime::signals::Signals;
 use crate::runtime::state::{AppStart, AppState, GrantedDir};
-use crate::runtime::stdio::{Input, Output, say};
+use crate::runtime::stdio::{Input, Output};
 
 /// How long the host stays after its last app for bytes the app has written and the kernel has
 /// not taken yet. Stops a far end that never reads from keeping the host for ever.
 const LINGER: Duration = Duration::from_secs(10);
+
+/// Room for what a driver notices of a node. Where standard error takes no more it is not told:
+/// apps run, and none may wait for who reads it.
+const NOTICE_BYTES: usize = 4 << 10;
 
 /// How often it looks whether they are gone.
 const LINGER_STEP: Duration = Duration::from_millis(1);
@@ -50,6 +54,7 @@ pub(super) struct Host {
     signals: Signals,
     seed: Seed,
     denials: Rc<RefCell<Denials>>,
+    outputs: [Output; 2],
     nodes: Vec<NodeId>,
     instances: u64,
     stop: Option<oneshot::Sender<()>>,
@@ -93,7 +98,14 @@ impl Host {
             .map_err(|error| host_error(&error))?;
         let mut driver = Driver::new(nexus_node::Mesh::new(), OsClock::start())
             .map_err(|error| host_error(&error))?;
-        driver.tell(|node, notice| say(&format!("warning: {node}: {notice}\n")));
+        let outputs = Output::both();
+        let stderr = outputs[1].clone();
+        driver.tell(move |node, notice| {
+            if stderr.has_room(NOTICE_BYTES) {
+                stderr.say(&format!("warning: {node}: {notice}\n"));
+            }
+        });
+        let told = (!quiet).then(|| outputs[1].clone());
         let (stop, stopped) = oneshot::channel();
         Ok(Self {
             engine,
@@ -101,7 +113,8 @@ impl Host {
             driver,
             signals,
             seed: Seed::new(seed),
-            denials: Rc::new(RefCell::new(Denials::new(quiet))),
+            denials: Rc::new(RefCell::new(Denials::new(told))),
+            outputs,
             nodes: Vec::new(),
             instances: 0,
             stop: Some(stop),
@@ -113,8 +126,21 @@ impl Host {
         &mut self.driver
     }
 
-    pub(super) fn denials(&self) -> &Rc<RefCell<Denials>> {
-        &self.denials
+    /// What its apps were refused and nobody was told yet.
+    pub(super) fn rest_of_denials(&self) -> String {
+        self.denials.borrow().rest()
+    }
+
+    /// Where apps and we write, in the order it is written.
+    pub(super) fn outputs(&self) -> &[Output; 2] {
+        &self.outputs
+    }
+
+    /// Says what a run ends with; a signal ends the wait for who reads it.
+    pub(super) fn finish(&self, text: &str) {
+        // After a first signal the next ends the process, see `Signals::deliver`.
+        let already = self.signals.raised();
+        self.outputs[1].finish(text, &|| self.signals.raised() != already);
     }
 
     /// A node, with the operator's policies at its gate.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use futures::stream::{FuturesUnordered, StreamExt};
 use nexus_types::{HostName, IpAddr, limits};
 use nexus_usernet::Resolvers;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::app::{Candidate, GrantArgs};
 use super::policies::Policies;
-use super::run::{tell, write_report};
+use super::run::{Done, conclude, told};
 use super::start::{self, Given, Host};
 use super::values::parse_duration;
 use super::world::{Attachment, World};
@@ -20,7 +21,7 @@ use crate::driver::Network;
 use crate::observe::report;
 use crate::runtime::engine::{EngineOptions, HostEngine};
 use crate::runtime::load::read_text;
-use crate::runtime::stdio::{Output as GuestOutput, Sink, say};
+use crate::runtime::stdio::say;
 
 const EXAMPLES: &str = "Examples:
   nexus-host up world.toml --allow-manifest
@@ -66,7 +67,7 @@ pub(super) struct UpArgs {
     #[arg(long, value_name = "FILE", env = "NEXUS_PCAP")]
     pcap: Option<PathBuf>,
     /// Say nothing of refusals and nothing at the end of a run
-    #[arg(long, short, env = "NEXUS_QUIET")]
+    #[arg(long, short, env = "NEXUS_QUIET", value_parser = BoolishValueParser::new())]
     quiet: bool,
     #[command(flatten)]
     state: StateArgs,
@@ -87,30 +88,22 @@ type Refused = Vec<Value>;
 
 pub(super) fn up(args: &UpArgs) -> Result<u8, CliError> {
     let mut refused = Refused::new();
-    let result = attempt(args, &mut refused);
-    let (report, result) = match result {
-        Ok((code, report)) => (report, Ok(code)),
-        Err(error) => {
+    conclude(
+        args.report.as_deref(),
+        args.common.output,
+        |refused| attempt(args, refused),
+        &mut refused,
+        |error, refused| {
             let word = error.kind.word();
             let code = error.kind.exit_code();
             let mut report = report::of_refusal(word, code, &error.message, None, None);
-            report["apps"] = refused.into();
-            (report, Err(error))
-        }
-    };
-    if let Some(path) = &args.report {
-        write_report(path, &report)?;
-    }
-    if args.common.output == Output::Json && result.is_ok() {
-        say(&format!(
-            "{}\n",
-            json!({"ok": true, "data": report, "error": null})
-        ));
-    }
-    result
+            report["apps"] = refused.clone().into();
+            report
+        },
+    )
 }
 
-fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<(u8, Value), CliError> {
+fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     let quiet = args.quiet || args.common.output == Output::Json;
     let text = read_text(&args.world, limits::POLICY_BYTES)
         .map_err(|error| CliError::new(Kind::Config, error))?;
@@ -177,7 +170,7 @@ fn launch(
     placed: Vec<Placed>,
     mut host: Host,
     quiet: bool,
-) -> Result<(u8, Value), CliError> {
+) -> Result<Done, CliError> {
     let segments: Vec<_> = world
         .links
         .iter()
@@ -207,7 +200,7 @@ fn launch(
         })?;
         for port in &added.published {
             if !quiet {
-                say(&format!(
+                host.outputs()[1].say(&format!(
                     "published {} -> {} of {}\n",
                     port.host, port.port, node.name
                 ));
@@ -216,11 +209,8 @@ fn launch(
         nodes.push(added.id);
     }
 
-    let outputs = [
-        GuestOutput::new(Sink::Stdout),
-        GuestOutput::new(Sink::Stderr),
-    ];
-    let mut told = Vec::with_capacity(placed.len());
+    let outputs = host.outputs().clone();
+    let mut started = Vec::with_capacity(placed.len());
     let mut foreground = FuturesUnordered::new();
     let mut background = FuturesUnordered::new();
     for (index, app) in placed.into_iter().enumerate() {
@@ -236,7 +226,7 @@ fn launch(
                 outputs: outputs.clone(),
             },
         )?;
-        told.push((
+        started.push((
             ready.identity.clone(),
             nodes[app.node],
             ready.instance,
@@ -274,17 +264,15 @@ fn launch(
 
     let mut code = 0;
     let mut reports = Vec::new();
-    if !quiet {
-        host.denials().borrow().tell_rest();
-    }
+    let mut closing = host.rest_of_denials();
     for ((_, ended), (identity, node, instance, limits, quota, background)) in
-        ended.into_iter().zip(&told)
+        ended.into_iter().zip(&started)
     {
         let Ok(ended) = ended else {
             continue;
         };
         if args.common.output == Output::Text {
-            tell(args.quiet, &identity.id, &ended);
+            closing.push_str(&told(args.quiet, &identity.id, &ended));
         }
         if code == 0 && !background {
             code = ended.outcome.code();
@@ -293,7 +281,12 @@ fn launch(
         reports.push(report::of_run(identity, limits, quota, &ended, refusals));
     }
     let report = json!({"code": code, "apps": reports});
-    Ok((code, report))
+    Ok(Done {
+        code,
+        report,
+        closing,
+        host,
+    })
 }
 
 /// Every node of a link by its name.

@@ -8,7 +8,7 @@ use nexus_policy::{AppIdentity, Denial, render};
 use nexus_types::{Duration, InstanceId, Instant};
 use serde_json::{Value, json};
 
-use crate::runtime::stdio::{Output, Sink, say};
+use crate::runtime::stdio::Output;
 
 /// A refusal of the same app, capability and target is told again only after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -52,10 +52,10 @@ pub struct Denials {
 }
 
 impl Denials {
-    /// None yet. `quiet` counts without telling.
-    pub fn new(quiet: bool) -> Self {
+    /// None yet; where they are told. Without, they are only counted.
+    pub fn new(told: Option<Output>) -> Self {
         Self {
-            told: (!quiet).then(|| Output::new(Sink::Stderr)),
+            told,
             ..Self::default()
         }
     }
@@ -124,15 +124,15 @@ impl Denials {
         Some(text)
     }
 
-    /// What was counted and not told, for the end of a run; waits until all of it is written.
-    pub fn tell_rest(&self) {
-        let Some(told) = &self.told else {
-            return;
-        };
-        told.wait_drained();
+    /// What was counted and not told, for the end of a run.
+    pub fn rest(&self) -> String {
+        let mut rest = String::new();
+        if self.told.is_none() {
+            return rest;
+        }
         for (key, seen) in &self.seen {
             if seen.silent > 0 {
-                say(&format!(
+                rest.push_str(&format!(
                     "denied  {}  {}  {} more\n",
                     key.capability, key.target, seen.silent
                 ));
@@ -140,8 +140,9 @@ impl Denials {
         }
         let others: u64 = self.others.values().sum();
         if others > 0 {
-            say(&format!("denied  {others} more to other targets\n"));
+            rest.push_str(&format!("denied  {others} more to other targets\n"));
         }
+        rest
     }
 
     /// Refusals of one instance that [`Denials::of`] does not list, because there were too many.

@@ -1,7 +1,8 @@
 //! The guest's standard streams, both WASI versions, without blocking the shard.
 //!
-//! Output goes to the descriptor at once while it takes it. When it does not (a full pipe), the
-//! rest waits in a bounded queue that one thread empties, and the guest's next write waits.
+//! Output goes to the descriptor at once while it takes it. When it does not (a full pipe), or when
+//! nobody can tell whether it would (a terminal), the rest waits in a bounded queue that one thread
+//! empties, and the guest's next write waits.
 //! Input is read by one thread, started when a guest first asks, into a bounded queue.
 //!
 //! Whoever started us may have made any of the three non-blocking, and may do so while we run: the
@@ -18,7 +19,7 @@ use std::task::{Context, Waker};
 use wasmtime_wasi_io::streams::StreamError;
 
 pub use input::Input;
-pub use output::{Output, Sink, say};
+pub use output::{Output, Sink, say, say_last};
 
 /// What waits in either direction. Stops a guest that writes to a stuck pipe, and an endless
 /// standard input, from filling memory.

@@ -1,17 +1,20 @@
 //! Standard output and standard error.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FileType;
+use rustix::io::{Errno, ReadWriteFlags};
+use rustix::net::SendFlags;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi_io::poll::Pollable;
@@ -26,6 +29,17 @@ const ATOMIC_BYTES: usize = 4096;
 /// does not. Stops it from asking without end where the two mean different amounts (a socket).
 const DISAGREEMENT: Duration = Duration::from_millis(1);
 
+/// How long our last lines wait for somebody to take any of them. Stops a terminal that is held,
+/// or a pipe nobody reads, from keeping the host after its apps.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often who waits looks whether it was told to go.
+const PATIENCE_STEP: Duration = Duration::from_millis(20);
+
+/// What waits of ours beside [`QUEUE_BYTES`] of an app's. Stops an app that fills its standard
+/// error from keeping what it was refused from being told.
+const OWN_BYTES: usize = 64 << 10;
+
 /// Which descriptor output goes to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sink {
@@ -35,7 +49,40 @@ pub enum Sink {
     Stderr,
 }
 
+/// What a descriptor leads to: whether a write to it can be made to return at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// A regular file, `/dev/null`: no write waits for anybody.
+    Prompt,
+    /// Takes [`ATOMIC_BYTES`] when `poll(2)` says so.
+    Pipe,
+    /// Takes what it can, when asked to.
+    Socket,
+    /// A terminal, another device. `poll(2)` promises a byte, and a longer write waits until a
+    /// person has released the screen: only the thread may write.
+    Other,
+}
+
+/// What tells one file from another, and its kind.
+type Place = (Kind, u64, u64);
+
 impl Sink {
+    fn place(self) -> Place {
+        let Ok(stat) = self.with(|fd| rustix::fs::fstat(fd)) else {
+            // Closed: the thread's write will tell.
+            return (Kind::Other, 0, 0);
+        };
+        let null = || stat.st_rdev == rustix::fs::makedev(1, 3);
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::Prompt,
+            FileType::CharacterDevice if null() => Kind::Prompt,
+            FileType::Fifo => Kind::Pipe,
+            FileType::Socket => Kind::Socket,
+            _ => Kind::Other,
+        };
+        (kind, stat.st_dev, stat.st_ino)
+    }
+
     fn with<R>(self, act: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
         match self {
             Self::Stdout => act(io::stdout().as_fd()),
@@ -65,11 +112,35 @@ impl Sink {
     /// How much was taken; none: not now.
     fn write(self, bytes: &[u8]) -> io::Result<Option<usize>> {
         // Not through `std::io::stdout()`: its line buffer would keep what a trap then loses.
-        match self.with(|fd| rustix::io::write(fd, bytes)) {
-            Ok(written) => Ok(Some(written)),
-            Err(rustix::io::Errno::INTR) => Ok(Some(0)),
-            Err(rustix::io::Errno::AGAIN) => Ok(None),
-            Err(error) => Err(error.into()),
+        taken(self.with(|fd| rustix::io::write(fd, bytes)))
+    }
+
+    /// The same, and it never waits.
+    fn write_now(self, kind: Kind, bytes: &[u8]) -> io::Result<Option<usize>> {
+        match kind {
+            Kind::Prompt => self.write(bytes),
+            Kind::Socket => {
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                taken(self.with(|fd| rustix::net::send(fd, bytes, flags)))
+            }
+            Kind::Pipe if !self.ready() => Ok(None),
+            Kind::Pipe => {
+                let bytes = &bytes[..bytes.len().min(ATOMIC_BYTES)];
+                // Another process that writes to the same pipe may have been faster than we: so
+                // say it again to the kernel, where it knows (Linux 6.4; `u64::MAX`: a pipe has
+                // no places).
+                let now = self.with(|fd| {
+                    let bytes = [IoSlice::new(bytes)];
+                    rustix::io::pwritev2(fd, &bytes, u64::MAX, ReadWriteFlags::NOWAIT)
+                });
+                match now {
+                    Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
+                        self.write(bytes)
+                    }
+                    now => taken(now),
+                }
+            }
+            Kind::Other => Ok(None),
         }
     }
 
@@ -94,6 +165,21 @@ impl Sink {
     }
 }
 
+fn taken(written: rustix::io::Result<usize>) -> io::Result<Option<usize>> {
+    match written {
+        Ok(written) => Ok(Some(written)),
+        Err(Errno::INTR) => Ok(Some(0)),
+        Err(Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes what a command ends with to the host's standard error, as [`Output::finish`] does.
+pub fn say_last(text: &str) {
+    let [_, stderr] = Output::both();
+    stderr.finish(text, &|| false);
+}
+
 /// Writes to the host's standard error, for our own lines; waits until they are written, so not
 /// while apps run. A closed one is no reason to fail.
 pub fn say(text: &str) {
@@ -108,12 +194,16 @@ struct OutputState {
     draining: bool,
     /// The thread has bytes in hand that are not written yet.
     writing: bool,
+    /// All that was ever taken, and of it what an app wrote last; and all that left. An app is
+    /// not kept by lines of ours that nobody reads.
+    taken: u64,
+    of_apps: u64,
+    gone: u64,
 }
 
 struct OutputInner {
     sink: Sink,
-    /// A regular file never makes a write wait for anybody.
-    prompt: bool,
+    kind: Kind,
     state: Mutex<OutputState>,
     more: Condvar,
     drained: Condvar,
@@ -124,23 +214,32 @@ struct OutputInner {
 pub struct Output(Arc<OutputInner>);
 
 impl Output {
-    /// Output to this descriptor.
-    pub fn new(sink: Sink) -> Self {
-        let prompt = sink.with(|fd| {
-            rustix::fs::fstat(fd).is_ok_and(|stat| {
-                rustix::fs::FileType::from_raw_mode(stat.st_mode)
-                    == rustix::fs::FileType::RegularFile
-            })
-        });
+    /// Standard output and standard error. Where they lead to the same terminal or pipe they are
+    /// one: what is written to the one and then to the other arrives in that order.
+    pub fn both() -> [Self; 2] {
+        let (out, err) = (Sink::Stdout.place(), Sink::Stderr.place());
+        let stdout = Self::new(Sink::Stdout, out.0);
+        let stderr = if out == err && out.0 != Kind::Prompt {
+            stdout.clone()
+        } else {
+            Self::new(Sink::Stderr, err.0)
+        };
+        [stdout, stderr]
+    }
+
+    fn new(sink: Sink, kind: Kind) -> Self {
         Self(Arc::new(OutputInner {
             sink,
-            prompt,
+            kind,
             state: Mutex::new(OutputState {
                 queue: VecDeque::new(),
                 failed: None,
                 waiting: Vec::new(),
                 draining: false,
                 writing: false,
+                taken: 0,
+                of_apps: 0,
+                gone: 0,
             }),
             more: Condvar::new(),
             drained: Condvar::new(),
@@ -158,43 +257,58 @@ impl Output {
 
     /// Whether a line of ours has room. What has none is better counted than waited for.
     pub fn has_room(&self, bytes: usize) -> bool {
-        self.room().is_ok_and(|room| room >= bytes)
+        let state = lock(&self.0.state);
+        state.failed.is_none() && state.queue.len() + bytes <= QUEUE_BYTES + OWN_BYTES
     }
 
-    /// Takes a line of ours, for which [`Output::has_room`]; never waits. A closed stream is no
-    /// reason to fail.
+    /// Takes a line of ours; never waits. Of lines an app can cause any number,
+    /// [`Output::has_room`] comes first. A closed stream is no reason to fail.
     pub fn say(&self, line: &str) {
-        let _ = self.put(line.as_bytes());
+        let _ = self.put(line.as_bytes(), false);
     }
 
-    /// Waits until what was written has left the process, or cannot any more. Not for a shard's
-    /// thread while apps run.
-    pub fn wait_drained(&self) {
+    /// Takes our last lines and waits until all that was written has left the process: not when
+    /// nobody took any of it for [`PATIENCE`], nor once `over`. Not for a shard's thread while
+    /// apps run.
+    pub fn finish(&self, text: &str, over: &dyn Fn() -> bool) {
+        self.say(text);
         let mut state = lock(&self.0.state);
+        let (mut left, mut since) = (state.queue.len(), Instant::now());
         while state.failed.is_none() && (state.writing || !state.queue.is_empty()) {
             state = self
                 .0
                 .drained
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+                .wait_timeout(state, PATIENCE_STEP)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            if state.queue.len() != left {
+                (left, since) = (state.queue.len(), Instant::now());
+            } else if since.elapsed() >= PATIENCE {
+                return;
+            }
+            if over() {
+                return;
+            }
         }
     }
 
-    /// Takes all of `bytes`, at most what [`Output::room`] said.
-    fn put(&self, mut bytes: &[u8]) -> Result<(), Failure> {
+    /// Takes all of `bytes`: of an app, at most what [`Output::room`] said.
+    fn put(&self, mut bytes: &[u8], of_app: bool) -> Result<(), Failure> {
         let mut state = lock(&self.0.state);
         if let Some(failure) = state.failed {
             return Err(failure);
         }
+        state.taken += bytes.len() as u64;
+        if of_app {
+            state.of_apps = state.taken;
+        }
         if state.queue.is_empty() && !state.writing {
-            let step = if self.0.prompt {
-                bytes.len()
-            } else {
-                ATOMIC_BYTES
-            };
-            while !bytes.is_empty() && (self.0.prompt || self.0.sink.ready()) {
-                match self.0.sink.write(&bytes[..bytes.len().min(step)]) {
-                    Ok(Some(written)) => bytes = &bytes[written..],
+            while !bytes.is_empty() {
+                match self.0.sink.write_now(self.0.kind, bytes) {
+                    Ok(Some(written)) => {
+                        bytes = &bytes[written..];
+                        state.gone += written as u64;
+                    }
                     Ok(None) => break,
                     Err(error) => {
                         let failure = Failure::from(&error);
@@ -244,6 +358,7 @@ impl Output {
             let written = self.0.sink.write_all(&chunk);
             state = lock(&self.0.state);
             state.writing = false;
+            state.gone += length as u64;
             if let Err(error) = written {
                 state.failed = Some(Failure::from(&error));
                 state.queue.clear();
@@ -265,20 +380,20 @@ impl Output {
         Poll::Pending
     }
 
-    /// Ready when nothing is queued any more, or the stream has failed.
+    /// Ready when nothing of an app is queued any more, or the stream has failed.
     fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let mut state = lock(&self.0.state);
         if let Some(failure) = state.failed {
             return Poll::Ready(Err(failure));
         }
-        if state.queue.is_empty() && !state.writing {
+        if state.gone >= state.of_apps {
             return Poll::Ready(Ok(()));
         }
         wait(&mut state.waiting, cx);
         Poll::Pending
     }
 
-    /// Completes when what was written has left the process, or cannot any more.
+    /// Completes when what apps wrote has left the process, or cannot any more.
     pub async fn drained(&self) {
         // A broken pipe was the guest's to notice.
         let _ = std::future::poll_fn(|cx| self.poll_drained(cx)).await;
@@ -326,7 +441,9 @@ impl OutputStream for Handle {
                 bytes.len()
             )));
         }
-        self.output.put(&bytes).map_err(|f| stream_error(again(f)))
+        self.output
+            .put(&bytes, true)
+            .map_err(|f| stream_error(again(f)))
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -373,7 +490,7 @@ impl AsyncWrite for Handle {
                     .room()
                     .and_then(|room| {
                         let length = bytes.len().min(room);
-                        self.output.put(&bytes[..length]).map(|()| length)
+                        self.output.put(&bytes[..length], true).map(|()| length)
                     })
                     .map_err(again),
             ),
