@@ -50,6 +50,10 @@ impl World {
 
     /// Nothing of the person who runs the tests takes part.
     fn host(&self, arguments: &[&str]) -> Output {
+        self.host_with(&[], arguments)
+    }
+
+    fn host_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nexus-host"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("NEXUS_") {
@@ -58,6 +62,7 @@ impl World {
         }
         command
             .args(arguments)
+            .envs(variables.iter().copied())
             .current_dir(self.folder.path())
             .env("XDG_STATE_HOME", self.path("state"))
             .env("XDG_CONFIG_HOME", self.path("config"))
@@ -496,4 +501,55 @@ fn help_has_examples_and_the_exit_codes() {
             "{verb}"
         );
     }
+}
+
+#[test]
+fn reject_a_report_that_cannot_be_written_before_the_app_runs() {
+    let world = World::new();
+    let app = world.component("quiet.wasm", QUIET);
+    let world_file = world.file(
+        "world.toml",
+        "[[node]]\nname = \"n\"\n[[node.app]]\ncomponent = \"quiet.wasm\"\n",
+    );
+    for verb in [["run", text(&app)], ["up", text(&world_file)]] {
+        for report in ["absent/report.json", "."] {
+            let said = world.host(&[verb[0], verb[1], "--report", report]);
+            assert_says(&said, 1, &["error: ", report]);
+            assert!(!stderr(&said).contains("exit 0"), "the app ran");
+        }
+        let said = world.host(&[verb[0], verb[1], "--report", "report.json"]);
+        assert_says(&said, 0, &["exit 0"]);
+    }
+}
+
+#[test]
+fn variables_of_flags_are_yes_or_no_in_any_way_and_nothing_when_empty() {
+    let world = World::new();
+    let app = world.component("quiet.wasm", QUIET);
+    let run = ["run", text(&app)];
+    for yes in ["1", "yes", "true", "on"] {
+        let variables = [("NEXUS_QUIET", yes), ("NEXUS_NO_CACHE", yes)];
+        let ran = world.host_with(&variables, &run);
+        assert_says(&ran, 0, &[]);
+        assert_eq!(stderr(&ran), "", "{yes}");
+        assert!(!world.path("state").exists(), "{yes}");
+    }
+    for no in ["0", "no", "false", "off", ""] {
+        let ran = world.host_with(&[("NEXUS_QUIET", no)], &run);
+        assert_says(&ran, 0, &["exit 0"]);
+    }
+    let empty = [
+        ("NEXUS_REPORT", ""),
+        ("NEXUS_STATE", ""),
+        ("NEXUS_TIMEOUT", ""),
+    ];
+    assert_says(&world.host_with(&empty, &run), 0, &["exit 0"]);
+    assert!(world.path("state").exists());
+    let said = world.host_with(&[("NEXUS_QUIET", "perhaps")], &run);
+    assert_says(&said, 2, &["perhaps"]);
+    assert_says(
+        &world.host(&["run", text(&app), "--report", ""]),
+        2,
+        &["--report"],
+    );
 }

@@ -18,7 +18,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{BoolishValueParser, Resettable};
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use error::{CliError, Kind};
 pub use values::{Net, parse_duration, parse_size};
@@ -94,7 +95,7 @@ struct StateArgs {
     #[arg(long, value_name = "DIR", env = "NEXUS_STATE")]
     state: Option<PathBuf>,
     /// Neither use nor keep compiled code
-    #[arg(long, env = "NEXUS_NO_CACHE")]
+    #[arg(long, env = "NEXUS_NO_CACHE", value_parser = BoolishValueParser::new())]
     no_cache: bool,
 }
 
@@ -126,7 +127,10 @@ impl StateArgs {
 /// Reads the command line of this process and does what it says.
 pub fn main() -> ExitCode {
     let arguments = with_default_verb(std::env::args_os().collect());
-    let cli = match Cli::try_parse_from(arguments) {
+    let parsed = without_empty_variables(Cli::command())
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help asked for goes to standard output and is no error; clap knows which.
@@ -150,6 +154,20 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A variable that is set to nothing (`NEXUS_REPORT=`, as unit files and CI write it) is not set.
+fn without_empty_variables(command: Command) -> Command {
+    command.mut_subcommands(|verb| {
+        verb.mut_args(|flag| {
+            let value = flag.get_env().and_then(std::env::var_os);
+            if value.is_some_and(|value| value.is_empty()) {
+                flag.env(Resettable::Reset)
+            } else {
+                flag
+            }
+        })
+    })
+}
+
 /// `nexus-host app.wasm` is `nexus-host run app.wasm`.
 fn with_default_verb(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let app = arguments
@@ -164,7 +182,6 @@ fn with_default_verb(mut arguments: Vec<OsString>) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_holds() {
