@@ -349,8 +349,29 @@ fn reject_arguments_nobody_can_mean() {
     let world = World::new();
     let app = world.component("quiet.wasm", QUIET);
     let app = text(&app);
-    let cases: [(&[&str], &str); 8] = [
-        (&["--net", "tap:tap0"], "not built yet"),
+    let tap = &["--net", "tap:tap0", "--address", "10.0.0.2/24"];
+    let cases: [(&[&str], &str); 16] = [
+        (&["--net", "tap:tap0"], "needs --address ADDR/PREFIX"),
+        (&["--net", "tap:"], "cannot be the name of an interface"),
+        (
+            &["--address", "10.0.0.2/24"],
+            "--address needs --net tap:NAME",
+        ),
+        (&["--mtu", "9000"], "--mtu needs --net tap:NAME"),
+        (&["--dns", "dns.example.com"], "[fd00::1]:53"),
+        (
+            &["--net", "tap:tap0", "--address", "10.0.0.2"],
+            "its prefix",
+        ),
+        (
+            &[&tap[..], &["--gateway", "10.0.1.1"]].concat(),
+            "on none of the networks",
+        ),
+        (
+            &[&tap[..], &["--publish", "80:80"]].concat(),
+            "--publish needs --net user",
+        ),
+        (&["--net", "sim"], "not built yet"),
         (&["--net", "usr"], "user"),
         (&["--publish", "80"], "HOSTPORT:PORT"),
         (&["--publish", "80:65536"], "65536"),

@@ -24,16 +24,23 @@ pub(super) struct NetArgs {
     #[arg(long, value_name = "PORTS")]
     publish: Vec<Publish>,
     /// An address of the node, with its prefix: 10.0.0.2/24, fd00::2/64 (with tap, packet)
-    #[arg(long, value_name = "ADDR/PREFIX", value_parser = parse_interface_address)]
+    #[arg(long, value_name = "ADDR/PREFIX", value_parser = parse_interface_address,
+          value_delimiter = ',', env = "NEXUS_ADDRESS")]
     address: Vec<InterfaceAddress>,
     /// Where packets for other networks go, one of each family at most (with tap, packet)
-    #[arg(long, value_name = "ADDR")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        value_delimiter = ',',
+        env = "NEXUS_GATEWAY"
+    )]
     gateway: Vec<IpAddr>,
     /// Who looks names up, port 53 unless given (with tap, packet)
-    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_resolver)]
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_resolver, value_delimiter = ',',
+          env = "NEXUS_DNS")]
     dns: Vec<SocketAddr>,
     /// Most bytes of one packet [default: what the interface carries] (with tap, packet)
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", env = "NEXUS_MTU")]
     mtu: Option<usize>,
     /// Write every frame of the node to this file, for Wireshark
     #[arg(long, value_name = "FILE", env = "NEXUS_PCAP")]
