@@ -1,8 +1,23 @@
 //! Who has which address on an Ethernet link, for ARP (RFC 826) and NDISC (RFC 4861) alike.
 //!
-//! Pure table: who asks and answers on the wire is in `stack/link.rs`. Answers are taken for what we asked,
-//! and from who asks for us (they are about to talk to us); nothing else is learnt, so that nobody fills the
-//! table or takes over an address by talking into the room.
+//! Pure table: who asks and answers on the wire is in `stack/link.rs` and `stack/ndisc.rs`. Answers are taken for
+//! what we asked, and what somebody says of themselves when they ask for us is a hint; nothing else is learnt.
+//!
+//! ```text
+//!            way()                answer                  way(), a minute later
+//! (nothing) -----------> Asked --------------> Confirmed -----------------------> Checking (one by one, to the
+//!     |                    | three tries           ^   somebody else claims it -->    |  address it has)
+//!     | asks for us        v                       |                                  |
+//!     v                 (nothing)                  +----------------------------------+ answer from there
+//!   Heard ------------------------------------------- way() -----------------------> Checking
+//!                                                                                     | three tries
+//!                                                                                     v
+//!                                                                                 (nothing)
+//! ```
+//!
+//! Who answers keeps its address, whoever else claims it: a claim only makes us ask the one we know, and only
+//! when that one is silent are all asked (RFC 4861 section 7.2.5 would believe the claim, and check later).
+//! While it is checked it is used, so that a live one is never without its frames.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,21 +28,36 @@ use crate::frame::Frame;
 /// A hardware address.
 pub(crate) type Mac = [u8; 6];
 
-/// How often somebody is asked for, a second apart (RFC 4861 section 10: MAX_MULTICAST_SOLICIT).
+/// How often somebody is asked for, a second apart (RFC 4861 section 10: MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT).
 const TRIES: u8 = 3;
 const RETRY: Duration = Duration::from_secs(1);
 const VALID: Duration = Duration::from_micros(limits::NEIGHBOR_MICROS);
+/// Before somebody who asked for us is asked in turn (RFC 4861 section 10: DELAY_FIRST_PROBE_TIME).
+const DELAY: Duration = Duration::from_secs(5);
 
 enum Neighbor {
-    Known {
-        mac: Mac,
-        until: Instant,
-    },
     Asked {
         tries: u8,
         again: Instant,
         waiting: Vec<Frame>,
     },
+    Known {
+        mac: Mac,
+        trust: Trust,
+        /// When a frame last went there; or when we heard of it.
+        used: Instant,
+    },
+}
+
+/// Why we believe that a neighbour is where we send to.
+#[derive(Clone, Copy)]
+enum Trust {
+    /// It said so, and nothing was sent there yet.
+    Heard,
+    /// It answered us.
+    Confirmed { until: Instant },
+    /// It may not be there any more.
+    Checking { tries: u8, again: Instant },
 }
 
 /// See the module.
@@ -50,52 +80,149 @@ pub(crate) enum Way {
     Drop(Frame),
 }
 
+/// What is due.
+pub(crate) enum Due {
+    /// Ask all for it.
+    Ask(IpAddr),
+    /// Ask this one whether it still has it.
+    Check(IpAddr, Mac),
+    /// Nobody answered; what waited for it.
+    GiveUp(Vec<Frame>),
+}
+
 impl Neighbors {
     /// The way of a frame to a neighbour.
     pub(crate) fn way(&mut self, now: Instant, ip: IpAddr, frame: Frame) -> Way {
         match self.table.get_mut(&ip) {
-            Some(Neighbor::Known { mac, until }) if *until > now => Way::To(*mac, frame),
+            Some(Neighbor::Known { mac, trust, used })
+                if !matches!(trust, Trust::Heard) || *used + VALID > now =>
+            {
+                *used = now;
+                let check = match trust {
+                    Trust::Confirmed { until } if *until <= now => now,
+                    Trust::Heard => now + DELAY,
+                    _ => return Way::To(*mac, frame),
+                };
+                *trust = Trust::Checking {
+                    tries: 0,
+                    again: check,
+                };
+                self.asks.insert((check, ip));
+                return Way::To(*mac, frame);
+            }
             Some(Neighbor::Asked { waiting, .. }) => {
                 if waiting.len() >= limits::NEIGHBOR_FRAMES as usize {
                     return Way::Drop(frame);
                 }
                 waiting.push(frame);
-                Way::Wait
+                return Way::Wait;
             }
-            known => {
-                if known.is_none() && !self.make_room(now) {
-                    return Way::Drop(frame);
-                }
-                let again = now + RETRY;
-                self.asks.insert((again, ip));
-                let asked = Neighbor::Asked {
-                    tries: 1,
-                    again,
-                    waiting: vec![frame],
+            Some(Neighbor::Known { .. }) | None => {}
+        }
+        if !self.table.contains_key(&ip) && !self.make_room(now, true) {
+            return Way::Drop(frame);
+        }
+        let again = now + RETRY;
+        self.asks.insert((again, ip));
+        let asked = Neighbor::Asked {
+            tries: 1,
+            again,
+            waiting: vec![frame],
+        };
+        self.table.insert(ip, asked);
+        Way::Ask
+    }
+
+    /// Somebody answers, where it says so; `solicited`: they say they were asked. What waited for it comes back.
+    pub(crate) fn answered(
+        &mut self,
+        now: Instant,
+        ip: IpAddr,
+        says: Option<Mac>,
+        solicited: bool,
+    ) -> Option<(Mac, Vec<Frame>)> {
+        let until = now + VALID;
+        match (self.table.get_mut(&ip)?, says) {
+            (Neighbor::Asked { again, waiting, .. }, Some(mac)) => {
+                self.asks.remove(&(*again, ip));
+                let waiting = core::mem::take(waiting);
+                let trust = if solicited {
+                    Trust::Confirmed { until }
+                } else {
+                    let again = now + DELAY;
+                    self.asks.insert((again, ip));
+                    Trust::Checking { tries: 0, again }
                 };
-                self.table.insert(ip, asked);
-                Way::Ask
+                let known = Neighbor::Known {
+                    mac,
+                    trust,
+                    used: now,
+                };
+                self.table.insert(ip, known);
+                Some((mac, waiting))
+            }
+            (Neighbor::Known { mac, .. }, Some(says)) if *mac != says => {
+                self.contested(now, ip);
+                None
+            }
+            (Neighbor::Known { trust, .. }, _) if solicited => {
+                if let Trust::Checking { again, .. } = *trust {
+                    self.asks.remove(&(again, ip));
+                    *trust = Trust::Confirmed { until };
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Somebody who asks for us says who they are. While we ask for them, only their answer counts.
+    pub(crate) fn heard(&mut self, now: Instant, ip: IpAddr, says: Mac) {
+        match self.table.get_mut(&ip) {
+            Some(Neighbor::Asked { .. }) => {}
+            // Nobody relies on it: the newest is as good as any.
+            Some(Neighbor::Known {
+                mac,
+                trust: Trust::Heard,
+                used,
+            }) => (*mac, *used) = (says, now),
+            Some(Neighbor::Known { mac, .. }) if *mac == says => {}
+            Some(Neighbor::Known { .. }) => self.contested(now, ip),
+            None => {
+                if self.make_room(now, false) {
+                    let heard = Neighbor::Known {
+                        mac: says,
+                        trust: Trust::Heard,
+                        used: now,
+                    };
+                    self.table.insert(ip, heard);
+                }
             }
         }
     }
 
-    /// Somebody says who they are. `asked`: only if we asked. What waited for it comes back.
-    pub(crate) fn learn(&mut self, now: Instant, ip: IpAddr, mac: Mac, asked: bool) -> Vec<Frame> {
-        let until = now + VALID;
-        if !self.table.contains_key(&ip) && (asked || !self.make_room(now)) {
-            return Vec::new();
-        }
-        let freed = match self.table.get_mut(&ip) {
-            Some(Neighbor::Asked { again, waiting, .. }) => {
-                self.asks.remove(&(*again, ip));
-                core::mem::take(waiting)
+    /// Whether a frame has gone to this neighbour there.
+    pub(crate) fn is_used(&self, ip: IpAddr, at: Mac) -> bool {
+        match self.table.get(&ip) {
+            Some(Neighbor::Known { mac, trust, .. }) => {
+                *mac == at && !matches!(trust, Trust::Heard)
             }
-            // An answer nobody asked for, or one more to the same question.
-            Some(Neighbor::Known { .. }) if asked => return Vec::new(),
-            Some(Neighbor::Known { .. }) | None => Vec::new(),
-        };
-        self.table.insert(ip, Neighbor::Known { mac, until });
-        freed
+            _ => false,
+        }
+    }
+
+    /// Somebody else claims a neighbour's address: it is asked, once a second at most.
+    fn contested(&mut self, now: Instant, ip: IpAddr) {
+        if let Some(Neighbor::Known { trust, .. }) = self.table.get_mut(&ip)
+            && let Trust::Confirmed { until } = *trust
+            && until <= now + (VALID - RETRY)
+        {
+            *trust = Trust::Checking {
+                tries: 0,
+                again: now,
+            };
+            self.asks.insert((now, ip));
+        }
     }
 
     /// When somebody is to be asked for again.
@@ -103,22 +230,29 @@ impl Neighbors {
         self.asks.first().map(|(at, _)| *at)
     }
 
-    /// Somebody to be asked for again at `now`; or, if they were asked often enough, what waited for them.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Result<IpAddr, Vec<Frame>>> {
+    /// What is to be done at `now`, one thing at a time.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Due> {
         let (at, ip) = *self.asks.first()?;
         if at > now {
             return None;
         }
         self.asks.pop_first();
-        match self.table.get_mut(&ip) {
-            Some(Neighbor::Asked { tries, again, .. }) if *tries < TRIES => {
-                *tries += 1;
-                *again = now + RETRY;
-                self.asks.insert((*again, ip));
-                Some(Ok(ip))
-            }
-            _ => Some(Err(self.forget(ip))),
+        let (tries, again, due) = match self.table.get_mut(&ip) {
+            Some(Neighbor::Asked { tries, again, .. }) => (tries, again, Due::Ask(ip)),
+            Some(Neighbor::Known {
+                mac,
+                trust: Trust::Checking { tries, again },
+                ..
+            }) => (tries, again, Due::Check(ip, *mac)),
+            _ => return Some(Due::GiveUp(Vec::new())),
+        };
+        if *tries < TRIES {
+            *tries += 1;
+            *again = now + RETRY;
+            self.asks.insert((*again, ip));
+            return Some(due);
         }
+        Some(Due::GiveUp(self.forget(ip)))
     }
 
     fn forget(&mut self, ip: IpAddr) -> Vec<Frame> {
@@ -127,29 +261,43 @@ impl Neighbors {
                 self.asks.remove(&(again, ip));
                 waiting
             }
+            Some(Neighbor::Known {
+                trust: Trust::Checking { again, .. },
+                ..
+            }) => {
+                self.asks.remove(&(again, ip));
+                Vec::new()
+            }
             _ => Vec::new(),
         }
     }
 
-    /// Room for one more: what has expired goes first, then who has not answered longest.
-    fn make_room(&mut self, now: Instant) -> bool {
+    /// Room for one more: who was only heard of goes first, then who has had no frame for a minute; and for one
+    /// we want to send to (`wanted`), who has not answered longest, with the frames that waited: their senders
+    /// try again. Never one in use.
+    fn make_room(&mut self, now: Instant, wanted: bool) -> bool {
         if self.table.len() < limits::NEIGHBORS as usize {
             return true;
         }
-        self.table.retain(
-            |_, neighbor| !matches!(neighbor, Neighbor::Known { until, .. } if *until <= now),
-        );
-        if self.table.len() < limits::NEIGHBORS as usize {
-            return true;
+        let rank = |neighbor: &Neighbor| match neighbor {
+            Neighbor::Known {
+                trust: Trust::Heard,
+                used,
+                ..
+            } => Some((0, *used)),
+            Neighbor::Known { used, .. } if *used + VALID <= now => Some((1, *used)),
+            Neighbor::Asked { again, .. } if wanted => Some((2, *again)),
+            _ => None,
+        };
+        let first = self
+            .table
+            .iter()
+            .filter_map(|(ip, neighbor)| rank(neighbor).map(|rank| (rank, *ip)))
+            .min();
+        if let Some((_, ip)) = first {
+            self.forget(ip);
         }
-        match self.asks.first().copied() {
-            Some((_, ip)) => {
-                // Dropped with the frames that waited: their senders try again.
-                self.forget(ip);
-                true
-            }
-            None => false,
-        }
+        first.is_some()
     }
 
     #[cfg(test)]
@@ -163,12 +311,28 @@ mod tests {
     use super::*;
     use crate::frame::Pool;
 
+    const LIVE: Mac = [2; 6];
+    const THIEF: Mac = [4; 6];
+
     fn ip(number: u32) -> IpAddr {
         IpAddr::V4((0x0a00_0000 + number).into())
     }
 
     fn frame() -> Frame {
         Pool::new().take(40)
+    }
+
+    /// Where a frame goes now.
+    fn to(table: &mut Neighbors, now: Instant, ip: IpAddr) -> Option<Mac> {
+        match table.way(now, ip, frame()) {
+            Way::To(mac, _) => Some(mac),
+            _ => None,
+        }
+    }
+
+    fn confirmed(table: &mut Neighbors, now: Instant, ip: IpAddr) {
+        assert!(matches!(table.way(now, ip, frame()), Way::Ask));
+        assert!(table.answered(now, ip, Some(LIVE), true).is_some());
     }
 
     #[test]
@@ -180,52 +344,127 @@ mod tests {
         for second in 1..=2 {
             let now = Instant::from_secs(second);
             assert_eq!(table.next(), Some(now));
-            assert!(matches!(table.pop_due(now), Some(Ok(again)) if again == ip(1)));
+            assert!(matches!(table.pop_due(now), Some(Due::Ask(again)) if again == ip(1)));
             assert!(table.pop_due(now).is_none());
         }
         let now = Instant::from_secs(3);
-        assert!(matches!(table.pop_due(now), Some(Err(frames)) if frames.len() == 2));
+        assert!(matches!(table.pop_due(now), Some(Due::GiveUp(frames)) if frames.len() == 2));
         assert_eq!((table.next(), table.len()), (None, 0));
+    }
+
+    #[test]
+    fn one_in_use_is_checked_where_it_is_and_used_meanwhile() {
+        let mut table = Neighbors::default();
+        confirmed(&mut table, Instant::ZERO, ip(1));
+        let now = Instant::from_secs(61);
+        assert_eq!(to(&mut table, now, ip(1)), Some(LIVE));
+        assert!(matches!(table.pop_due(now), Some(Due::Check(who, LIVE)) if who == ip(1)));
+        // An answer without an address is one from where we asked (RFC 4861 section 4.4).
+        table.answered(now, ip(1), None, true);
+        assert_eq!(table.next(), None);
+        assert_eq!(to(&mut table, now, ip(1)), Some(LIVE));
+        // Silent: three questions, then all are asked.
+        let now = Instant::from_secs(122);
+        assert_eq!(to(&mut table, now, ip(1)), Some(LIVE));
+        for second in 122..125 {
+            let now = Instant::from_secs(second);
+            assert!(matches!(table.pop_due(now), Some(Due::Check(..))));
+            assert_eq!(to(&mut table, now, ip(1)), Some(LIVE));
+        }
+        let now = Instant::from_secs(125);
+        assert!(matches!(table.pop_due(now), Some(Due::GiveUp(_))));
+        assert!(matches!(table.way(now, ip(1), frame()), Way::Ask));
+    }
+
+    #[test]
+    fn who_asked_for_us_is_used_and_checked_after_a_moment() {
+        let mut table = Neighbors::default();
+        let now = Instant::ZERO;
+        table.heard(now, ip(1), LIVE);
+        assert_eq!(table.next(), None);
+        assert!(!table.is_used(ip(1), LIVE));
+        assert_eq!(to(&mut table, now, ip(1)), Some(LIVE));
+        assert!(table.is_used(ip(1), LIVE) && !table.is_used(ip(1), THIEF));
+        assert_eq!(table.next(), Some(Instant::from_secs(5)));
+        // Heard of long ago is as good as never.
+        table.heard(now, ip(2), LIVE);
+        let later = Instant::from_secs(61);
+        assert!(matches!(table.way(later, ip(2), frame()), Way::Ask));
     }
 
     #[test]
     fn reject_answers_nobody_asked_for() {
         let mut table = Neighbors::default();
-        table.learn(Instant::ZERO, ip(1), [2; 6], true);
+        let now = Instant::ZERO;
+        assert!(table.answered(now, ip(1), Some(THIEF), true).is_none());
         assert_eq!(table.len(), 0);
-        assert!(matches!(table.way(Instant::ZERO, ip(1), frame()), Way::Ask));
-        assert_eq!(table.learn(Instant::ZERO, ip(1), [2; 6], true).len(), 1);
-        // A second answer does not take the address over.
-        table.learn(Instant::ZERO, ip(1), [4; 6], true);
-        let way = table.way(Instant::ZERO, ip(1), frame());
-        assert!(matches!(way, Way::To([2, 2, 2, 2, 2, 2], _)));
-        let later = Instant::from_secs(61);
-        assert!(matches!(table.way(later, ip(1), frame()), Way::Ask));
+        confirmed(&mut table, now, ip(1));
+        // One more does not take the address over, nor does a question in its name.
+        for second in 0..50 {
+            let now = Instant::from_secs(second);
+            table.answered(now, ip(1), Some(THIEF), true);
+            table.heard(now, ip(1), THIEF);
+            assert_eq!(to(&mut table, now, ip(1)), Some(LIVE));
+            while let Some(due) = table.pop_due(now) {
+                // What they are good for: the live one is asked, and answers.
+                assert!(matches!(due, Due::Check(_, LIVE)));
+                table.answered(now, ip(1), Some(THIEF), true);
+                table.answered(now, ip(1), Some(LIVE), true);
+            }
+        }
+    }
+
+    #[test]
+    fn a_claim_while_we_ask_is_not_an_answer() {
+        let mut table = Neighbors::default();
+        let now = Instant::ZERO;
+        assert!(matches!(table.way(now, ip(1), frame()), Way::Ask));
+        table.heard(now, ip(1), THIEF);
+        assert!(matches!(table.way(now, ip(1), frame()), Way::Wait));
+        let answer = table.answered(now, ip(1), Some(LIVE), true);
+        assert!(matches!(answer, Some((LIVE, frames)) if frames.len() == 2));
     }
 
     #[test]
     fn the_table_and_its_queues_at_and_over_their_limits() {
         let mut table = Neighbors::default();
         let now = Instant::ZERO;
-        table.learn(now, ip(0), [2; 6], false);
+        confirmed(&mut table, now, ip(0));
         for number in 1..10_000 {
             let now = Instant::from_micros(number.into());
             assert!(matches!(table.way(now, ip(number), frame()), Way::Ask));
             assert!(table.len() <= limits::NEIGHBORS as usize);
+            assert!(table.asks.len() <= limits::NEIGHBORS as usize);
         }
-        assert!(
-            matches!(table.way(now, ip(0), frame()), Way::To(..)),
-            "a known one stays"
-        );
+        assert_eq!(to(&mut table, now, ip(0)), Some(LIVE), "one in use stays");
         for _ in 1..limits::NEIGHBOR_FRAMES {
             assert!(matches!(table.way(now, ip(9_999), frame()), Way::Wait));
         }
         assert!(matches!(table.way(now, ip(9_999), frame()), Way::Drop(_)));
-        // Full of known ones: a new one is not taken in.
+        // Who talks into the room takes nobody's place who is wanted.
+        table.heard(now, ip(20_000), THIEF);
+        assert!(!table.table.contains_key(&ip(20_000)));
+        // Full of those in use: a new one is not taken in, until one was not used for a minute.
         let mut table = Neighbors::default();
         for number in 0..limits::NEIGHBORS {
-            table.learn(now, ip(number), [2; 6], false);
+            confirmed(&mut table, now, ip(number));
         }
         assert!(matches!(table.way(now, ip(99_999), frame()), Way::Drop(_)));
+        let later = Instant::from_secs(60);
+        assert!(matches!(table.way(later, ip(99_999), frame()), Way::Ask));
+    }
+
+    #[test]
+    fn those_only_heard_of_make_room_and_take_none() {
+        let mut table = Neighbors::default();
+        let now = Instant::ZERO;
+        confirmed(&mut table, now, ip(0));
+        for number in 1..10_000 {
+            let now = Instant::from_micros(number.into());
+            table.heard(now, ip(number), THIEF);
+            assert!(table.len() <= limits::NEIGHBORS as usize);
+        }
+        assert!(matches!(table.way(now, ip(30_000), frame()), Way::Ask));
+        assert_eq!(to(&mut table, now, ip(0)), Some(LIVE));
     }
 }

@@ -108,11 +108,11 @@ limits! {
     REPLIES_PER_SECOND: u32 = 1_000, "resets and ICMP errors", "a second, a node",
         "Stops a scan or a spoofed flood from being answered packet by packet; beyond it, silence (RFC 4443 section 2.4 f).";
     NEIGHBORS: u32 = 512, "neighbours", "addresses a link",
-        "Stops a sweep over a link's addresses (ours or a stranger's) from filling memory; the longest unanswered makes room, a known one never.";
+        "Stops a sweep over a link's addresses (ours or a stranger's) from filling memory; who only asked for us makes room first, then the longest unused or unanswered, one in use never.";
     NEIGHBOR_FRAMES: u32 = 4, "neighbour queue", "frames a neighbour",
         "Stops packets to somebody who does not answer from piling up; one more is dropped (RFC 1122 section 2.3.2.2 asks for one at least).";
     NEIGHBOR_MICROS: u64 = 60_000_000, "neighbour", "microseconds",
-        "Stops an address that moved to another machine from being sent to the old one for ever; it is asked for again.";
+        "Stops an address that moved to another machine from being sent to the old one for ever; the old one is asked whether it still has it, then all are.";
     FRAGMENT_DATAGRAMS: u32 = 64, "reassembly", "datagrams a node",
         "Stops first fragments without their rest from filling memory; the oldest makes room.";
     FRAGMENT_BYTES: u32 = 1 << 20, "reassembly", "bytes a node",

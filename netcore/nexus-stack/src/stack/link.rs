@@ -1,4 +1,5 @@
-//! The Ethernet side of the wire: headers, ARP and NDISC. Nothing of it runs on a medium of bare IP packets.
+//! The Ethernet side of the wire: headers, ways and ARP (RFC 826); NDISC is beside it. Nothing of it runs on a
+//! medium of bare IP packets.
 //!
 //! Not supported: proxy ARP, duplicate address detection, router discovery (addresses and gateways are
 //! configured), VLAN tags.
@@ -7,19 +8,15 @@ use nexus_types::{Instant, IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Stack, contains, is_unicast};
 use crate::config::Medium;
-use crate::emit::{Emit, Ip};
 use crate::frame::{Frame, HEADROOM};
 use crate::key::Path;
-use crate::neighbors::{Mac, Way};
-use crate::packet::{Packet, u16_at, u32_at};
+use crate::neighbors::{Due, Mac, Way};
+use crate::packet::{u16_at, u32_at};
 
 const IPV4: u16 = 0x0800;
 const ARP: u16 = 0x0806;
 const IPV6: u16 = 0x86dd;
 const BROADCAST: Mac = [0xff; 6];
-
-const SOLICITATION: u8 = 135;
-const ADVERTISEMENT: u8 = 136;
 
 impl Stack {
     /// A frame from an Ethernet.
@@ -62,27 +59,30 @@ impl Stack {
                 frame.set_link_header(&header(mac, ours, dst));
                 self.out.push_back(frame);
             }
-            Way::Ask => self.ask(ours, hop),
+            Way::Ask => self.ask(ours, hop, None),
             Way::Wait => {}
             Way::Drop(frame) => self.drop_unsent(frame),
         }
     }
 
-    /// Asks again for whom we asked, or gives up.
+    /// Asks again for whom we asked, checks whom we know, or gives up.
     pub(super) fn handle_neighbor_timeout(&mut self, now: Instant) {
         let Medium::Ethernet(ours) = self.config.medium else {
             return;
         };
         while let Some(due) = self.neighbors.pop_due(now) {
             match due {
-                Ok(ip) => self.ask(ours, ip),
-                Err(frames) => frames.into_iter().for_each(|frame| self.drop_unsent(frame)),
+                Due::Ask(ip) => self.ask(ours, ip, None),
+                Due::Check(ip, mac) => self.ask(ours, ip, Some(mac)),
+                Due::GiveUp(frames) => {
+                    frames.into_iter().for_each(|frame| self.drop_unsent(frame));
+                }
             }
         }
     }
 
     /// Who takes a packet for `dst`: itself if it is on our link, else the gateway.
-    fn next_hop(&self, dst: IpAddr) -> Option<IpAddr> {
+    pub(super) fn next_hop(&self, dst: IpAddr) -> Option<IpAddr> {
         let on_link = self.config.addresses.iter().any(|own| contains(own, dst));
         match dst {
             _ if on_link => Some(dst),
@@ -103,23 +103,17 @@ impl Stack {
         self.pool.put(frame);
     }
 
-    fn ask(&mut self, ours: Mac, whom: IpAddr) {
+    /// Asks who has an address: all, or the one who had it.
+    fn ask(&mut self, ours: Mac, whom: IpAddr, had: Option<Mac>) {
         let Some(source) = self.source_for(Path::Wire, whom) else {
             return;
         };
         match (source, whom) {
             (IpAddr::V4(source), IpAddr::V4(whom)) => {
-                self.send_arp(1, (ours, source), ([0; 6], whom), BROADCAST);
+                let dst = had.unwrap_or(BROADCAST);
+                self.send_arp(1, (ours, source), ([0; 6], whom), dst);
             }
-            (IpAddr::V6(_), IpAddr::V6(whom)) => {
-                let group = solicited_node(whom);
-                let ip = Ip {
-                    src: source,
-                    dst: IpAddr::V6(group),
-                    hop_limit: 255,
-                };
-                self.send_ndisc(ours, ip, SOLICITATION, [0; 4], whom, 1);
-            }
+            (IpAddr::V6(source), IpAddr::V6(whom)) => self.solicit(ours, source, whom, had),
             _ => {}
         }
     }
@@ -136,36 +130,7 @@ impl Stack {
         let mut header = header(dst, from.0, IpAddr::V4(to.1));
         header[12..].copy_from_slice(&ARP.to_be_bytes());
         frame.set_link_header(&header);
-        self.out.push_back(frame);
-    }
-
-    /// RFC 4861 sections 4.3 and 4.4, with our hardware address as the option of that kind.
-    fn send_ndisc(
-        &mut self,
-        ours: Mac,
-        ip: Ip,
-        kind: u8,
-        flags: [u8; 4],
-        target: Ipv6Addr,
-        option: u8,
-    ) {
-        let mut body = [0; 24];
-        body[..16].copy_from_slice(&target.octets());
-        body[16..18].copy_from_slice(&[option, 1]);
-        body[18..].copy_from_slice(&ours);
-        let mut frame = Emit {
-            pool: &mut self.pool,
-            // Not checked by us on a link without checksums, and small.
-            checksums: true,
-        }
-        .icmp(ip, kind, 0, flags, &body);
-        match group(ip.dst) {
-            Some(mac) => {
-                frame.set_link_header(&header(mac, ours, ip.dst));
-                self.out.push_back(frame);
-            }
-            None => self.send(Path::Wire, frame),
-        }
+        self.send_now(frame);
     }
 
     fn handle_arp(&mut self, now: Instant, ours: Mac, bytes: &[u8]) {
@@ -177,6 +142,7 @@ impl Stack {
         let mac = mac_at(bytes, 8);
         let sender_ip = IpAddr::V4(sender);
         let sound = mac[0] & 1 == 0
+            && mac != [0; 6]
             && is_unicast(sender_ip)
             && !self.owns(sender_ip)
             && !self.is_broadcast(sender_ip)
@@ -191,112 +157,54 @@ impl Stack {
         }
         match u16_at(bytes, 6) {
             1 => {
-                if !self.may_reply(now, Path::Wire) {
+                if !self.may_answer(now, sender_ip, mac) {
                     return;
                 }
-                self.learn(now, ours, sender_ip, mac, false);
+                self.neighbors.heard(now, sender_ip, mac);
                 self.send_arp(2, (ours, target), (mac, sender), mac);
             }
-            2 => self.learn(now, ours, sender_ip, mac, true),
+            2 => self.answered(now, ours, sender_ip, Some(mac), true),
             _ => self.stats.dropped_malformed += 1,
         }
     }
 
-    /// Solicitations and advertisements; false if it is neither, or on a medium that has none.
-    pub(super) fn handle_ndisc(&mut self, now: Instant, packet: &Packet<'_>) -> bool {
-        let Medium::Ethernet(ours) = self.config.medium else {
-            return false;
-        };
-        let bytes = packet.payload();
-        let kind = bytes[0];
-        if !matches!(kind, SOLICITATION | ADVERTISEMENT) {
-            return false;
-        }
-        // A router would have lowered the hop limit: it comes from this link (RFC 4861 section 7.1).
-        if packet.hop_limit != 255 || bytes[1] != 0 || bytes.len() < 24 {
-            self.stats.dropped_malformed += 1;
-            return true;
-        }
-        let target = v6_at(bytes, 8);
-        let mac = link_address(&bytes[24..], if kind == SOLICITATION { 1 } else { 2 });
-        if kind == ADVERTISEMENT {
-            if let Some(mac) = mac
-                && is_unicast(IpAddr::V6(target))
-                && !self.owns(IpAddr::V6(target))
-            {
-                self.learn(now, ours, IpAddr::V6(target), mac, true);
-            }
-            return true;
-        }
-        if !self.owns(IpAddr::V6(target)) || !self.may_reply(now, Path::Wire) {
-            return true;
-        }
-        let asks_for_itself = packet.src.is_unspecified();
-        if let Some(mac) = mac
-            && !asks_for_itself
-        {
-            self.learn(now, ours, packet.src, mac, false);
-        }
-        // Override; and solicited, unless somebody checks whether the address is free.
-        let flags = if asks_for_itself { 0x20 } else { 0x60 };
-        let dst = match asks_for_itself {
-            true => IpAddr::V6(ALL_NODES),
-            false => packet.src,
-        };
-        let ip = Ip {
-            src: IpAddr::V6(target),
-            dst,
-            hop_limit: 255,
-        };
-        self.send_ndisc(ours, ip, ADVERTISEMENT, [flags, 0, 0, 0], target, 2);
-        true
+    /// Whether a question is answered. Neighbours in use have a share of their own, so that strangers who ask
+    /// without end do not leave them in the dark.
+    pub(super) fn may_answer(&mut self, now: Instant, who: IpAddr, at: Mac) -> bool {
+        (self.neighbors.is_used(who, at) && self.neighbor_replies.take(now))
+            || self.may_reply(now, Path::Wire)
     }
 
-    fn learn(&mut self, now: Instant, ours: Mac, ip: IpAddr, mac: Mac, asked: bool) {
-        for mut frame in self.neighbors.learn(now, ip, mac, asked) {
+    /// A neighbour's answer: what waited for it goes.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        ours: Mac,
+        ip: IpAddr,
+        mac: Option<Mac>,
+        solicited: bool,
+    ) {
+        let Some((mac, waiting)) = self.neighbors.answered(now, ip, mac, solicited) else {
+            return;
+        };
+        for mut frame in waiting {
             frame.set_link_header(&header(mac, ours, ip));
             self.out.push_back(frame);
         }
     }
 
-    /// Multicast that neighbour discovery needs: nothing else of it is taken in.
-    pub(super) fn is_discovery(&self, packet: &Packet<'_>) -> bool {
-        let IpAddr::V6(dst) = packet.dst else {
-            return false;
-        };
-        matches!(self.config.medium, Medium::Ethernet(_))
-            && packet.protocol == crate::packet::ICMP6
-            && packet.hop_limit == 255
-            && !self.owns(packet.src)
-            && !packet.src.is_multicast()
-            && !packet.src.is_loopback()
-            && (dst == ALL_NODES
-                || self.config.addresses.iter().any(|own| match own.address() {
-                    IpAddr::V6(own) => solicited_node(own) == dst,
-                    IpAddr::V4(_) => false,
-                }))
+    /// Queues a message of ARP or NDISC that has its link header.
+    pub(super) fn send_now(&mut self, frame: Frame) {
+        if self.out.len() >= self.config.limits.queue_frames as usize {
+            self.stats.dropped_queue += 1;
+            return self.pool.put(frame);
+        }
+        self.out.push_back(frame);
     }
 }
 
-/// Whether a packet is a solicitation or an advertisement of any kind (RFC 4861 section 4).
-pub(super) fn is_discovery_message(packet: &Packet<'_>) -> bool {
-    packet.protocol == crate::packet::ICMP6
-        && packet
-            .payload()
-            .first()
-            .is_some_and(|kind| (133..=137).contains(kind))
-}
-
-const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-
-/// RFC 4291 section 2.7.1.
-fn solicited_node(ip: Ipv6Addr) -> Ipv6Addr {
-    let low = ip.to_bits() & 0xff_ffff;
-    Ipv6Addr::from_bits(0xff02_0000_0000_0000_0000_0001_ff00_0000 | low)
-}
-
 /// The hardware address of a group (RFC 1112 section 6.4, RFC 2464 section 7).
-fn group(ip: IpAddr) -> Option<Mac> {
+pub(super) fn group(ip: IpAddr) -> Option<Mac> {
     match ip {
         IpAddr::V4(v4) if v4.is_multicast() => {
             let [_, a, b, c] = v4.octets();
@@ -310,7 +218,7 @@ fn group(ip: IpAddr) -> Option<Mac> {
     }
 }
 
-fn header(dst: Mac, src: Mac, ip: IpAddr) -> [u8; HEADROOM] {
+pub(super) fn header(dst: Mac, src: Mac, ip: IpAddr) -> [u8; HEADROOM] {
     let mut header = [0; HEADROOM];
     header[..6].copy_from_slice(&dst);
     header[6..12].copy_from_slice(&src);
@@ -319,23 +227,7 @@ fn header(dst: Mac, src: Mac, ip: IpAddr) -> [u8; HEADROOM] {
     header
 }
 
-/// The link-layer address among NDISC options; `kind` is 1 for the source's, 2 for the target's.
-fn link_address(mut options: &[u8], kind: u8) -> Option<Mac> {
-    while let [this, words, ..] = options {
-        let len = usize::from(*words) * 8;
-        // A length of 0 would go on for ever (RFC 4861 section 4.6).
-        if len == 0 || len > options.len() {
-            return None;
-        }
-        if *this == kind && len == 8 {
-            return Some(mac_at(options, 2)).filter(|mac| mac[0] & 1 == 0);
-        }
-        options = &options[len..];
-    }
-    None
-}
-
-fn mac_at(bytes: &[u8], at: usize) -> Mac {
+pub(super) fn mac_at(bytes: &[u8], at: usize) -> Mac {
     let mut mac = [0; 6];
     mac.copy_from_slice(&bytes[at..at + 6]);
     mac
@@ -345,7 +237,7 @@ fn v4_at(bytes: &[u8], at: usize) -> Ipv4Addr {
     u32_at(bytes, at).into()
 }
 
-fn v6_at(bytes: &[u8], at: usize) -> Ipv6Addr {
+pub(super) fn v6_at(bytes: &[u8], at: usize) -> Ipv6Addr {
     let mut octets = [0; 16];
     octets.copy_from_slice(&bytes[at..at + 16]);
     octets.into()

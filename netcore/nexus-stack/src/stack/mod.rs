@@ -7,6 +7,7 @@ mod handshake;
 mod link;
 mod listen;
 pub(crate) mod lookup;
+mod ndisc;
 mod tcp;
 mod udp;
 pub(crate) mod unheld;
@@ -54,6 +55,8 @@ pub struct Stack {
     replies: Bucket,
     reassembler: Reassembler,
     neighbors: Neighbors,
+    /// Answers to neighbours in use.
+    neighbor_replies: Bucket,
 
     /// Who owns a connection's packets.
     places: FlowMap<FlowKey, Place>,
@@ -131,6 +134,7 @@ impl Stack {
             replies: Bucket::new(config.limits.replies_per_second, now),
             reassembler: Reassembler::new(checksums),
             neighbors: Neighbors::default(),
+            neighbor_replies: Bucket::new(config.limits.replies_per_second, now),
             places: FlowMap::new(&seed.split("places")),
             flows: Slab::new(),
             recent: 0,
@@ -311,7 +315,7 @@ impl Stack {
             if let Reassembly::Whole(whole) = self.reassembler.handle(now, packet.bytes) {
                 match Packet::parse(&whole, checksums) {
                     // Neighbour discovery never needs fragments, its forgers do (RFC 6980).
-                    Ok(packet) if link::is_discovery_message(&packet) => {
+                    Ok(packet) if ndisc::is_discovery_message(&packet) => {
                         self.stats.dropped_malformed += 1;
                     }
                     Ok(packet) if !packet.fragment => self.handle_whole(now, path, &packet),

@@ -76,6 +76,8 @@ fn a_neighbour_is_asked_for_again_after_a_minute() {
             .udp_send(pair.now, client, b"x", address("10.0.0.2:53"))
             .expect("room");
         pair.receive(B, server);
+        // The datagram did not wait for the answer.
+        pair.run(Duration::from_millis(10));
         assert_eq!(count(&pair, is_arp), arps, "{second}");
     }
 }
@@ -116,7 +118,7 @@ fn other_links_are_reached_through_the_gateway_or_not_at_all() {
     }
 }
 
-/// Answers nobody asked for, and questions by strangers about others, change nothing.
+/// Answers nobody asked for, and questions in somebody's name, change nothing.
 #[test]
 fn reject_an_address_taken_over_by_talking_into_the_room() {
     let mut pair = pair();
@@ -125,9 +127,6 @@ fn reject_an_address_taken_over_by_talking_into_the_room() {
     for operation in [1, 2] {
         // "10.0.0.2 is at 06:06:…", to everybody and to us.
         for target in [[10, 0, 0, 2], [10, 0, 0, 1]] {
-            if operation == 1 && target == [10, 0, 0, 1] {
-                continue;
-            }
             let mut frame = MAC[A].to_vec();
             frame.extend(thief);
             frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, operation]);
@@ -141,7 +140,10 @@ fn reject_an_address_taken_over_by_talking_into_the_room() {
     pair.log = Some(Vec::new());
     pair.write_all(A, a, b"for B");
     assert_eq!(pair.read(B, b).expect("open"), b"for B");
-    assert_eq!(count(&pair, |frame| frame[..6] == thief), 0);
+    assert_eq!(
+        count(&pair, |frame| frame[..6] == thief && !is_arp(frame)),
+        0
+    );
 }
 
 #[test]

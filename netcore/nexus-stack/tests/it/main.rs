@@ -1,6 +1,7 @@
 //! The stack against itself: pairs of stacks, a virtual link, virtual time.
 
 mod ethernet;
+mod flood;
 mod gateway;
 mod hostile;
 mod hostile_dial;
