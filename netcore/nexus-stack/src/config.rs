@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::addressing::DuplicateDetection;
 use nexus_types::limits;
 use nexus_types::{HostName, InterfaceAddress, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -21,6 +22,8 @@ pub struct Config {
     pub gateway_v4: Option<Ipv4Addr>,
     /// Where IPv6 packets for other links go. Only an Ethernet medium needs it.
     pub gateway_v6: Option<Ipv6Addr>,
+    /// Whether an Ethernet is asked if our addresses are taken before they are used; `None` uses them at once.
+    pub duplicate_detection: Option<DuplicateDetection>,
     /// Gateway mode: every destination is ours, and flows surface as invitations
     /// ([`Stack::poll_invitation`](crate::Stack::poll_invitation)).
     pub any_address: bool,
@@ -46,6 +49,7 @@ impl Config {
             addresses,
             gateway_v4: None,
             gateway_v6: None,
+            duplicate_detection: Some(DuplicateDetection::default()),
             any_address: false,
             tcp: TcpConfig::default(),
             limits: Limits::default(),
@@ -83,6 +87,9 @@ impl Config {
             if ip.is_ipv6() && self.mtu < 1280 {
                 return Err(ConfigError::MtuForIpv6(self.mtu));
             }
+        }
+        if let Some(how) = &self.duplicate_detection {
+            how.check()?;
         }
         let tcp = &self.tcp;
         for bytes in [tcp.rx_bytes, tcp.tx_bytes] {
@@ -253,6 +260,8 @@ pub enum ConfigError {
     Buffer(usize),
     /// More DNS servers than [`ResolverConfig::SERVERS_MAX`].
     TooManyServers(usize),
+    /// Outside the bounds of [`DuplicateDetection`].
+    DuplicateDetection,
 }
 
 impl fmt::Display for ConfigError {
@@ -272,6 +281,9 @@ impl fmt::Display for ConfigError {
                 TcpConfig::BUFFER_BYTES.start(),
                 TcpConfig::BUFFER_BYTES.end()
             ),
+            Self::DuplicateDetection => {
+                f.write_str("duplicate detection takes 1 to 10 probes, 10 ms to 10 s apart")
+            }
             Self::TooManyServers(count) => {
                 write!(
                     f,

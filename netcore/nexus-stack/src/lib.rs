@@ -11,6 +11,7 @@
 //! multicast and broadcast, broadcast on the way out, forwarding, router discovery and DHCP. A selective
 //! acknowledgement is sent, but smoltcp makes nothing of one it gets.
 
+mod addressing;
 mod bucket;
 mod buffers;
 mod checksum;
@@ -39,6 +40,7 @@ mod time_wait;
 mod timers;
 mod wakers;
 
+pub use addressing::{AddressEvent, DuplicateDetection};
 pub use config::{
     Checksums, Config, ConfigError, Congestion, Limits, Medium, ResolverConfig, TcpConfig,
     TcpOptions, UdpOptions,

@@ -295,7 +295,7 @@ fn v4_at(bytes: &[u8], at: usize) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(u32_at(bytes, at)))
 }
 
-fn v6_at(bytes: &[u8], at: usize) -> IpAddr {
+pub(crate) fn v6_at(bytes: &[u8], at: usize) -> IpAddr {
     let mut octets = [0; 16];
     octets.copy_from_slice(&bytes[at..at + 16]);
     IpAddr::V6(Ipv6Addr::from(octets))

@@ -152,6 +152,7 @@ fn each_link(mut check: impl FnMut(&str, Pair, SocketAddr)) {
     let wire = |_: &mut Config, _| {};
     let ethernet = |config: &mut Config, number| {
         config.medium = Medium::Ethernet([2, 0, 0, 0, 0, number]);
+        config.duplicate_detection = None;
     };
     let in_process = |config: &mut Config, _| {
         config.mtu = 65_535;

@@ -113,6 +113,8 @@ limits! {
         "Stops packets to somebody who does not answer from piling up; one more is dropped (RFC 1122 section 2.3.2.2 asks for one at least).";
     NEIGHBOR_MICROS: u64 = 60_000_000, "neighbour", "microseconds",
         "Stops an address that moved to another machine from being sent to the old one for ever; the old one is asked whether it still has it, then all are.";
+    ADDRESS_FRAMES: u32 = 64, "frames before an address is sure", "frames a node",
+        "Stops packets from an address that the link is still asked about from piling up; one more is dropped.";
     FRAGMENT_DATAGRAMS: u32 = 64, "reassembly", "datagrams a node",
         "Stops first fragments without their rest from filling memory; the oldest makes room.";
     FRAGMENT_BYTES: u32 = 1 << 20, "reassembly", "bytes a node",

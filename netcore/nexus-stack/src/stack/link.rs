@@ -1,8 +1,7 @@
 //! The Ethernet side of the wire: headers, ways and ARP (RFC 826); NDISC is beside it. Nothing of it runs on a
 //! medium of bare IP packets.
 //!
-//! Not supported: proxy ARP, duplicate address detection, router discovery (addresses and gateways are
-//! configured), VLAN tags.
+//! Not supported: proxy ARP, router discovery (addresses and gateways are configured), VLAN tags.
 
 use nexus_types::{Instant, IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -31,6 +30,7 @@ impl Stack {
             self.stats.dropped_address += 1;
             return;
         }
+        self.heard_from = src;
         let bytes = &frame[HEADROOM..];
         match (u16_at(frame, 12), bytes.first().map(|byte| byte >> 4)) {
             (ARP, _) => self.handle_arp(now, ours, bytes),
@@ -41,7 +41,10 @@ impl Stack {
     }
 
     /// Sends a packet to where its destination is, or to the gateway; or lets it wait for who that is.
-    pub(super) fn send_ethernet(&mut self, now: Instant, ours: Mac, mut frame: Frame) {
+    pub(super) fn send_ethernet(&mut self, now: Instant, ours: Mac, frame: Frame) {
+        let Some(mut frame) = self.hold(frame) else {
+            return;
+        };
         let bytes = frame.packet();
         let dst = match bytes[0] >> 4 {
             4 => IpAddr::V4(u32_at(bytes, 16).into()),
@@ -108,6 +111,9 @@ impl Stack {
         let Some(source) = self.source_for(Path::Wire, whom) else {
             return;
         };
+        if self.is_tentative(source) {
+            return;
+        }
         match (source, whom) {
             (IpAddr::V4(source), IpAddr::V4(whom)) => {
                 let dst = had.unwrap_or(BROADCAST);
@@ -133,6 +139,12 @@ impl Stack {
         self.send_now(frame);
     }
 
+    /// Asks all for an address: in nobody's name to find out whether it is free, in its own to tell it to all
+    /// (RFC 5227 sections 2.1.1 and 2.3).
+    pub(super) fn send_arp_to_all(&mut self, from: (Mac, Ipv4Addr), whom: Ipv4Addr) {
+        self.send_arp(1, from, ([0; 6], whom), BROADCAST);
+    }
+
     fn handle_arp(&mut self, now: Instant, ours: Mac, bytes: &[u8]) {
         if bytes.len() < 28 || bytes[..6] != [0, 1, 8, 0, 6, 4] {
             self.stats.dropped_malformed += 1;
@@ -141,31 +153,44 @@ impl Stack {
         let (sender, target) = (v4_at(bytes, 14), v4_at(bytes, 24));
         let mac = mac_at(bytes, 8);
         let sender_ip = IpAddr::V4(sender);
-        let sound = mac[0] & 1 == 0
-            && mac != [0; 6]
-            && is_unicast(sender_ip)
-            && !self.owns(sender_ip)
-            && !self.is_broadcast(sender_ip)
-            && self
-                .config
-                .addresses
-                .iter()
-                .any(|own| contains(own, sender_ip));
-        if !sound || !self.owns(IpAddr::V4(target)) {
+        let operation = u16_at(bytes, 6);
+        if !is_station(mac) || !matches!(operation, 1 | 2) {
+            self.stats.dropped_malformed += 1;
+            return;
+        }
+        // Said by another's frame, so not our own word back (RFC 5227 section 2.4).
+        if self.owns(sender_ip) {
+            return self.claimed(now, sender_ip, mac);
+        }
+        let target_ip = IpAddr::V4(target);
+        if !self.owns(target_ip) {
             self.stats.dropped_address += 1;
             return;
         }
-        match u16_at(bytes, 6) {
-            1 => {
-                if !self.may_answer(now, sender_ip, mac) {
-                    return;
-                }
-                self.neighbors.heard(now, sender_ip, mac);
+        if sender.is_unspecified() && operation == 1 {
+            // They want to know whether it is free; if we do too, it is for neither (RFC 5227 section 2.1.1).
+            if self.is_tentative(target_ip) {
+                self.claimed(now, target_ip, mac);
+            } else if self.may_reply(now, Path::Wire) {
                 self.send_arp(2, (ours, target), (mac, sender), mac);
             }
-            2 => self.answered(now, ours, sender_ip, Some(mac), true),
-            _ => self.stats.dropped_malformed += 1,
+            return;
         }
+        let on_link = is_unicast(sender_ip)
+            && !self.is_broadcast(sender_ip)
+            && self.next_hop(sender_ip) == Some(sender_ip);
+        if !on_link || self.is_tentative(target_ip) {
+            self.stats.dropped_address += 1;
+            return;
+        }
+        if operation == 2 {
+            return self.answered(now, ours, sender_ip, Some(mac), true);
+        }
+        if !self.may_answer(now, sender_ip, mac) {
+            return;
+        }
+        self.neighbors.heard(now, sender_ip, mac);
+        self.send_arp(2, (ours, target), (mac, sender), mac);
     }
 
     /// Whether a question is answered. Neighbours in use have a share of their own, so that strangers who ask
@@ -225,6 +250,11 @@ pub(super) fn header(dst: Mac, src: Mac, ip: IpAddr) -> [u8; HEADROOM] {
     let kind = if ip.is_ipv4() { IPV4 } else { IPV6 };
     header[12..].copy_from_slice(&kind.to_be_bytes());
     header
+}
+
+/// Whether one station can have this hardware address.
+pub(super) fn is_station(mac: Mac) -> bool {
+    mac[0] & 1 == 0 && mac != [0; 6]
 }
 
 pub(super) fn mac_at(bytes: &[u8], at: usize) -> Mac {

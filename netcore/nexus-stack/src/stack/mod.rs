@@ -1,5 +1,6 @@
 //! The stack: its tables, the wire side, and what drives them.
 
+mod addressing;
 mod control;
 mod flows;
 pub(crate) mod gateway;
@@ -16,6 +17,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use nexus_types::{Instant, InterfaceAddress, IpAddr, Seed, SocketAddr};
 
+use crate::addressing::AddressEvent;
+use crate::addressing::dad::Dad;
 use crate::bucket::Bucket;
 use crate::buffers::Arena;
 use crate::config::{Checksums, Config, ConfigError, Medium};
@@ -28,7 +31,7 @@ use crate::frame::{Frame, Pool};
 use crate::half_open::HalfOpens;
 use crate::id::{Key, Scope};
 use crate::key::{BoundKey, FlowKey, Path};
-use crate::neighbors::Neighbors;
+use crate::neighbors::{Mac, Neighbors};
 use crate::packet::{self, Packet};
 use crate::ports::{Ports, Turns};
 use crate::resolver::Resolver;
@@ -57,6 +60,12 @@ pub struct Stack {
     neighbors: Neighbors,
     /// Answers to neighbours in use.
     neighbor_replies: Bucket,
+    /// Who sent the frame at hand.
+    heard_from: Mac,
+    dad: Dad,
+    /// Frames from addresses that are not sure yet.
+    held: Vec<Frame>,
+    address_events: VecDeque<AddressEvent>,
 
     /// Who owns a connection's packets.
     places: FlowMap<FlowKey, Place>,
@@ -124,7 +133,7 @@ impl Stack {
         let mut word = || u64::from(random.word()) << 32 | u64::from(random.word());
         let isn_key = (word(), word());
         let turns_key = (word(), word());
-        Ok(Self {
+        let mut stack = Self {
             checksums,
             stats: Stats::default(),
             pool: Pool::new(),
@@ -135,6 +144,10 @@ impl Stack {
             reassembler: Reassembler::new(checksums),
             neighbors: Neighbors::default(),
             neighbor_replies: Bucket::new(config.limits.replies_per_second, now),
+            heard_from: [0; 6],
+            dad: Dad::new(config.duplicate_detection.unwrap_or_default()),
+            held: Vec::new(),
+            address_events: VecDeque::new(),
             places: FlowMap::new(&seed.split("places")),
             flows: Slab::new(),
             recent: 0,
@@ -162,7 +175,11 @@ impl Stack {
             looped: VecDeque::new(),
             now,
             config,
-        })
+        };
+        for own in stack.config.addresses.clone() {
+            stack.begin_address(now, own.address());
+        }
+        Ok(stack)
     }
 
     /// Takes one frame from the wire. Never panics, whatever the bytes.
@@ -230,6 +247,7 @@ impl Stack {
             self.reassembler.poll_timeout(),
             self.resolver.poll_timeout(),
             self.neighbors.next(),
+            self.dad.next(),
         ]
         .into_iter()
         .flatten()
@@ -251,13 +269,14 @@ impl Stack {
         }
         self.reassembler.handle_timeout(now);
         self.handle_neighbor_timeout(now);
+        self.handle_address_timeout(now);
         if self.resolver.poll_timeout().is_some_and(|at| at <= now) {
             self.resolver.handle_timeout(now);
             self.pump_resolver(now);
         }
     }
 
-    /// Our addresses, loopback apart.
+    /// Our addresses, loopback apart; those that may still turn out to be somebody else's among them.
     pub fn addresses(&self) -> &[InterfaceAddress] {
         &self.config.addresses
     }
@@ -349,6 +368,9 @@ impl Stack {
     fn may_arrive(&self, packet: &Packet<'_>) -> bool {
         let (src, dst) = (packet.src, packet.dst);
         if !is_unicast(src) || src.is_loopback() || self.owns(src) || dst.is_loopback() {
+            return false;
+        }
+        if self.is_tentative(dst) {
             return false;
         }
         self.owns(dst) || (self.config.any_address && is_unicast(dst) && !self.is_broadcast(dst))

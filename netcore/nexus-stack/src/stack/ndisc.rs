@@ -2,7 +2,7 @@
 
 use nexus_types::{Instant, IpAddr, Ipv6Addr};
 
-use super::link::{group, header, mac_at, v6_at};
+use super::link::{group, header, is_station, mac_at, v6_at};
 use super::{Stack, is_unicast};
 use crate::config::Medium;
 use crate::emit::{Emit, Ip};
@@ -40,6 +40,27 @@ impl Stack {
         };
         let body = target_and_address(whom, SOURCE_ADDRESS, ours);
         self.send_discovery(ours, ip, had, SOLICITATION, [0; 4], &body);
+    }
+
+    /// Asks whether somebody has an address, in nobody's name (RFC 4862 section 5.4.2).
+    pub(super) fn send_probe(&mut self, ours: Mac, target: Ipv6Addr) {
+        let ip = Ip {
+            src: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            dst: IpAddr::V6(solicited_node(target)),
+            hop_limit: 255,
+        };
+        self.send_discovery(ours, ip, None, SOLICITATION, [0; 4], &target.octets());
+    }
+
+    /// Tells all that an address is ours (RFC 4861 section 7.2.6).
+    pub(super) fn advertise_to_all(&mut self, ours: Mac, target: Ipv6Addr) {
+        let ip = Ip {
+            src: IpAddr::V6(target),
+            dst: IpAddr::V6(ALL_NODES),
+            hop_limit: 255,
+        };
+        let body = target_and_address(target, TARGET_ADDRESS, ours);
+        self.send_discovery(ours, ip, None, ADVERTISEMENT, [OVERRIDE, 0, 0, 0], &body);
     }
 
     /// Sends a message of RFC 4861 to a group, or to a neighbour at its hardware address.
@@ -110,11 +131,14 @@ impl Stack {
             return;
         }
         let target = IpAddr::V6(target);
-        if !is_unicast(target) || self.owns(target) {
+        let mac = options.address(TARGET_ADDRESS);
+        if self.owns(target) {
+            return self.claimed(now, target, mac.unwrap_or(self.heard_from));
+        }
+        if !is_unicast(target) {
             self.stats.dropped_address += 1;
             return;
         }
-        let mac = options.address(TARGET_ADDRESS);
         self.answered(now, ours, target, mac, solicited);
     }
 
@@ -126,17 +150,24 @@ impl Stack {
         target: Ipv6Addr,
         options: Options<'_>,
     ) {
-        if !self.owns(IpAddr::V6(target)) {
+        let mac = options.address(SOURCE_ADDRESS);
+        let target_ip = IpAddr::V6(target);
+        let from_nobody = packet.src.is_unspecified();
+        // While we do not know whether it is ours, only who asks the same counts (RFC 4862 section 5.4.3).
+        let tentative = self.is_tentative(target_ip);
+        if !self.owns(target_ip) || self.owns(packet.src) || tentative && !from_nobody {
             self.stats.dropped_address += 1;
             return;
         }
-        let mac = options.address(SOURCE_ADDRESS);
         let (mut flags, mut dst, mut to) = (OVERRIDE, IpAddr::V6(ALL_NODES), None);
-        if packet.src.is_unspecified() {
+        if from_nobody {
             // Somebody checks whether the address is free, without saying who (RFC 4861 section 7.1.1).
             if mac.is_some() || packet.dst != IpAddr::V6(solicited_node(target)) {
                 self.stats.dropped_malformed += 1;
                 return;
+            }
+            if tentative {
+                return self.claimed(now, target_ip, self.heard_from);
             }
             if !self.may_reply(now, Path::Wire) {
                 return;
@@ -172,7 +203,6 @@ impl Stack {
         matches!(self.config.medium, Medium::Ethernet(_))
             && packet.protocol == crate::packet::ICMP6
             && packet.hop_limit == 255
-            && !self.owns(packet.src)
             && !packet.src.is_multicast()
             && !packet.src.is_loopback()
             && (dst == ALL_NODES
@@ -240,6 +270,6 @@ impl<'a> Options<'a> {
         self.iter()
             .find(|(this, option)| *this == kind && option.len() == 8)
             .map(|(_, option)| mac_at(option, 2))
-            .filter(|mac| mac[0] & 1 == 0 && *mac != [0; 6])
+            .filter(|mac| is_station(*mac))
     }
 }

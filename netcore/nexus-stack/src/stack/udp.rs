@@ -33,6 +33,14 @@ pub(super) struct UdpSocket {
     writers: Wakers,
 }
 
+impl UdpSocket {
+    /// Something is wrong: its owner is told once.
+    pub(super) fn fail(&mut self, error: UdpError) {
+        self.error = Some(error);
+        self.readers.wake();
+    }
+}
+
 impl Stack {
     /// Binds. An unspecified address stands for all of ours and the scope's loopback, of its own
     /// family only; port 0 for a random ephemeral one.
@@ -271,8 +279,7 @@ impl Stack {
             None => socket.sent_to.contains(&Some(remote)),
         };
         if ours {
-            socket.error = Some(error);
-            socket.readers.wake();
+            socket.fail(error);
         }
         ours
     }

@@ -15,6 +15,7 @@ fn pair() -> Pair {
     for number in [A, B] {
         let mut config = config(number);
         config.medium = Medium::Ethernet(MAC[number]);
+        config.duplicate_detection = None;
         pair.stacks[number] = Stack::new(config, Instant::ZERO, Seed::from_number(number as u64))
             .expect("a sound configuration");
     }
@@ -106,6 +107,7 @@ fn other_links_are_reached_through_the_gateway_or_not_at_all() {
     }
     let mut with_gateway = config(A);
     with_gateway.medium = Medium::Ethernet(MAC[A]);
+    with_gateway.duplicate_detection = None;
     with_gateway.gateway_v4 = Some("10.0.0.2".parse().expect("an address"));
     with_gateway.gateway_v6 = Some("fd00::2".parse().expect("an address"));
     pair.stacks[A] = Stack::new(with_gateway, pair.now, Seed::from_number(9)).expect("sound");

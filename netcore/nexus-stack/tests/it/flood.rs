@@ -19,6 +19,7 @@ fn pair() -> Pair {
     for number in [A, B] {
         let mut config = config(number);
         config.medium = Medium::Ethernet(MAC[number]);
+        config.duplicate_detection = None;
         for own in &mut config.addresses {
             let prefix = if own.address().is_ipv4() { 16 } else { 64 };
             *own = InterfaceAddress::new(own.address(), prefix).expect("it fits");
@@ -205,6 +206,7 @@ fn an_address_that_moved_is_followed_once_the_old_owner_is_silent() {
         // Another machine takes over, and says so.
         let mut config = config(B);
         config.medium = Medium::Ethernet(THIEF);
+        config.duplicate_detection = None;
         pair.stacks[B] = Stack::new(config, pair.now, Seed::from_number(7)).expect("sound");
         let server = pair.udp(B, to);
         claims(2).iter().for_each(|claim| pair.deliver(A, claim));

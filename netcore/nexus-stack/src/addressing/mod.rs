@@ -1,0 +1,62 @@
+//! How an interface comes by its addresses and keeps them. Pure state machines, driven by `stack/addressing.rs`.
+
+pub(crate) mod dad;
+
+use core::time::Duration;
+
+use nexus_types::{InterfaceAddress, IpAddr};
+
+use crate::config::ConfigError;
+
+/// What became of an address of ours: see [`Stack::poll_address_event`](crate::Stack::poll_address_event).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AddressEvent {
+    /// It is ours now: nobody else has it.
+    Ready(InterfaceAddress),
+    /// Somebody else had it when we began to use it: it is not ours any more, and what was open on it has ended.
+    Duplicate {
+        /// The address.
+        address: InterfaceAddress,
+        /// Who has it.
+        mac: [u8; 6],
+    },
+    /// Somebody else uses it while we do. We keep it and have said so on the link; packets for us may go to them.
+    Contested {
+        /// The address.
+        address: IpAddr,
+        /// Who uses it.
+        mac: [u8; 6],
+    },
+}
+
+/// How often, and how far apart, a link is asked whether an address is taken, before it is used.
+///
+/// RFC 5227 asks three times within up to nine seconds, RFC 4862 once within one; an honest owner answers within
+/// milliseconds. The default makes a host wait three quarters of a second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DuplicateDetection {
+    /// 1 to 10.
+    pub probes: u8,
+    /// Between probes, and after the last; 10 ms to 10 s.
+    pub interval: Duration,
+}
+
+impl Default for DuplicateDetection {
+    fn default() -> Self {
+        Self {
+            probes: 3,
+            interval: Duration::from_millis(250),
+        }
+    }
+}
+
+impl DuplicateDetection {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let interval = Duration::from_millis(10)..=Duration::from_secs(10);
+        if (1..=10).contains(&self.probes) && interval.contains(&self.interval) {
+            Ok(())
+        } else {
+            Err(ConfigError::DuplicateDetection)
+        }
+    }
+}
