@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::addressing::DuplicateDetection;
+use crate::addressing::{AddressingV4, DuplicateDetection};
 use nexus_types::limits;
 use nexus_types::{HostName, InterfaceAddress, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -18,6 +18,9 @@ pub struct Config {
     pub checksums: Checksums,
     /// Our addresses; at most [`Config::ADDRESSES_MAX`].
     pub addresses: Vec<InterfaceAddress>,
+    /// Where IPv4 addresses come from. Not [`AddressingV4::Static`]: only on an Ethernet, and without IPv4
+    /// addresses and gateway here.
+    pub addressing_v4: AddressingV4,
     /// Where IPv4 packets for other links go. Only an Ethernet medium needs it.
     pub gateway_v4: Option<Ipv4Addr>,
     /// Where IPv6 packets for other links go. Only an Ethernet medium needs it.
@@ -47,6 +50,7 @@ impl Config {
             mtu,
             checksums: Checksums::Full,
             addresses,
+            addressing_v4: AddressingV4::Static,
             gateway_v4: None,
             gateway_v6: None,
             duplicate_detection: Some(DuplicateDetection::default()),
@@ -88,6 +92,15 @@ impl Config {
                 return Err(ConfigError::MtuForIpv6(self.mtu));
             }
         }
+        if self.addressing_v4 != AddressingV4::Static {
+            let of_family = |own: &&InterfaceAddress| own.address().is_ipv4();
+            let mixed = self
+                .addresses
+                .iter()
+                .find(of_family)
+                .map(|own| own.address());
+            self.check_automatic(mixed.or(self.gateway_v4.map(IpAddr::V4)))?;
+        }
         if let Some(how) = &self.duplicate_detection {
             how.check()?;
         }
@@ -101,6 +114,15 @@ impl Config {
             return Err(ConfigError::TooManyServers(self.resolver.servers.len()));
         }
         Ok(())
+    }
+
+    /// Whether addresses can come from the link, of which one is configured (`mixed`).
+    fn check_automatic(&self, mixed: Option<IpAddr>) -> Result<(), ConfigError> {
+        match (self.medium, mixed) {
+            (Medium::Ip, _) => Err(ConfigError::AutomaticNeedsEthernet),
+            (_, Some(ip)) => Err(ConfigError::StaticAndAutomatic(ip)),
+            (_, None) => Ok(()),
+        }
     }
 }
 
@@ -260,6 +282,10 @@ pub enum ConfigError {
     Buffer(usize),
     /// More DNS servers than [`ResolverConfig::SERVERS_MAX`].
     TooManyServers(usize),
+    /// Addresses come from the link on an Ethernet only.
+    AutomaticNeedsEthernet,
+    /// An address or gateway of a family whose addresses come from the link.
+    StaticAndAutomatic(IpAddr),
     /// Outside the bounds of [`DuplicateDetection`].
     DuplicateDetection,
 }
@@ -280,6 +306,11 @@ impl fmt::Display for ConfigError {
                 "a TCP buffer of {bytes} bytes is not within {} to {}",
                 TcpConfig::BUFFER_BYTES.start(),
                 TcpConfig::BUFFER_BYTES.end()
+            ),
+            Self::AutomaticNeedsEthernet => f.write_str("DHCP and SLAAC need an Ethernet"),
+            Self::StaticAndAutomatic(ip) => write!(
+                f,
+                "{ip} is configured, but addresses of its family come from the link"
             ),
             Self::DuplicateDetection => {
                 f.write_str("duplicate detection takes 1 to 10 probes, 10 ms to 10 s apart")

@@ -8,7 +8,7 @@
 //! its four-tuple in a keyed table, and only connections with something to do are polled.
 //!
 //! Not supported: fragments on the way out, path MTU discovery, TCP timestamps and SYN cookies, receiving
-//! multicast and broadcast, broadcast on the way out, forwarding, router discovery and DHCP. A selective
+//! multicast and broadcast, broadcast on the way out, forwarding, router discovery and SLAAC. A selective
 //! acknowledgement is sent, but smoltcp makes nothing of one it gets.
 
 mod addressing;
@@ -40,7 +40,7 @@ mod time_wait;
 mod timers;
 mod wakers;
 
-pub use addressing::{AddressEvent, DuplicateDetection};
+pub use addressing::{AddressEvent, AddressingV4, DuplicateDetection};
 pub use config::{
     Checksums, Config, ConfigError, Congestion, Limits, Medium, ResolverConfig, TcpConfig,
     TcpOptions, UdpOptions,

@@ -115,6 +115,8 @@ limits! {
         "Stops an address that moved to another machine from being sent to the old one for ever; the old one is asked whether it still has it, then all are.";
     ADDRESS_FRAMES: u32 = 64, "frames before an address is sure", "frames a node",
         "Stops packets from an address that the link is still asked about from piling up; one more is dropped.";
+    DHCP_LEASE_SECS_MIN: u64 = 60, "lease, least", "seconds",
+        "Stops a server from making the node ask without end, its connections cut each time; a shorter lease is refused.";
     FRAGMENT_DATAGRAMS: u32 = 64, "reassembly", "datagrams a node",
         "Stops first fragments without their rest from filling memory; the oldest makes room.";
     FRAGMENT_BYTES: u32 = 1 << 20, "reassembly", "bytes a node",

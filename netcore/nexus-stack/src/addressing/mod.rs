@@ -1,6 +1,7 @@
 //! How an interface comes by its addresses and keeps them. Pure state machines, driven by `stack/addressing.rs`.
 
 pub(crate) mod dad;
+pub(crate) mod dhcp;
 
 use core::time::Duration;
 
@@ -20,6 +21,11 @@ pub enum AddressEvent {
         /// Who has it.
         mac: [u8; 6],
     },
+    /// It is not ours any more: what gave it to us took it back, or was silent for too long. What was open on it
+    /// has ended.
+    Lost(InterfaceAddress),
+    /// The gateways or the DNS servers are others now.
+    Changed,
     /// Somebody else uses it while we do. We keep it and have said so on the link; packets for us may go to them.
     Contested {
         /// The address.
@@ -27,6 +33,16 @@ pub enum AddressEvent {
         /// Who uses it.
         mac: [u8; 6],
     },
+}
+
+/// Where IPv4 addresses come from.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum AddressingV4 {
+    /// From [`Config::addresses`](crate::Config::addresses), with the gateway beside them.
+    #[default]
+    Static,
+    /// Address, gateway and DNS servers from a DHCP server. DNS servers that are configured stay instead.
+    Dhcp,
 }
 
 /// How often, and how far apart, a link is asked whether an address is taken, before it is used.

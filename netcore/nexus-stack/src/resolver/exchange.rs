@@ -23,9 +23,10 @@ impl Resolver {
         number
     }
 
-    pub(super) fn server(&self, attempt: u32) -> SocketAddr {
-        // A job is only made when there are servers.
-        self.servers[attempt as usize % self.servers.len()]
+    /// The server of an attempt; none if there are none any more.
+    pub(super) fn server(&self, attempt: u32) -> Option<SocketAddr> {
+        let at = (attempt as usize).checked_rem(self.servers.len())?;
+        self.servers.get(at).copied()
     }
 
     /// The job that looks `name` up for `scope`; a new one if there is none.
@@ -57,7 +58,10 @@ impl Resolver {
         let State::Queued { over_tcp, deadline } = ask.state else {
             return None;
         };
-        let server = self.server(ask.attempt);
+        let Some(server) = self.server(ask.attempt) else {
+            self.try_failed(now, key, ResolveError::Unavailable);
+            return None;
+        };
         let id = self.rng.next_u32() as u16;
         let question = message::question(id, &self.jobs.get(&key.0)?.wire_name, key.1);
         let Some(mut message) = question else {

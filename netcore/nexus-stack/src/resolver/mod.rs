@@ -166,6 +166,16 @@ impl Resolver {
         }
     }
 
+    /// Asks others from now on. What waits for an answer of an old one is asked anew when its try ends.
+    pub fn set_servers(&mut self, servers: Vec<SocketAddr>) {
+        self.servers = servers;
+    }
+
+    /// Whom it asks.
+    pub fn servers(&self) -> &[SocketAddr] {
+        &self.servers
+    }
+
     /// The counters.
     pub fn stats(&self) -> &ResolverStats {
         &self.stats
@@ -318,7 +328,8 @@ impl Resolver {
         let State::Datagram { id, .. } = ask.state else {
             return Taken::NotOurs;
         };
-        let reply = if same_peer(from, self.server(ask.attempt)) {
+        let server = self.server(ask.attempt);
+        let reply = if server.is_some_and(|server| same_peer(from, server)) {
             message::read(bytes, id, &job.wire_name, key.1)
         } else {
             Err(message::Stray)

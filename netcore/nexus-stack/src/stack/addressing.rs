@@ -96,6 +96,7 @@ impl Stack {
             Claim::Taken => {
                 self.drop_address(ip);
                 self.tell(AddressEvent::Duplicate { address, mac });
+                self.learnt_is_taken(now, ip);
             }
             Claim::Defend => {
                 self.announce(ours, ip);

@@ -252,6 +252,11 @@ pub(super) fn header(dst: Mac, src: Mac, ip: IpAddr) -> [u8; HEADROOM] {
     header
 }
 
+/// The link header of a packet to all.
+pub(super) fn broadcast_header(ours: Mac) -> [u8; HEADROOM] {
+    header(BROADCAST, ours, IpAddr::V4(Ipv4Addr::BROADCAST))
+}
+
 /// Whether one station can have this hardware address.
 pub(super) fn is_station(mac: Mac) -> bool {
     mac[0] & 1 == 0 && mac != [0; 6]

@@ -5,6 +5,7 @@ mod control;
 mod flows;
 pub(crate) mod gateway;
 mod handshake;
+mod learnt;
 mod link;
 mod listen;
 pub(crate) mod lookup;
@@ -41,6 +42,7 @@ use crate::stats::Stats;
 use crate::time_wait::TimeWaits;
 use crate::timers::Timers;
 use gateway::Gateway;
+use learnt::Learnt;
 use listen::Listener;
 use lookup::Lookups;
 use udp::UdpSocket;
@@ -66,6 +68,7 @@ pub struct Stack {
     /// Frames from addresses that are not sure yet.
     held: Vec<Frame>,
     address_events: VecDeque<AddressEvent>,
+    learnt: Learnt,
 
     /// Who owns a connection's packets.
     places: FlowMap<FlowKey, Place>,
@@ -148,6 +151,7 @@ impl Stack {
             dad: Dad::new(config.duplicate_detection.unwrap_or_default()),
             held: Vec::new(),
             address_events: VecDeque::new(),
+            learnt: Learnt::default(),
             places: FlowMap::new(&seed.split("places")),
             flows: Slab::new(),
             recent: 0,
@@ -179,6 +183,7 @@ impl Stack {
         for own in stack.config.addresses.clone() {
             stack.begin_address(now, own.address());
         }
+        stack.begin_learning(now, &seed);
         Ok(stack)
     }
 
@@ -248,6 +253,7 @@ impl Stack {
             self.resolver.poll_timeout(),
             self.neighbors.next(),
             self.dad.next(),
+            self.learnt.next(),
         ]
         .into_iter()
         .flatten()
@@ -270,6 +276,7 @@ impl Stack {
         self.reassembler.handle_timeout(now);
         self.handle_neighbor_timeout(now);
         self.handle_address_timeout(now);
+        self.handle_learning_timeout(now);
         if self.resolver.poll_timeout().is_some_and(|at| at <= now) {
             self.resolver.handle_timeout(now);
             self.pump_resolver(now);
@@ -324,7 +331,11 @@ impl Stack {
             Ok(packet) => packet,
             Err(cause) => return self.count_drop(cause),
         };
-        if path == Path::Wire && !self.may_arrive(&packet) && !self.is_discovery(&packet) {
+        if path == Path::Wire
+            && !self.may_arrive(&packet)
+            && !self.is_discovery(&packet)
+            && !self.is_dhcp(&packet)
+        {
             self.stats.dropped_address += 1;
             return;
         }

@@ -235,6 +235,9 @@ impl Stack {
         };
         let local = SocketAddr::new(packet.dst, datagram.dst_port);
         let from = SocketAddr::new(packet.src, datagram.src_port);
+        if path == Path::Wire && self.takes_dhcp(from, local) {
+            return self.handle_dhcp(now, datagram.data);
+        }
         let socket = match self.find_bound(Transport::Udp, path, local) {
             Some(Bound::Udp(key)) => self.udp.get_mut(key),
             _ if self.config.any_address && path == Path::Wire => {

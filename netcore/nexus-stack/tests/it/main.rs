@@ -1,5 +1,6 @@
 //! The stack against itself: pairs of stacks, a virtual link, virtual time.
 
+mod dhcp;
 mod duplicate;
 mod ethernet;
 mod flood;
