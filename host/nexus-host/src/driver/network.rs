@@ -137,6 +137,9 @@ impl Network {
                     }
                 }
                 config.resolver.servers.clone_from(&wire.resolvers);
+                // What became of an address reaches neither the gate nor the operator yet, so the
+                // node uses those it was given from the start.
+                config.duplicate_detection = None;
                 config
             }
             Self::Link {
