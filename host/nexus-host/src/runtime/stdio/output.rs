@@ -268,7 +268,7 @@ impl Output {
     }
 
     /// Takes our last lines and waits until all that was written has left the process: not when
-    /// nobody took any of it for [`PATIENCE`], nor once `over`. Not for a shard's thread while
+    /// nobody took any of it for its patience, nor once `over`. Not for a shard's thread while
     /// apps run.
     pub fn finish(&self, text: &str, over: &dyn Fn() -> bool) {
         self.say(text);
