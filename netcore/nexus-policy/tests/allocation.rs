@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{APP, Setup, TCP, addr, connect, ip, name, rule};
+use common::{APP, Setup, TCP, addr, answer, connect, connect_by, ip, name, rule};
 use nexus_policy::Act;
 use nexus_types::Instant;
 
@@ -31,13 +31,7 @@ fn an_allowed_decision_allocates_nothing() {
     }
     let mut gate = app.gate();
     let (api, org) = (name("api.example.com"), name("a.b.example.org"));
-    gate.bind_answer(
-        Instant::ZERO,
-        APP,
-        &api,
-        &[ip("93.184.216.34")],
-        Instant::from_secs(60),
-    );
+    answer(&mut gate, &api, "93.184.216.34", 60);
     for act in [
         Act::Resolve {
             name: &api,
@@ -47,10 +41,7 @@ fn an_allowed_decision_allocates_nothing() {
             name: &org,
             via: TCP,
         },
-        Act::Connect {
-            remote: addr("93.184.216.34:443"),
-            name: Some(&api),
-        },
+        connect_by(&api, "93.184.216.34:443"),
         connect("93.184.216.34:443"),
         connect("10.1.2.3:80"),
         Act::UdpSend {

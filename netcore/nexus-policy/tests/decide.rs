@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{APP, Setup, TCP, addr, connect, identity, ip, name, rule};
+use common::{APP, Setup, TCP, addr, answer, connect, connect_by, identity, name, rule};
 use nexus_policy::wasi::DirectoryMode;
 use nexus_policy::{Act, AppIdentity, Capability, Consent, Gate, Manifest};
 use nexus_types::{AppDigest, Instant};
@@ -334,17 +334,8 @@ fn what_a_guest_is_told_is_no_more_than_it_asked() {
         &["93.184.216.0/24:*"],
     );
     let mut gate: Gate = app.gate();
-    gate.bind_answer(
-        Instant::ZERO,
-        APP,
-        &api,
-        &[ip("93.184.216.34")],
-        Instant::from_secs(60),
-    );
-    let act = Act::Connect {
-        remote: addr("93.184.216.34:443"),
-        name: Some(&api),
-    };
+    answer(&mut gate, &api, "93.184.216.34", 60);
+    let act = connect_by(&api, "93.184.216.34:443");
     let denial = gate.decide(Instant::ZERO, APP, &act).unwrap_err();
     assert_eq!(
         denial.why().as_str(),

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{APP, Setup, addr, connect, ip, name};
+use common::{APP, Setup, addr, answer, connect, connect_by, ip, name};
 use nexus_policy::Act;
 use nexus_types::Instant;
 const CONNECT: &str = "network.tcp.connect";
@@ -10,10 +10,8 @@ const CONNECT: &str = "network.tcp.connect";
 #[test]
 fn the_host_is_reached_by_its_name_alone() {
     let act = connect("10.0.2.2:8000");
-    let dial = Act::Connect {
-        remote: addr("10.0.2.2:8000"),
-        name: Some(&name("host.internal")),
-    };
+    let host = name("host.internal");
+    let dial = connect_by(&host, "10.0.2.2:8000");
     for rules in [
         &["lan:*"][..],
         &["10.0.0.0/8:*"],
@@ -25,33 +23,15 @@ fn the_host_is_reached_by_its_name_alone() {
         let app = Setup::connect(rules).yes();
         assert_eq!(app.reason(&act), "blocked-range", "{rules:?}");
         let mut gate = app.gate();
-        gate.bind_answer(
-            Instant::ZERO,
-            APP,
-            &name("host.internal"),
-            &[ip("10.0.2.2")],
-            Instant::from_secs(9),
-        );
+        answer(&mut gate, &host, "10.0.2.2", 9);
         assert!(gate.decide(Instant::ZERO, APP, &dial).is_err(), "{rules:?}");
     }
     // Another name that leads there does not help; nor does the host's name for another address.
     let mut gate = Setup::connect(&["evil.example:8000", "host.internal:8000"])
         .yes()
         .gate();
-    gate.bind_answer(
-        Instant::ZERO,
-        APP,
-        &name("evil.example"),
-        &[ip("10.0.2.2")],
-        Instant::from_secs(9),
-    );
-    gate.bind_answer(
-        Instant::ZERO,
-        APP,
-        &name("host.internal"),
-        &[ip("93.184.216.34")],
-        Instant::from_secs(9),
-    );
+    answer(&mut gate, &name("evil.example"), "10.0.2.2", 9);
+    answer(&mut gate, &host, "93.184.216.34", 9);
     assert_eq!(
         gate.decide(Instant::ZERO, APP, &act)
             .unwrap_err()
@@ -68,13 +48,7 @@ fn the_host_is_reached_by_its_name_alone() {
     );
     // The host's own ports stay its own.
     let mut gate = Setup::connect(&["host.internal:*"]).yes().gate();
-    gate.bind_answer(
-        Instant::ZERO,
-        APP,
-        &name("host.internal"),
-        &[ip("10.0.2.2")],
-        Instant::from_secs(9),
-    );
+    answer(&mut gate, &host, "10.0.2.2", 9);
     assert!(
         gate.decide(Instant::ZERO, APP, &connect("10.0.2.2:7701"))
             .is_ok()
@@ -91,13 +65,7 @@ fn the_host_is_reached_by_its_name_alone() {
             .yes()
             .operator("forbid", CONNECT, &[forbid])
             .gate();
-        gate.bind_answer(
-            Instant::ZERO,
-            APP,
-            &name("host.internal"),
-            &[ip("10.0.2.2")],
-            Instant::from_secs(9),
-        );
+        answer(&mut gate, &host, "10.0.2.2", 9);
         assert_eq!(
             gate.decide(Instant::ZERO, APP, &act)
                 .unwrap_err()

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{APP, Setup, TCP, WALL, addr, connect, identity, ip, name, rule};
+use common::{APP, Setup, TCP, WALL, addr, answer, connect, connect_by, identity, ip, name, rule};
 use nexus_policy::{Act, Policy};
 use nexus_types::{InstanceId, Instant};
 const CONNECT: &str = "network.tcp.connect";
@@ -24,10 +24,7 @@ fn the_flow_of_fetch() {
         )
         .unwrap();
     assert_eq!(permit.target().name(), Some("host.internal"));
-    let dial = Act::Connect {
-        remote: addr("10.0.2.2:8000"),
-        name: Some(&host),
-    };
+    let dial = connect_by(&host, "10.0.2.2:8000");
     assert_eq!(
         gate.decide(Instant::ZERO, APP, &dial)
             .unwrap_err()
@@ -35,13 +32,7 @@ fn the_flow_of_fetch() {
             .as_str(),
         "expired"
     );
-    gate.bind_answer(
-        Instant::ZERO,
-        APP,
-        &host,
-        &[ip("10.0.2.2")],
-        Instant::from_secs(60),
-    );
+    answer(&mut gate, &host, "10.0.2.2", 60);
     let permit = gate.decide(Instant::ZERO, APP, &dial).unwrap();
     assert_eq!(permit.target().remote(), Some(addr("10.0.2.2:8000")));
     assert_eq!(
@@ -108,10 +99,7 @@ fn an_answer_is_for_its_app_and_its_time() {
         &[ip("127.0.0.1")],
         Instant::from_secs(120),
     );
-    let rebound = Act::Connect {
-        remote: addr("127.0.0.1:443"),
-        name: Some(&api),
-    };
+    let rebound = connect_by(&api, "127.0.0.1:443");
     assert_eq!(
         gate.decide(Instant::from_secs(61), APP, &rebound)
             .unwrap_err()
@@ -142,17 +130,8 @@ fn a_changed_policy_ends_what_it_no_longer_allows_and_nothing_else() {
         .yes()
         .gate();
     let api = name("api.example.com");
-    gate.bind_answer(
-        Instant::ZERO,
-        APP,
-        &api,
-        &[ip("93.184.216.34")],
-        Instant::from_secs(60),
-    );
-    let by_name = Act::Connect {
-        remote: addr("93.184.216.34:443"),
-        name: Some(&api),
-    };
+    answer(&mut gate, &api, "93.184.216.34", 60);
+    let by_name = connect_by(&api, "93.184.216.34:443");
     let by_address = connect("93.184.216.34:80");
     let named = gate.decide(Instant::ZERO, APP, &by_name).unwrap().stamp();
     let plain = gate

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{APP, Setup, addr, connect, identity, ip, name, rule};
+use common::{APP, Setup, addr, answer, connect, connect_by, identity, ip, name, rule};
 use nexus_policy::{Act, Capability, Gate, Policy, render};
 use nexus_types::Instant;
 
@@ -57,17 +57,8 @@ fn reject_a_host_no_rule_names() {
     );
     let example = name("example.com");
     let mut gate = Setup::connect(&["*.example.com:443"]).yes().gate();
-    gate.bind_answer(
-        Instant::ZERO,
-        APP,
-        &example,
-        &[ip("93.184.216.34")],
-        Instant::from_secs(60),
-    );
-    let act = Act::Connect {
-        remote: addr("93.184.216.34:443"),
-        name: Some(&example),
-    };
+    answer(&mut gate, &example, "93.184.216.34", 60);
+    let act = connect_by(&example, "93.184.216.34:443");
     golden!(
         "wildcard-and-apex",
         denied_by(&mut gate, Instant::ZERO, &act)
@@ -158,17 +149,8 @@ fn reject_special_ranges() {
     let app = Setup::connect(&["api.example.com:443"]).yes();
     let api = name("api.example.com");
     let mut gate = app.gate();
-    gate.bind_answer(
-        Instant::ZERO,
-        APP,
-        &api,
-        &[ip("10.1.2.3")],
-        Instant::from_secs(60),
-    );
-    let act = Act::Connect {
-        remote: addr("10.1.2.3:443"),
-        name: Some(&api),
-    };
+    answer(&mut gate, &api, "10.1.2.3", 60);
+    let act = connect_by(&api, "10.1.2.3:443");
     golden!(
         "name-leads-to-lan",
         denied_by(&mut gate, Instant::ZERO, &act)
@@ -268,17 +250,8 @@ fn reject_addresses_of_the_apps_own() {
 fn reject_what_is_over() {
     let api = name("api.example.com");
     let mut gate = Setup::connect(&["api.example.com:443"]).yes().gate();
-    gate.bind_answer(
-        Instant::ZERO,
-        APP,
-        &api,
-        &[ip("93.184.216.34")],
-        Instant::from_secs(60),
-    );
-    let act = Act::Connect {
-        remote: addr("93.184.216.34:443"),
-        name: Some(&api),
-    };
+    answer(&mut gate, &api, "93.184.216.34", 60);
+    let act = connect_by(&api, "93.184.216.34:443");
     assert!(gate.decide(Instant::from_secs(59), APP, &act).is_ok());
     golden!(
         "answer-expired",

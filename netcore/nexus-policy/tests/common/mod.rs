@@ -212,4 +212,23 @@ pub fn connect(remote: &str) -> Act<'static> {
     }
 }
 
+/// A connection to what `name` was looked up to be.
+pub fn connect_by<'a>(name: &'a HostName, remote: &str) -> Act<'a> {
+    Act::Connect {
+        remote: addr(remote),
+        name: Some(name),
+    }
+}
+
+/// The app's lookup of `name` said `address`, for this many seconds from the gate's origin.
+pub fn answer(gate: &mut Gate, name: &HostName, address: &str, seconds: u64) {
+    gate.bind_answer(
+        Instant::ZERO,
+        APP,
+        name,
+        &[ip(address)],
+        Instant::from_secs(seconds),
+    );
+}
+
 pub const TCP: Capability = Capability::NetworkTcpConnect;
