@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{APP, Setup, addr, answer, connect, connect_by, identity, ip, name, rule};
+use common::{APP, Setup, addr, answer, connect, connect_by, identity, name, rule};
 use nexus_policy::{Act, Capability, Gate, Policy, render};
 use nexus_types::Instant;
 
