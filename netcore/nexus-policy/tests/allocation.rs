@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{APP, Setup, TCP, addr, answer, connect, connect_by, ip, name, rule};
+use common::{APP, Setup, TCP, addr, answer, connect, connect_by, name, rule};
 use nexus_policy::Act;
 use nexus_types::Instant;
 
