@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const TYPES: &str = "nexus-types";
 const POLICY: &str = "nexus-policy";
@@ -14,6 +14,8 @@ const STACK: &str = "nexus-stack";
 const NODE: &str = "nexus-node";
 const USERNET: &str = "nexus-usernet";
 const NIC: &str = "nexus-nic";
+/// What tests on real interfaces stand on: in nobody's dependencies but a test's.
+const TESTBED: &str = "nexus-testbed";
 const CAPS: &str = "nexus-caps";
 const HOST: &str = "nexus-host";
 const SDK: &str = "nexus-sdk";
@@ -27,9 +29,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (STACK, &[TYPES]),
     (NODE, &[STACK, POLICY, TYPES]),
     (USERNET, &[STACK, TYPES]),
-    (NIC, &[TYPES]),
+    (NIC, &[TESTBED, TYPES]),
     (CAPS, &[NODE, STACK, POLICY, TYPES]),
-    (HOST, &[CAPS, NIC, USERNET, NODE, STACK, POLICY, TYPES]),
+    (
+        HOST,
+        &[CAPS, NIC, TESTBED, USERNET, NODE, STACK, POLICY, TYPES],
+    ),
+    (TESTBED, &[]),
     (
         "nexus-bench",
         &[HOST, CAPS, NIC, USERNET, NODE, STACK, POLICY, TYPES],
@@ -75,13 +81,16 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("cargo speaks UTF-8")
 }
 
-/// Our packages: name, folder below the root, names of the dependencies.
-fn packages() -> Vec<(String, String, BTreeSet<String>)> {
+/// What cargo says of our packages.
+fn metadata() -> Vec<Value> {
     let text = cargo(&["metadata", "--no-deps", "--format-version=1"]);
     let metadata: Value = serde_json::from_str(&text).expect("cargo speaks JSON");
-    metadata["packages"]
-        .as_array()
-        .expect("packages")
+    metadata["packages"].as_array().expect("packages").clone()
+}
+
+/// Our packages: name, folder below the root, names of the dependencies.
+fn packages() -> Vec<(String, String, BTreeSet<String>)> {
+    metadata()
         .iter()
         .map(|package| {
             let text = |value: &Value| value.as_str().expect("a string").to_owned();
@@ -156,6 +165,33 @@ fn reject_an_arrow_that_is_not_in_the_table() {
             "stranger is not in the table: say what it may use",
         ]
     );
+}
+
+/// Which packages use the testbed for more than their tests.
+fn products_on_the_testbed(packages: &[Value]) -> Vec<&str> {
+    let uses = |package: &&Value| {
+        let mut dependencies = package["dependencies"].as_array().into_iter().flatten();
+        dependencies.any(|dependency| dependency["name"] == TESTBED && dependency["kind"] != "dev")
+    };
+    let wrong = packages.iter().filter(uses);
+    wrong
+        .filter_map(|package| package["name"].as_str())
+        .collect()
+}
+
+#[test]
+fn nothing_but_tests_stands_on_the_testbed() {
+    assert_eq!(products_on_the_testbed(&metadata()), [""; 0]);
+}
+
+#[test]
+fn reject_a_product_on_the_testbed() {
+    let package = |kind: Value| {
+        let dependency = json!({ "name": TESTBED, "kind": kind });
+        json!({ "name": HOST, "dependencies": [dependency] })
+    };
+    let packages = [package("dev".into()), package(Value::Null)];
+    assert_eq!(products_on_the_testbed(&packages), [HOST]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nexus_nic::{Capture, Direction, LinkType};
 
-use crate::place::alone;
+use nexus_testbed::alone;
 
 /// A small disk, unmounted when dropped.
 struct Disk(tempfile::TempDir);

@@ -6,8 +6,10 @@ use std::num::NonZeroU16;
 
 use nexus_nic::{Checksum, Nic, Offload, Sent};
 
-use crate::place::{Namespace, Station, config};
-use crate::wire::{
+use nexus_testbed::{Namespace, Network};
+
+use crate::station::{self, Station, config};
+use nexus_testbed::frames::{
     ACK, FIN, PSH, SYN, arp_answer, arp_reply, arp_request, ethernet, tcp, tcp_packet, tcp_v6,
     tcp_v6_data, transport_is_right,
 };
@@ -53,7 +55,7 @@ struct Seen {
 
 /// A TCP client in forty lines: takes `DOWN` bytes, then sends `UPS` frames of `UP` bytes.
 fn client(station: &mut Station, offload: bool) -> Seen {
-    let ours = station.nic.mac();
+    let ours = station.mac();
     assert_eq!(
         station.nic.send(&arp_request(ours), Offload::None),
         Ok(Sent::Taken)
@@ -134,11 +136,8 @@ fn client(station: &mut Station, offload: bool) -> Seen {
 }
 
 fn tap(offload: bool) -> Seen {
-    let place = Namespace::entered();
-    let station = Station::open(&config("tap:nx0", offload)).expect("root may make it");
-    let mut station = station.up();
-    place.run("ip address add 10.77.0.1/24 dev nx0");
-    let peer = peer(&place);
+    let (network, mut station) = station::tap(offload);
+    let peer = peer(network.far());
     let seen = client(&mut station, offload);
     let got = peer.join().expect("the kernel's end");
     assert!(got == pattern(UP * UPS), "what arrived is not what we sent");
@@ -146,18 +145,8 @@ fn tap(offload: bool) -> Seen {
 }
 
 fn packet(offload: bool) -> Seen {
-    let ours = Namespace::entered();
-    let kernel = Namespace::new();
-    ours.run(&format!(
-        "ip link add nx0 type veth peer name nx1 netns {}",
-        kernel.name()
-    ));
-    ours.run("ip link set nx0 up");
-    kernel.run("ip link set nx1 up");
-    kernel.run("ip address add 10.77.0.1/24 dev nx1");
-    let station = Station::open(&config("packet:nx0", offload)).expect("root may");
-    let mut station = station.up();
-    let peer = peer(&kernel);
+    let (network, mut station) = station::veth(offload);
+    let peer = peer(network.far());
     let seen = client(&mut station, offload);
     let got = peer.join().expect("the kernel's end");
     assert!(got == pattern(UP * UPS), "what arrived is not what we sent");
@@ -203,7 +192,7 @@ fn large_ipv6_segments_pass_between_both_kinds() {
     let data = pattern(UP);
     let size = NonZeroU16::new(1_440).expect("not 0");
     for (offload, back) in [(false, false), (true, false), (false, true), (true, true)] {
-        let _place = Namespace::entered();
+        let _place = Network::empty();
         let tap = Station::open(&config("tap:nx0", offload)).expect("root may make it");
         let mut other = config("packet:nx0", offload);
         other.mac = nexus_nic::Mac::new([2, 0, 0, 0, 0, 9]);
@@ -213,7 +202,7 @@ fn large_ipv6_segments_pass_between_both_kinds() {
         } else {
             (tap.up(), packet.up())
         };
-        let frame = tcp_v6(to.nic.mac().bytes(), from.nic.mac(), &data);
+        let frame = tcp_v6(to.mac(), from.mac(), &data);
         let sent = from.nic.send(&frame, Offload::Segments(size));
         assert_eq!(sent, Ok(Sent::Taken));
         let (mut got, mut frames) = (Vec::new(), 0);

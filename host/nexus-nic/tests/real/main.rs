@@ -6,6 +6,5 @@
 mod capture;
 mod gso;
 mod packet;
-mod place;
+mod station;
 mod tap;
-mod wire;

@@ -8,57 +8,14 @@ use nexus_nic::{Checksum, Drained, LinkStatus, NicError, Offload, Sent};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::place::{Namespace, Station, config};
-use crate::wire::{arp_answer, arp_reply, arp_request, ethernet, ping, pong, transport_is_right};
-
-/// Ours (entered), the kernel's with its address, and the pair between them.
-fn places() -> (Namespace, Namespace) {
-    let ours = Namespace::entered();
-    let kernel = Namespace::new();
-    ours.run(&format!(
-        "ip link add nx0 type veth peer name nx1 netns {}",
-        kernel.name()
-    ));
-    ours.run("ip link set nx0 up");
-    kernel.run("ip link set nx1 up");
-    kernel.run("ip address add 10.77.0.1/24 dev nx1");
-    (ours, kernel)
-}
-
-fn station(offload: bool) -> (Namespace, Namespace, Station) {
-    let (ours, kernel) = places();
-    let station = Station::open(&config("packet:nx0", offload)).expect("root may");
-    (ours, kernel, station.up())
-}
-
-fn arp_and_ping(station: &mut Station, sizes: &[usize]) {
-    let ours = station.nic.mac();
-    let sent = station.nic.send(&arp_request(ours), Offload::None);
-    assert_eq!(sent, Ok(Sent::Taken));
-    let kernel = station.until("the ARP answer", |_, kept| {
-        // What we broadcast is all of ours that the filter would let in.
-        assert_ne!(kept.frame[6..12], ours.bytes(), "our own frame");
-        arp_answer(&kept.frame)
-    });
-    for (number, &size) in sizes.iter().enumerate() {
-        let data = vec![number as u8; size];
-        let frame = ethernet(kernel, ours, 0x0800, &ping(number as u16, &data));
-        assert_eq!(station.nic.send(&frame, Offload::None), Ok(Sent::Taken));
-        station.until("the ping's answer", |nic, kept| {
-            if let Some(reply) = arp_reply(&kept.frame, ours) {
-                assert_eq!(nic.send(&reply, Offload::None), Ok(Sent::Taken));
-            }
-            assert_eq!(pong(&kept.frame)?, number as u16);
-            assert_eq!(kept.frame[42..], data);
-            Some(())
-        });
-    }
-}
+use crate::station::{Station, arp_and_ping, config, veth};
+use nexus_testbed::Network;
+use nexus_testbed::frames::{arp_reply, arp_request, transport_is_right};
 
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn arp_and_ping_pass() {
-    let (_ours, _kernel, mut station) = station(false);
+    let (_network, mut station) = veth(false);
     arp_and_ping(&mut station, &[0, 1, 56, 1_471, 1_472]);
 }
 
@@ -66,7 +23,7 @@ fn arp_and_ping_pass() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn the_ring_goes_round() {
-    let (_ours, _kernel, mut station) = station(false);
+    let (_network, mut station) = veth(false);
     arp_and_ping(&mut station, &vec![56; 10_000]);
     assert_eq!(station.nic.stats().missed, 0);
 }
@@ -77,13 +34,13 @@ fn the_ring_goes_round() {
 #[ignore = "needs root: cargo xtask test --real"]
 fn checksums_of_a_local_peer_are_finished_or_said_to_be_absent() {
     for offload in [false, true] {
-        let (_ours, kernel, mut station) = station(offload);
-        let send = kernel.spawn(|| {
+        let (network, mut station) = veth(offload);
+        let send = network.far().spawn(|| {
             let socket = UdpSocket::bind("10.77.0.1:0").expect("a socket");
             socket.send_to(b"some data", "10.77.0.2:9").expect("sent");
         });
         let kept = station.until("the datagram", |nic, kept| {
-            if let Some(reply) = arp_reply(&kept.frame, nic.mac()) {
+            if let Some(reply) = arp_reply(&kept.frame, nic.mac().bytes()) {
                 assert_eq!(nic.send(&reply, Offload::None), Ok(Sent::Taken));
             }
             (kept.frame[12..14] == [8, 0]).then_some(kept)
@@ -105,11 +62,13 @@ fn checksums_of_a_local_peer_are_finished_or_said_to_be_absent() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn traffic_of_the_interfaces_own_stack_is_not_seen() {
-    let (ours, kernel, mut station) = station(false);
-    ours.run("ip link set nx0 address 02:00:00:00:00:77");
-    ours.run("ip address add 10.77.0.3/24 dev nx0");
+    let (network, mut station) = veth(false);
+    network
+        .near()
+        .run("ip link set nx0 address 02:00:00:00:00:77");
+    network.near().run("ip address add 10.77.0.3/24 dev nx0");
     let socket = UdpSocket::bind("10.77.0.3:9").expect("a socket");
-    let send = kernel.spawn(|| {
+    let send = network.far().spawn(|| {
         let socket = UdpSocket::bind("10.77.0.1:0").expect("a socket");
         for _ in 0..100 {
             socket.send_to(b"data", "10.77.0.3:9").expect("sent");
@@ -134,13 +93,13 @@ fn traffic_of_the_interfaces_own_stack_is_not_seen() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn reject_runt_jumbo_and_vlan_frames() {
-    let (ours, kernel, mut station) = station(false);
-    kernel.enter();
+    let (network, mut station) = veth(false);
+    network.far().enter();
     let mut other = Station::open(&config("packet:nx1", false))
         .expect("root may")
         .up();
-    ours.enter();
-    let to = station.nic.mac().bytes();
+    network.near().enter();
+    let to = station.mac();
     let frame = |ether_type: [u8; 2], len: usize| {
         let mut frame = [&to[..], &[2, 0, 0, 0, 0, 9], &ether_type].concat();
         frame.resize(len, 0);
@@ -156,7 +115,7 @@ fn reject_runt_jumbo_and_vlan_frames() {
     }
     // A larger MTU at the other end alone. A veth passes four bytes more than its own MTU (a tag's
     // length), and throws away what is longer.
-    kernel.run("ip link set nx1 mtu 9000");
+    network.far().run("ip link set nx1 mtu 9000");
     other.until_link("the MTU", |state| state.mtu == 9_000);
     for (len, result) in [
         (1_515, Sent::Taken),
@@ -181,10 +140,10 @@ fn reject_runt_jumbo_and_vlan_frames() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn a_changed_mtu_is_noticed_and_outgrown_slots_do_not_matter() {
-    let (ours, kernel, mut station) = station(false);
+    let (network, mut station) = veth(false);
     arp_and_ping(&mut station, &[56]);
-    ours.run("ip link set nx0 mtu 9000");
-    kernel.run("ip link set nx1 mtu 9000");
+    network.near().run("ip link set nx0 mtu 9000");
+    network.far().run("ip link set nx1 mtu 9000");
     station.until_link("the MTU", |state| state.mtu == 9_000);
     arp_and_ping(&mut station, &[8_972, 56, 8_972, 4_000]);
     assert_eq!(station.nic.stats().missed, 0);
@@ -193,9 +152,9 @@ fn a_changed_mtu_is_noticed_and_outgrown_slots_do_not_matter() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn an_interface_with_an_mtu_of_9000_is_used_whole() {
-    let (ours, kernel) = places();
-    ours.run("ip link set nx0 mtu 9000");
-    kernel.run("ip link set nx1 mtu 9000");
+    let network = Network::veth();
+    network.near().run("ip link set nx0 mtu 9000");
+    network.far().run("ip link set nx1 mtu 9000");
     let station = Station::open(&config("packet:nx0", false)).expect("root may");
     arp_and_ping(&mut station.up(), &[8_972, 56]);
 }
@@ -204,17 +163,13 @@ fn an_interface_with_an_mtu_of_9000_is_used_whole() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn frames_that_find_the_ring_full_are_counted_and_it_goes_on() {
-    let (ours, kernel, mut station) = station(false);
-    kernel.enter();
+    let (network, mut station) = veth(false);
+    network.far().enter();
     let mut other = Station::open(&config("packet:nx1", false))
         .expect("root may")
         .up();
-    ours.enter();
-    let mut frame = [
-        &station.nic.mac().bytes()[..],
-        &[2, 0, 0, 0, 0, 9, 0x88, 0xb5],
-    ]
-    .concat();
+    network.near().enter();
+    let mut frame = [&station.mac()[..], &[2, 0, 0, 0, 0, 9, 0x88, 0xb5]].concat();
     frame.resize(60, 0);
     for _ in 0..10_000 {
         while other.nic.send(&frame, Offload::None) == Ok(Sent::Full) {}
@@ -235,13 +190,13 @@ fn frames_that_find_the_ring_full_are_counted_and_it_goes_on() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn a_link_that_goes_down_is_noticed_and_comes_back() {
-    let (ours, kernel, mut station) = station(false);
+    let (network, mut station) = veth(false);
     arp_and_ping(&mut station, &[56]);
     // The other end first: our side has no carrier then.
-    for (place, link) in [(&kernel, "nx1"), (&ours, "nx0")] {
+    for (place, link) in [(network.far(), "nx1"), (network.near(), "nx0")] {
         place.run(&format!("ip link set {link} down"));
         station.until_link("down", |state| state.status == LinkStatus::Down);
-        let frame = arp_request(station.nic.mac());
+        let frame = arp_request(station.mac());
         // Without a carrier the kernel takes the frame and loses it; down it says so.
         let sent = station
             .nic
@@ -262,11 +217,11 @@ fn a_link_that_goes_down_is_noticed_and_comes_back() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn an_interface_that_is_deleted_in_the_middle_is_gone() {
-    let (ours, _kernel, mut station) = station(false);
+    let (network, mut station) = veth(false);
     arp_and_ping(&mut station, &[56]);
-    ours.run("ip link del nx0");
+    network.near().run("ip link del nx0");
     station.until_link("gone", |state| state.status == LinkStatus::Gone);
-    let frame = arp_request(station.nic.mac());
+    let frame = arp_request(station.mac());
     let gone = station.nic.send(&frame, Offload::None).expect_err("gone");
     assert!(matches!(gone, NicError::Vanished(_)), "{gone:?}");
     let gone = station.nic.receive(|_| {}).expect_err("gone");
@@ -276,12 +231,12 @@ fn an_interface_that_is_deleted_in_the_middle_is_gone() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn reject_what_is_missing_or_no_ethernet_or_too_small() {
-    let (ours, _kernel) = places();
+    let network = Network::veth();
     let missing = Station::open(&config("packet:nx9", false)).err();
     assert!(matches!(missing, Some(NicError::Missing(_))), "{missing:?}");
     let wrong = Station::open(&config("packet:lo", false)).err();
     assert!(matches!(wrong, Some(NicError::WrongKind(_))), "{wrong:?}");
-    ours.run("ip link set nx0 mtu 1000");
+    network.near().run("ip link set nx0 mtu 1000");
     let small = Station::open(&config("packet:nx0", false)).err();
     assert!(
         matches!(small, Some(NicError::MtuTooSmall { mtu: 1_000, .. })),
@@ -303,7 +258,7 @@ fn reject_without_permission() {
         }
         return;
     }
-    let _places = places();
+    let _network = Network::veth();
     // Where nobody may read it.
     let folder = tempfile::tempdir().expect("a folder");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);

@@ -6,43 +6,14 @@ use std::process::Command;
 
 use nexus_nic::{Checksum, LinkStatus, NicError, Offload, Sent};
 
-use crate::place::{Namespace, Station, config};
-use crate::wire::{arp_answer, arp_reply, arp_request, ethernet, ping, pong, transport_is_right};
-
-/// A TAP interface with the kernel's address, and us on it.
-fn station(offload: bool) -> (Namespace, Station) {
-    let place = Namespace::entered();
-    let station = Station::open(&config("tap:nx0", offload)).expect("root may make it");
-    place.run("ip address add 10.77.0.1/24 dev nx0");
-    (place, station.up())
-}
-
-/// Goal: frames pass both ways whole. Method: ask for the kernel's address, then ping it with
-/// every size up to the MTU's.
-fn arp_and_ping(station: &mut Station, sizes: &[usize]) {
-    let ours = station.nic.mac();
-    let sent = station.nic.send(&arp_request(ours), Offload::None);
-    assert_eq!(sent, Ok(Sent::Taken));
-    let kernel = station.until("the ARP answer", |_, kept| arp_answer(&kept.frame));
-    for (number, &size) in sizes.iter().enumerate() {
-        let data = vec![number as u8; size];
-        let frame = ethernet(kernel, ours, 0x0800, &ping(number as u16, &data));
-        assert_eq!(station.nic.send(&frame, Offload::None), Ok(Sent::Taken));
-        station.until("the ping's answer", |nic, kept| {
-            if let Some(reply) = arp_reply(&kept.frame, ours) {
-                assert_eq!(nic.send(&reply, Offload::None), Ok(Sent::Taken));
-            }
-            assert_eq!(pong(&kept.frame)?, number as u16);
-            assert_eq!(kept.frame[42..], data);
-            Some(())
-        });
-    }
-}
+use crate::station::{Station, arp_and_ping, config, tap};
+use nexus_testbed::Network;
+use nexus_testbed::frames::{arp_reply, arp_request, transport_is_right};
 
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn arp_and_ping_pass() {
-    let (_place, mut station) = station(false);
+    let (_network, mut station) = tap(false);
     assert_eq!(station.nic.link().status, LinkStatus::Up);
     assert_eq!(station.nic.link().mtu, 1_500);
     arp_and_ping(&mut station, &[0, 1, 56, 1_471, 1_472]);
@@ -52,7 +23,7 @@ fn arp_and_ping_pass() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn arp_and_ping_pass_with_offload() {
-    let (_place, mut station) = station(true);
+    let (_network, mut station) = tap(true);
     arp_and_ping(&mut station, &[0, 1, 56, 1_472]);
 }
 
@@ -60,10 +31,10 @@ fn arp_and_ping_pass_with_offload() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn an_interface_that_is_there_is_attached_to_and_stays() {
-    let place = Namespace::entered();
-    place.run("ip tuntap add dev nx0 mode tap");
-    place.run("ip link set nx0 mtu 9000 up");
-    place.run("ip address add 10.77.0.1/24 dev nx0");
+    let network = Network::empty();
+    network.near().run("ip tuntap add dev nx0 mode tap");
+    network.near().run("ip link set nx0 mtu 9000 up");
+    network.near().run("ip address add 10.77.0.1/24 dev nx0");
     for offload in [true, false, true] {
         let mut station = Station::open(&config("tap:nx0", offload))
             .expect("it is free")
@@ -71,12 +42,12 @@ fn an_interface_that_is_there_is_attached_to_and_stays() {
         assert_eq!(station.nic.link().mtu, 9_000);
         arp_and_ping(&mut station, &[8_972]);
         // What the kernel was told it may leave out is forgotten with who said so.
-        let send = place.spawn(|| {
+        let send = network.near().spawn(|| {
             let socket = UdpSocket::bind("10.77.0.1:0").expect("a socket");
             socket.send_to(b"data", "10.77.0.2:9").expect("sent");
         });
         let kept = station.until("the datagram", |nic, kept| {
-            if let Some(reply) = arp_reply(&kept.frame, nic.mac()) {
+            if let Some(reply) = arp_reply(&kept.frame, nic.mac().bytes()) {
                 assert_eq!(nic.send(&reply, Offload::None), Ok(Sent::Taken));
             }
             (kept.frame.get(23) == Some(&17)).then_some(kept)
@@ -85,16 +56,16 @@ fn an_interface_that_is_there_is_attached_to_and_stays() {
         assert_eq!(kept.checksum == Checksum::Absent, offload);
         assert_eq!(transport_is_right(&kept.frame), !offload);
     }
-    place.run("ip link show nx0");
+    network.near().run("ip link show nx0");
 }
 
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn an_interface_we_made_goes_with_us() {
-    let (place, station) = station(false);
+    let (_network, station) = tap(false);
     drop(station);
     let shown = Command::new("ip")
-        .args(["-n", place.name(), "link", "show", "nx0"])
+        .args(["link", "show", "nx0"])
         .output()
         .expect("ip runs");
     assert!(!shown.status.success());
@@ -105,16 +76,16 @@ fn an_interface_we_made_goes_with_us() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn a_changed_mtu_is_noticed() {
-    let (place, mut station) = station(false);
+    let (network, mut station) = tap(false);
     arp_and_ping(&mut station, &[56]);
     let frame = vec![0xff; 14 + 1_501];
     assert_eq!(station.nic.send(&frame, Offload::None), Ok(Sent::Dropped));
     assert_eq!(station.nic.stats().unsent, 1);
-    place.run("ip link set nx0 mtu 9000");
+    network.near().run("ip link set nx0 mtu 9000");
     let state = station.until_link("the MTU", |state| state.mtu == 9_000);
     assert_eq!(state.status, LinkStatus::Up);
     arp_and_ping(&mut station, &[1_473, 8_972]);
-    place.run("ip link set nx0 mtu 1300");
+    network.near().run("ip link set nx0 mtu 1300");
     station.until_link("the MTU", |state| state.mtu == 1_300);
     arp_and_ping(&mut station, &[1_272]);
 }
@@ -122,14 +93,14 @@ fn a_changed_mtu_is_noticed() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn a_link_that_goes_down_is_noticed_and_comes_back() {
-    let (place, mut station) = station(false);
+    let (network, mut station) = tap(false);
     arp_and_ping(&mut station, &[56]);
-    place.run("ip link set nx0 down");
+    network.near().run("ip link set nx0 down");
     station.until_link("down", |state| state.status == LinkStatus::Down);
-    let frame = arp_request(station.nic.mac());
+    let frame = arp_request(station.mac());
     assert_eq!(station.nic.send(&frame, Offload::None), Ok(Sent::Dropped));
     let _ = station.nic.receive(|_| {}).expect("down is not gone");
-    place.run("ip link set nx0 up");
+    network.near().run("ip link set nx0 up");
     station.until_link("up", |state| state.status == LinkStatus::Up);
     arp_and_ping(&mut station, &[56]);
 }
@@ -137,18 +108,18 @@ fn a_link_that_goes_down_is_noticed_and_comes_back() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn an_interface_that_is_deleted_in_the_middle_is_gone() {
-    let (place, mut station) = station(false);
+    let (network, mut station) = tap(false);
     arp_and_ping(&mut station, &[56]);
-    place.run("ip link del nx0");
+    network.near().run("ip link del nx0");
     station.until_link("gone", |state| state.status == LinkStatus::Gone);
     let gone = station.nic.receive(|_| {}).expect_err("it is gone");
     assert!(matches!(gone, NicError::Vanished(_)), "{gone:?}");
     assert!(gone.to_string().contains("nx0 is gone"), "{gone}");
-    let frame = arp_request(station.nic.mac());
+    let frame = arp_request(station.mac());
     let gone = station.nic.send(&frame, Offload::None).expect_err("gone");
     assert!(matches!(gone, NicError::Vanished(_)), "{gone:?}");
     // One of the same name is another: nothing of it reaches us, and we do not hold it back.
-    place.run("ip tuntap add dev nx0 mode tap");
+    network.near().run("ip tuntap add dev nx0 mode tap");
     let _ = station.nic.poll_link();
     assert_eq!(station.nic.link().status, LinkStatus::Gone);
 }
@@ -156,7 +127,7 @@ fn an_interface_that_is_deleted_in_the_middle_is_gone() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn reject_an_interface_that_is_taken() {
-    let (_place, station) = station(false);
+    let (_network, station) = tap(false);
     let taken = Station::open(&config("tap:nx0", true)).err();
     assert!(matches!(taken, Some(NicError::Taken(_))), "{taken:?}");
     drop(station);
@@ -166,10 +137,14 @@ fn reject_an_interface_that_is_taken() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn reject_an_interface_that_is_no_tap() {
-    let place = Namespace::entered();
-    place.run("ip link add nx1 type veth peer name nx2");
-    place.run("ip tuntap add dev nx3 mode tun");
-    place.run("ip tuntap add dev nx4 mode tap multi_queue");
+    let network = Network::empty();
+    network
+        .near()
+        .run("ip link add nx1 type veth peer name nx2");
+    network.near().run("ip tuntap add dev nx3 mode tun");
+    network
+        .near()
+        .run("ip tuntap add dev nx4 mode tap multi_queue");
     for target in ["tap:nx1", "tap:nx3", "tap:nx4", "tap:lo"] {
         let wrong = Station::open(&config(target, false)).err();
         assert!(
@@ -182,9 +157,9 @@ fn reject_an_interface_that_is_no_tap() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn reject_an_mtu_that_is_too_small() {
-    let place = Namespace::entered();
-    place.run("ip tuntap add dev nx0 mode tap");
-    place.run("ip link set nx0 mtu 1279");
+    let network = Network::empty();
+    network.near().run("ip tuntap add dev nx0 mode tap");
+    network.near().run("ip link set nx0 mtu 1279");
     let small = Station::open(&config("tap:nx0", false)).expect_err("too small");
     assert!(
         matches!(
@@ -197,7 +172,7 @@ fn reject_an_mtu_that_is_too_small() {
         ),
         "{small:?}"
     );
-    place.run("ip link set nx0 mtu 1280");
+    network.near().run("ip link set nx0 mtu 1280");
     Station::open(&config("tap:nx0", false)).expect("enough, and let go of by the one refused");
 }
 
@@ -206,9 +181,9 @@ fn reject_an_mtu_that_is_too_small() {
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn reject_runt_jumbo_and_vlan_frames() {
-    let (_place, mut station) = station(false);
+    let (_network, mut station) = tap(false);
     arp_and_ping(&mut station, &[56]);
-    let ours = station.nic.mac().bytes();
+    let ours = station.mac();
     // The kernel's side of the cable: what it sends, we get.
     let mut kernel = Station::open(&config("packet:nx0", false)).expect("a packet socket");
     let before = station.nic.stats();
@@ -243,7 +218,7 @@ fn reject_runt_jumbo_and_vlan_frames() {
 #[ignore = "needs root: cargo xtask test --real"]
 fn readiness_tells_of_frames() {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let (place, mut station) = station(false);
+    let (network, mut station) = tap(false);
     arp_and_ping(&mut station, &[56]);
     while station.nic.receive(|_| {}) == Ok(nexus_nic::Drained::More) {}
     let ready = |station: &Station, seconds| {
@@ -256,8 +231,8 @@ fn readiness_tells_of_frames() {
         poll(&mut fds, Some(&timeout)).expect("a poll")
     };
     assert_eq!(ready(&station, 0), 0);
-    place.run("ip neigh flush dev nx0");
-    let ping = place.spawn(|| {
+    network.near().run("ip neigh flush dev nx0");
+    let ping = network.near().spawn(|| {
         let socket = UdpSocket::bind("10.77.0.1:0").expect("a socket");
         socket.send_to(b"x", "10.77.0.2:9").expect("sent");
     });

@@ -1,11 +1,13 @@
-//! Frames written and read by hand, independent of the crate under test.
+//! Frames written and read by hand, independent of what is under test: between [`GUEST_V4`] and
+//! [`KERNEL_V4`], hosts 2 and 1 of their IPv6 network.
 
-use nexus_nic::Mac;
+use crate::{GUEST_V4, KERNEL_V4};
 
-use crate::place::{KERNEL_V4, OURS_V4};
+/// A hardware address.
+pub type Mac = [u8; 6];
 
 /// RFC 1071, by its definition.
-pub(crate) fn checksum(parts: &[&[u8]]) -> u16 {
+pub fn checksum(parts: &[&[u8]]) -> u16 {
     let bytes = parts.concat();
     let mut sum = 0_u32;
     for pair in bytes.chunks(2) {
@@ -15,20 +17,15 @@ pub(crate) fn checksum(parts: &[&[u8]]) -> u16 {
     !(sum as u16)
 }
 
-pub(crate) fn ethernet(to: [u8; 6], from: Mac, ether_type: u16, data: &[u8]) -> Vec<u8> {
-    [&to[..], &from.bytes(), &ether_type.to_be_bytes(), data].concat()
+/// An Ethernet frame.
+pub fn ethernet(to: Mac, from: Mac, ether_type: u16, data: &[u8]) -> Vec<u8> {
+    [&to[..], &from, &ether_type.to_be_bytes(), data].concat()
 }
 
 /// An ARP packet (RFC 826): 1 asks, 2 answers.
-pub(crate) fn arp(
-    operation: u8,
-    from: Mac,
-    from_ip: [u8; 4],
-    to: [u8; 6],
-    to_ip: [u8; 4],
-) -> Vec<u8> {
+pub fn arp(operation: u8, from: Mac, from_ip: [u8; 4], to: Mac, to_ip: [u8; 4]) -> Vec<u8> {
     let mut data = vec![0, 1, 8, 0, 6, 4, 0, operation];
-    data.extend(from.bytes());
+    data.extend(from);
     data.extend(from_ip);
     data.extend(to);
     data.extend(to_ip);
@@ -36,48 +33,52 @@ pub(crate) fn arp(
 }
 
 /// Who has the kernel's address?
-pub(crate) fn arp_request(from: Mac) -> Vec<u8> {
+pub fn arp_request(from: Mac) -> Vec<u8> {
     ethernet(
         [0xff; 6],
         from,
         0x0806,
-        &arp(1, from, OURS_V4, [0; 6], KERNEL_V4),
+        &arp(1, from, GUEST_V4.octets(), [0; 6], KERNEL_V4.octets()),
     )
 }
 
 /// The kernel's hardware address, if the frame is its ARP answer to us.
-pub(crate) fn arp_answer(frame: &[u8]) -> Option<[u8; 6]> {
+pub fn arp_answer(frame: &[u8]) -> Option<Mac> {
     let sender = frame.get(22..32)?;
-    (frame[12..14] == [8, 6] && frame[20..22] == [0, 2] && sender[6..] == KERNEL_V4)
+    (frame[12..14] == [8, 6] && frame[20..22] == [0, 2] && sender[6..] == KERNEL_V4.octets())
         .then(|| sender[..6].try_into().expect("six bytes"))
 }
 
 /// Our answer, if the frame asks for our address.
-pub(crate) fn arp_reply(frame: &[u8], ours: Mac) -> Option<Vec<u8>> {
+pub fn arp_reply(frame: &[u8], ours: Mac) -> Option<Vec<u8>> {
     let packet = frame.get(14..42)?;
-    (frame[12..14] == [8, 6] && packet[6..8] == [0, 1] && packet[24..28] == OURS_V4).then(|| {
-        let asker: [u8; 6] = packet[8..14].try_into().expect("six bytes");
-        ethernet(
-            asker,
-            ours,
-            0x0806,
-            &arp(2, ours, OURS_V4, asker, KERNEL_V4),
-        )
-    })
+    (frame[12..14] == [8, 6] && packet[6..8] == [0, 1] && packet[24..28] == GUEST_V4.octets()).then(
+        || {
+            let asker: [u8; 6] = packet[8..14].try_into().expect("six bytes");
+            ethernet(
+                asker,
+                ours,
+                0x0806,
+                &arp(2, ours, GUEST_V4.octets(), asker, KERNEL_V4.octets()),
+            )
+        },
+    )
 }
 
-pub(crate) fn ipv4(protocol: u8, data: &[u8]) -> Vec<u8> {
+/// An IPv4 packet from us to the kernel.
+pub fn ipv4(protocol: u8, data: &[u8]) -> Vec<u8> {
     let [high, low] = ((20 + data.len()) as u16).to_be_bytes();
     let mut header = vec![0x45, 0, high, low, 0, 1, 0x40, 0, 64, protocol, 0, 0];
-    header.extend(OURS_V4);
-    header.extend(KERNEL_V4);
+    header.extend(GUEST_V4.octets());
+    header.extend(KERNEL_V4.octets());
     let sum = checksum(&[&header]);
     header[10..12].copy_from_slice(&sum.to_be_bytes());
     header.extend(data);
     header
 }
 
-pub(crate) fn ping(number: u16, data: &[u8]) -> Vec<u8> {
+/// An ICMP echo request from us to the kernel.
+pub fn ping(number: u16, data: &[u8]) -> Vec<u8> {
     let mut message = vec![8, 0, 0, 0, 0x77, 0x77];
     message.extend(number.to_be_bytes());
     message.extend(data);
@@ -87,7 +88,7 @@ pub(crate) fn ping(number: u16, data: &[u8]) -> Vec<u8> {
 }
 
 /// The number of a ping's answer, with right checksums.
-pub(crate) fn pong(frame: &[u8]) -> Option<u16> {
+pub fn pong(frame: &[u8]) -> Option<u16> {
     let packet = frame.get(14..)?;
     if frame[12..14] != [8, 0] || packet.get(9) != Some(&1) || packet.get(20) != Some(&0) {
         return None;
@@ -100,21 +101,30 @@ pub(crate) fn pong(frame: &[u8]) -> Option<u16> {
 
 /// A TCP segment of an IPv4 frame.
 #[derive(Debug)]
-pub(crate) struct Segment<'a> {
-    pub(crate) from: u16,
-    pub(crate) sequence: u32,
-    pub(crate) acknowledged: u32,
-    pub(crate) flags: u8,
-    pub(crate) data: &'a [u8],
+pub struct Segment<'a> {
+    /// Port it comes from.
+    pub from: u16,
+    /// Number of its first byte.
+    pub sequence: u32,
+    /// Number of the byte it waits for.
+    pub acknowledged: u32,
+    /// [`SYN`] and the like.
+    pub flags: u8,
+    /// What it carries.
+    pub data: &'a [u8],
 }
 
-pub(crate) const FIN: u8 = 1;
-pub(crate) const SYN: u8 = 2;
-pub(crate) const PSH: u8 = 8;
-pub(crate) const ACK: u8 = 16;
+/// The sender has sent all.
+pub const FIN: u8 = 1;
+/// The sender begins.
+pub const SYN: u8 = 2;
+/// The receiver should hand on what it has.
+pub const PSH: u8 = 8;
+/// The acknowledged number counts.
+pub const ACK: u8 = 16;
 
 /// The TCP segment in a frame to `port`, if it is one.
-pub(crate) fn tcp(frame: &[u8], port: u16) -> Option<Segment<'_>> {
+pub fn tcp(frame: &[u8], port: u16) -> Option<Segment<'_>> {
     let packet = frame.get(14..)?;
     if frame[12..14] != [8, 0] || packet.get(9) != Some(&6) {
         return None;
@@ -133,7 +143,7 @@ pub(crate) fn tcp(frame: &[u8], port: u16) -> Option<Segment<'_>> {
 }
 
 /// Whether the TCP or UDP checksum of an IPv4 frame is right.
-pub(crate) fn transport_is_right(frame: &[u8]) -> bool {
+pub fn transport_is_right(frame: &[u8]) -> bool {
     let packet = &frame[14..];
     let total = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
     let length = ((total - 20) as u16).to_be_bytes();
@@ -142,7 +152,7 @@ pub(crate) fn transport_is_right(frame: &[u8]) -> bool {
 }
 
 /// A TCP segment from us; its checksum is right.
-pub(crate) fn tcp_packet(
+pub fn tcp_packet(
     ports: (u16, u16),
     sequence: u32,
     acknowledge: u32,
@@ -173,13 +183,19 @@ pub(crate) fn tcp_packet(
     header.extend(options);
     header.extend(data);
     let length = (header.len() as u16).to_be_bytes();
-    let sum = checksum(&[&OURS_V4, &KERNEL_V4, &[0, 6], &length, &header]);
+    let sum = checksum(&[
+        &GUEST_V4.octets(),
+        &KERNEL_V4.octets(),
+        &[0, 6],
+        &length,
+        &header,
+    ]);
     header[16..18].copy_from_slice(&sum.to_be_bytes());
     ipv4(6, &header)
 }
 
 /// A TCP segment of IPv6 from us to whoever has the hardware address; its checksum is not made.
-pub(crate) fn tcp_v6(to: [u8; 6], from: Mac, data: &[u8]) -> Vec<u8> {
+pub fn tcp_v6(to: Mac, from: Mac, data: &[u8]) -> Vec<u8> {
     let [high, low] = ((20 + data.len()) as u16).to_be_bytes();
     let mut packet = vec![0x60, 0, 0, 0, high, low, 6, 64];
     packet.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
@@ -192,7 +208,7 @@ pub(crate) fn tcp_v6(to: [u8; 6], from: Mac, data: &[u8]) -> Vec<u8> {
 }
 
 /// The payload of a segment of [`tcp_v6`], whose checksum is right unless `absent`.
-pub(crate) fn tcp_v6_data(frame: &[u8], absent: bool) -> Option<&[u8]> {
+pub fn tcp_v6_data(frame: &[u8], absent: bool) -> Option<&[u8]> {
     let packet = frame.get(14..)?;
     if frame[12..14] != [0x86, 0xdd] || packet.get(6) != Some(&6) {
         return None;

@@ -1,0 +1,133 @@
+//! Runs of the host where the test is.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+
+use nexus_testbed::{Deadline, PATIENCE};
+
+use crate::guests::{HOST, component};
+
+/// A manifest or policy of the test's own.
+pub(crate) fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+/// `nexus-host run` of a component, where the test is.
+pub(crate) struct Run {
+    child: Child,
+    said: Receiver<(bool, String)>,
+    /// What it said so far, and what the app printed.
+    heard: String,
+    printed: String,
+}
+
+impl Run {
+    pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
+        // It ends with the thread that starts it, also when that is killed.
+        let mut child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", HOST, "run"])
+            .arg(component(name))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the host starts");
+        let (tell, said) = channel();
+        listen(child.stderr.take().expect("a pipe"), false, tell.clone());
+        listen(child.stdout.take().expect("a pipe"), true, tell);
+        Self {
+            child,
+            said,
+            heard: String::new(),
+            printed: String::new(),
+        }
+    }
+
+    /// Waits until it says something that it has not said yet.
+    pub(crate) fn says(&mut self, text: &str) {
+        while !self.heard.contains(text) {
+            let Ok(line) = self.said.recv_timeout(PATIENCE) else {
+                panic!("never says `{text}`:\n{}{}", self.heard, self.printed);
+            };
+            self.hear(line);
+        }
+        self.heard.clear();
+    }
+
+    /// Waits until the app prints something.
+    pub(crate) fn prints(mut self, text: &str) -> Self {
+        while !self.printed.contains(text) {
+            let Ok(line) = self.said.recv_timeout(PATIENCE) else {
+                panic!("never prints `{text}`:\n{}{}", self.heard, self.printed);
+            };
+            self.hear(line);
+        }
+        self
+    }
+
+    fn hear(&mut self, (printed, line): (bool, String)) {
+        let to = if printed {
+            &mut self.printed
+        } else {
+            &mut self.heard
+        };
+        *to += &(line + "\n");
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Its exit code, what it printed and what it said.
+    pub(crate) fn wait(mut self) -> (i32, String, String) {
+        let status = self.ended();
+        let (out, err) = (&mut self.printed, &mut self.heard);
+        (
+            status.code().unwrap_or(-1),
+            std::mem::take(out),
+            std::mem::take(err),
+        )
+    }
+
+    /// Ends it as a supervisor would, so that it closes what it has open.
+    pub(crate) fn end(mut self) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+        let status = self.ended();
+        assert_eq!(status.code(), Some(143), "{}", self.heard);
+    }
+
+    /// Waits until both its pipes have ended, then for itself.
+    fn ended(&mut self) -> ExitStatus {
+        let deadline = Deadline::after(PATIENCE);
+        loop {
+            match self.said.recv_timeout(deadline.left("the host to end")) {
+                Ok(line) => self.hear(line),
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap(),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+/// Passes on what comes out of a pipe, a line at a time.
+fn listen(pipe: impl Read + Send + 'static, printed: bool, tell: Sender<(bool, String)>) {
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let _ = tell.send((printed, line));
+        }
+    });
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
