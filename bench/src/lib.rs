@@ -10,11 +10,13 @@ use std::path::Path;
 /// and prints it. `unit`: `bytes`, `x` for a ratio, or any other word.
 pub fn fact(id: &str, value: f64, unit: &str, note: &str) {
     println!("{id}: {value:.2} {unit} {note}");
-    // target/release/deps/<this bench>
-    let target = std::env::current_exe()
-        .ok()
-        .and_then(|exe| exe.ancestors().nth(3).map(Path::to_path_buf));
-    let Some(target) = target else { return };
+    // target/release/deps/<this bench>, or target/release/<this program>
+    let exe = std::env::current_exe().unwrap_or_default();
+    let folder = exe.parent().unwrap_or(Path::new(""));
+    let up = if folder.ends_with("deps") { 2 } else { 1 };
+    let Some(target) = folder.ancestors().nth(up) else {
+        return;
+    };
     let folder = target.join("bench-facts");
     let quoted = |text: &str| format!("\"{}\"", text.replace(['"', '\\', '\n'], " "));
     let text = format!(
