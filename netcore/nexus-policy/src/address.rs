@@ -237,7 +237,7 @@ fn class_of_v6(v6: Ipv6Addr) -> AddressClass {
 }
 
 /// What the node's network looks like: which addresses mean something only here.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Topology {
     /// The node's own interface addresses: class `loopback` for its apps.
     pub own: Vec<InterfaceAddress>,

@@ -4,7 +4,7 @@
 //!
 //! The place of what comes later: terminal questions answer into [`Consent`] before `admit`;
 //! audit wraps `decide`, which has the only two results there are to record; revocation is
-//! `set_policies`, the epoch, and [`Gate::judge_again`].
+//! `set_policies` or `set_topology`, the epoch, and [`Gate::judge_again`].
 
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
@@ -137,6 +137,18 @@ impl Gate {
         &self.topology
     }
 
+    /// Replaces what the network looks like, as when an address was given to the node or taken from it. Where
+    /// that is not what it was, the policy has another number from now on and what is open is judged again:
+    /// what an address is decides which rules are about it. Admissions and bindings stay.
+    pub fn set_topology(&mut self, now: Instant, topology: Topology) {
+        if topology == self.topology {
+            return;
+        }
+        self.topology = topology;
+        self.epoch = self.epoch.next();
+        self.judge_udp_open(now);
+    }
+
     /// Replaces both of the operator's files: the machine's (`/etc`) and the one of `--policy` or
     /// of the user. They are read as one: a forbid or an ask of either holds against an allow of
     /// the other. `wall` is the time of day at `now`.
@@ -238,6 +250,11 @@ impl Gate {
             .filter_map(|(app, tables)| Some((app?, tables)))
             .collect();
         self.everyone = everyone;
+        self.judge_udp_open(now);
+    }
+
+    /// Judges anew, for every instance, whether it may open a UDP socket.
+    fn judge_udp_open(&mut self, now: Instant) {
         let udp_open: Vec<_> = self
             .instances
             .iter()
