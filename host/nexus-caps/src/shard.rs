@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use nexus_node::{Event, Mesh};
+use nexus_node::{AddressEvent, Event, Mesh};
 use nexus_types::{Instant, NodeId};
 
 /// Where a shard's time comes from: the OS under `run`, the event queue under simulation.
@@ -91,6 +91,11 @@ impl Shard {
     /// The oldest thing a node has to tell that nobody has taken.
     pub fn poll_event(&self) -> Option<(NodeId, Event)> {
         self.state().mesh.poll_event()
+    }
+
+    /// The oldest word about the addresses of a node that nobody has taken.
+    pub fn poll_address_event(&self) -> Option<(NodeId, AddressEvent)> {
+        self.state().mesh.poll_address_event()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

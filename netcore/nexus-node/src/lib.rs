@@ -18,6 +18,7 @@ mod udp;
 pub use error::NetError;
 pub use event::Event;
 pub use mesh::{Direction, FrameObserver, Mesh, MeshError, Nic, SegmentId};
+pub use nexus_stack::AddressEvent;
 pub use node::{Lookup, Node, NodeConfig};
 pub use quota::{Quota, Usage};
 pub use tcp::{TcpListener, TcpSocket};

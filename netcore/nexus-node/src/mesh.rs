@@ -8,7 +8,7 @@
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use nexus_stack::ConfigError;
+use nexus_stack::{AddressEvent, ConfigError};
 use nexus_types::{Instant, IpAddr, Ipv4Addr, Ipv6Addr, NodeId};
 
 use crate::event::Event;
@@ -89,6 +89,8 @@ struct Member {
     dirty: bool,
     /// Stands in `Mesh::eventful`.
     eventful: bool,
+    /// Stands in `Mesh::learning`.
+    learning: bool,
     /// Stands in `Mesh::timeouts` with this.
     due: Option<Instant>,
 }
@@ -106,6 +108,8 @@ pub struct Mesh {
     segments: Vec<Segment>,
     dirty: VecDeque<usize>,
     eventful: VecDeque<usize>,
+    /// Nodes whose addresses may have changed.
+    learning: VecDeque<usize>,
     timeouts: BTreeSet<(Instant, usize)>,
     observer: Option<FrameObserver>,
 }
@@ -128,8 +132,10 @@ impl Mesh {
             attachment: Attachment::None,
             dirty: false,
             eventful: false,
+            learning: false,
             due: None,
         });
+        self.follow_addresses(id.0 as usize, now);
         Ok(id)
     }
 
@@ -292,8 +298,18 @@ impl Mesh {
             *budget = budget.saturating_sub(count);
         }
         if moved {
+            self.follow_addresses(index, now);
             // What came in may have made answers; and more may wait where the budget ended.
             self.touch(index);
+        }
+    }
+
+    /// What came in, or was due, may have changed the node's addresses.
+    fn follow_addresses(&mut self, index: usize, now: Instant) {
+        let member = &mut self.members[index];
+        if member.node.follow_addresses(now) && !member.learning {
+            member.learning = true;
+            self.learning.push_back(index);
         }
     }
 
@@ -358,6 +374,20 @@ impl Mesh {
         None
     }
 
+    /// The oldest word about the addresses of a node on an Ethernet that nobody has taken; the node's gate knows
+    /// already. Apart from [`Mesh::poll_event`], so that apps that are refused without end push none of them out.
+    pub fn poll_address_event(&mut self) -> Option<(NodeId, AddressEvent)> {
+        while let Some(&index) = self.learning.front() {
+            let member = &mut self.members[index];
+            if let Some(event) = member.node.poll_address_event() {
+                return Some((member.node.id(), event));
+            }
+            member.learning = false;
+            self.learning.pop_front();
+        }
+        None
+    }
+
     /// Connections that their app has closed and whose last bytes are still on their way out of
     /// this node and its NIC; frames that wait for the next step, datagrams among them, count as one.
     pub fn undelivered(&self, id: NodeId) -> usize {
@@ -391,6 +421,7 @@ impl Mesh {
             if let Attachment::Nic(nic) = &mut member.attachment {
                 nic.handle_timeout(now);
             }
+            self.follow_addresses(index, now);
             self.touch(index);
         }
     }

@@ -4,10 +4,8 @@ use core::task::{Poll, Waker};
 use std::collections::{BTreeMap, VecDeque};
 
 use nexus_policy::{Act, Denial, Gate, Permit, Stamp, Topology};
-use nexus_stack::{Config, ConfigError, LookupId, Scope, Stack};
-use nexus_types::{
-    HostName, InstanceId, Instant, IpAddr, NodeId, PolicyEpoch, Reason, Seed, limits,
-};
+use nexus_stack::{AddressEvent, Config, ConfigError, LookupId, Medium, Scope, Stack};
+use nexus_types::{HostName, InstanceId, Instant, IpAddr, NodeId, PolicyEpoch, Seed, limits};
 
 use crate::NetError;
 use crate::event::Event;
@@ -23,7 +21,9 @@ const EVENTS_MAX: usize = 1_024;
 pub struct NodeConfig {
     /// Its stack.
     pub stack: Config,
-    /// What its addresses stand for.
+    /// What its addresses stand for. On an Ethernet the stack knows better than its maker which addresses are the
+    /// node's, and where its gateways and name servers are: `own` follows the stack, and they count as
+    /// `infrastructure` beside what is said to be here.
     pub topology: Topology,
     /// Where its randomness comes from.
     pub seed: Seed,
@@ -34,6 +34,10 @@ pub struct Node {
     id: NodeId,
     pub(crate) stack: Stack,
     gate: Gate,
+    /// Whether its addresses may change while it stands.
+    learns: bool,
+    /// The infrastructure it was made with.
+    infrastructure: Vec<IpAddr>,
     instances: BTreeMap<InstanceId, Instance>,
     scopes: u32,
     pub(crate) remotes: BTreeMap<nexus_stack::UdpId, Remotes>,
@@ -66,17 +70,23 @@ pub struct Lookup {
 
 impl Node {
     pub(crate) fn new(id: NodeId, config: NodeConfig, now: Instant) -> Result<Self, ConfigError> {
-        Ok(Self {
+        let learns = matches!(config.stack.medium, Medium::Ethernet(_));
+        let infrastructure = config.topology.infrastructure.clone();
+        let mut node = Self {
             id,
             stack: Stack::new(config.stack, now, config.seed.split("stack"))?,
             gate: Gate::new(config.topology),
+            learns,
+            infrastructure,
             instances: BTreeMap::new(),
             scopes: 0,
             remotes: BTreeMap::new(),
             judged: BTreeMap::new(),
             events: VecDeque::new(),
             events_dropped: 0,
-        })
+        };
+        node.follow_addresses(now);
+        Ok(node)
     }
 
     /// The node's id.
@@ -103,6 +113,39 @@ impl Node {
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.stack.handle_timeout(now);
         self.gate.handle_timeout(now);
+    }
+
+    /// Tells the gate what the stack's addresses, gateways and name servers are by now. To be called after whatever
+    /// may have changed them, before an app acts. Whether there may be [`Node::poll_address_event`]s.
+    ///
+    /// An address counts as the node's own as soon as the stack has it, sure or not: what is sent there stays in the
+    /// node, and no rule about the link's other stations is to be about it.
+    pub(crate) fn follow_addresses(&mut self, now: Instant) -> bool {
+        if !self.learns {
+            return false;
+        }
+        let known = self.gate.topology();
+        let infrastructure = known.infrastructure.iter().copied();
+        if known.own != self.stack.addresses() || !infrastructure.eq(self.infrastructure()) {
+            let topology = Topology {
+                own: self.stack.addresses().to_vec(),
+                infrastructure: self.infrastructure().collect(),
+                ..known.clone()
+            };
+            self.gate.set_topology(now, topology);
+        }
+        true
+    }
+
+    fn infrastructure(&self) -> impl Iterator<Item = IpAddr> {
+        let servers = self.stack.resolvers().iter().map(|server| server.ip());
+        let learnt = self.stack.gateways().chain(servers);
+        self.infrastructure.iter().copied().chain(learnt)
+    }
+
+    /// What became of the node's addresses, oldest first; the gate knows already.
+    pub(crate) fn poll_address_event(&mut self) -> Option<AddressEvent> {
+        self.stack.poll_address_event()
     }
 
     /// The gate, to look at.
@@ -291,12 +334,11 @@ impl Node {
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
             Poll::Ready(Ok(answer)) => answer,
         };
-        if !self.gate.is_current(lookup.stamp) {
-            return Poll::Ready(Err(NetError::because(
-                Reason::Revoked,
-                "the policy has changed meanwhile",
-            )));
-        }
+        let act = Act::Resolve {
+            name: &lookup.name,
+            via: lookup.stamp.capability(),
+        };
+        self.still_permitted(now, lookup.stamp, &act)?;
         self.gate.bind_answer(
             now,
             lookup.stamp.instance(),
