@@ -8,6 +8,7 @@ mod build;
 mod componentize;
 mod demo;
 mod deny;
+mod peers;
 mod real;
 mod setup;
 mod step;
@@ -73,11 +74,15 @@ enum Verb {
     },
     /// Run the benches and write the medians to bench/RESULTS.md.
     Bench {
+        /// Instead, whole programs beside what people would otherwise use: `wasmtime run` (installed
+        /// into target/tools on first use), and bare smoltcp on a TAP (needs root).
+        #[arg(long)]
+        peers: bool,
         /// Do not run anything; write the table from the measurements that are there.
         #[arg(long)]
         collect: bool,
-        /// Only benches whose name contains this (criterion's filter); the rest keep their last
-        /// measurement.
+        /// Only benches whose name contains this (criterion's filter; with --peers: tcp, start or
+        /// tap); the rest keep their last measurement.
         filter: Option<String>,
     },
     /// Check licenses, bans, duplicate versions and advisories with cargo-deny.
@@ -119,7 +124,18 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Demo => demo::run(&workspace),
         Verb::Test { real: true, .. } => real::run_all(&workspace),
         Verb::Test { only, .. } => test::run_all(&workspace, only.as_deref()),
-        Verb::Bench { collect, filter } => bench::run(&workspace, collect, filter.as_deref()),
+        Verb::Bench {
+            peers,
+            collect,
+            filter,
+        } => {
+            let request = bench::Request {
+                peers,
+                collect,
+                filter: filter.as_deref(),
+            };
+            bench::run(&workspace, request)
+        }
         Verb::Deny => deny::run_checks(&workspace),
     }
 }
