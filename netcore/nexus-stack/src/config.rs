@@ -3,7 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::addressing::{AddressingV4, DuplicateDetection};
+use crate::addressing::slaac::Slaac;
+use crate::addressing::{AddressingV4, AddressingV6, DuplicateDetection};
 use nexus_types::limits;
 use nexus_types::{HostName, InterfaceAddress, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -21,6 +22,9 @@ pub struct Config {
     /// Where IPv4 addresses come from. Not [`AddressingV4::Static`]: only on an Ethernet, and without IPv4
     /// addresses and gateway here.
     pub addressing_v4: AddressingV4,
+    /// Where IPv6 addresses come from. Not [`AddressingV6::Static`]: only on an Ethernet, and without IPv6
+    /// addresses and gateway here.
+    pub addressing_v6: AddressingV6,
     /// Where IPv4 packets for other links go. Only an Ethernet medium needs it.
     pub gateway_v4: Option<Ipv4Addr>,
     /// Where IPv6 packets for other links go. Only an Ethernet medium needs it.
@@ -39,7 +43,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Most addresses of one stack.
+    /// Most addresses of one stack, those the link may give counted.
     pub const ADDRESSES_MAX: usize = 16;
 
     /// A stack with this MTU and these addresses on a medium that carries bare IP packets,
@@ -51,6 +55,7 @@ impl Config {
             checksums: Checksums::Full,
             addresses,
             addressing_v4: AddressingV4::Static,
+            addressing_v6: AddressingV6::Static,
             gateway_v4: None,
             gateway_v6: None,
             duplicate_detection: Some(DuplicateDetection::default()),
@@ -65,8 +70,14 @@ impl Config {
         if !(576..=65_535).contains(&self.mtu) {
             return Err(ConfigError::Mtu(self.mtu));
         }
-        if self.addresses.len() > Self::ADDRESSES_MAX {
-            return Err(ConfigError::TooManyAddresses(self.addresses.len()));
+        let leased = usize::from(self.addressing_v4 == AddressingV4::Dhcp);
+        let made = match self.addressing_v6 {
+            AddressingV6::Static => 0,
+            AddressingV6::Slaac => Slaac::ADDRESSES_MAX,
+        };
+        let addresses = self.addresses.len() + leased + made;
+        if addresses > Self::ADDRESSES_MAX {
+            return Err(ConfigError::TooManyAddresses(addresses));
         }
         if let Medium::Ethernet(mac) = self.medium
             && (mac[0] & 1 == 1 || mac == [0; 6])
@@ -92,14 +103,17 @@ impl Config {
                 return Err(ConfigError::MtuForIpv6(self.mtu));
             }
         }
+        let mut ips = self.addresses.iter().map(|own| own.address());
         if self.addressing_v4 != AddressingV4::Static {
-            let of_family = |own: &&InterfaceAddress| own.address().is_ipv4();
-            let mixed = self
-                .addresses
-                .iter()
-                .find(of_family)
-                .map(|own| own.address());
+            let mixed = ips.clone().find(|ip| ip.is_ipv4());
             self.check_automatic(mixed.or(self.gateway_v4.map(IpAddr::V4)))?;
+        }
+        if self.addressing_v6 != AddressingV6::Static {
+            let mixed = ips.find(|ip| ip.is_ipv6());
+            self.check_automatic(mixed.or(self.gateway_v6.map(IpAddr::V6)))?;
+            if self.mtu < 1280 {
+                return Err(ConfigError::MtuForIpv6(self.mtu));
+            }
         }
         if let Some(how) = &self.duplicate_detection {
             how.check()?;
@@ -270,7 +284,7 @@ pub enum ConfigError {
     Mtu(usize),
     /// An IPv6 link carries at least 1280 bytes.
     MtuForIpv6(usize),
-    /// More addresses than [`Config::ADDRESSES_MAX`].
+    /// More addresses than [`Config::ADDRESSES_MAX`], those the link may give counted.
     TooManyAddresses(usize),
     /// Not a unicast address that can be an interface's.
     Address(IpAddr),

@@ -8,7 +8,7 @@
 //! its four-tuple in a keyed table, and only connections with something to do are polled.
 //!
 //! Not supported: fragments on the way out, path MTU discovery, TCP timestamps and SYN cookies, receiving
-//! multicast and broadcast, broadcast on the way out, forwarding, router discovery and SLAAC. A selective
+//! multicast and broadcast, broadcast on the way out, MLD and IGMP, forwarding, DHCPv6. A selective
 //! acknowledgement is sent, but smoltcp makes nothing of one it gets.
 
 mod addressing;
@@ -28,6 +28,7 @@ mod half_open;
 mod id;
 mod key;
 mod neighbors;
+mod options;
 mod packet;
 mod ports;
 pub mod resolver;
@@ -40,7 +41,7 @@ mod time_wait;
 mod timers;
 mod wakers;
 
-pub use addressing::{AddressEvent, AddressingV4, DuplicateDetection};
+pub use addressing::{AddressEvent, AddressingV4, AddressingV6, DuplicateDetection};
 pub use config::{
     Checksums, Config, ConfigError, Congestion, Limits, Medium, ResolverConfig, TcpConfig,
     TcpOptions, UdpOptions,

@@ -86,8 +86,8 @@ pub(crate) enum Due {
     Ask(IpAddr),
     /// Ask this one whether it still has it.
     Check(IpAddr, Mac),
-    /// Nobody answered; what waited for it.
-    GiveUp(Vec<Frame>),
+    /// This one did not answer; what waited for it.
+    GiveUp(IpAddr, Vec<Frame>),
 }
 
 impl Neighbors {
@@ -244,7 +244,7 @@ impl Neighbors {
                 trust: Trust::Checking { tries, again },
                 ..
             }) => (tries, again, Due::Check(ip, *mac)),
-            _ => return Some(Due::GiveUp(Vec::new())),
+            _ => return Some(Due::GiveUp(ip, Vec::new())),
         };
         if *tries < TRIES {
             *tries += 1;
@@ -252,7 +252,7 @@ impl Neighbors {
             self.asks.insert((*again, ip));
             return Some(due);
         }
-        Some(Due::GiveUp(self.forget(ip)))
+        Some(Due::GiveUp(ip, self.forget(ip)))
     }
 
     fn forget(&mut self, ip: IpAddr) -> Vec<Frame> {
@@ -348,7 +348,9 @@ mod tests {
             assert!(table.pop_due(now).is_none());
         }
         let now = Instant::from_secs(3);
-        assert!(matches!(table.pop_due(now), Some(Due::GiveUp(frames)) if frames.len() == 2));
+        assert!(
+            matches!(table.pop_due(now), Some(Due::GiveUp(who, frames)) if who == ip(1) && frames.len() == 2)
+        );
         assert_eq!((table.next(), table.len()), (None, 0));
     }
 
@@ -372,7 +374,7 @@ mod tests {
             assert_eq!(to(&mut table, now, ip(1)), Some(LIVE));
         }
         let now = Instant::from_secs(125);
-        assert!(matches!(table.pop_due(now), Some(Due::GiveUp(_))));
+        assert!(matches!(table.pop_due(now), Some(Due::GiveUp(..))));
         assert!(matches!(table.way(now, ip(1), frame()), Way::Ask));
     }
 

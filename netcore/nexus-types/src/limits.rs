@@ -117,6 +117,14 @@ limits! {
         "Stops packets from an address that the link is still asked about from piling up; one more is dropped.";
     DHCP_LEASE_SECS_MIN: u64 = 60, "lease, least", "seconds",
         "Stops a server from making the node ask without end, its connections cut each time; a shorter lease is refused.";
+    SLAAC_PREFIXES: u32 = 8, "prefixes of a link", "prefixes a node",
+        "Stops advertisements of 10,000 prefixes from filling memory and making as many addresses; one more is ignored while the others last.";
+    ROUTERS: u32 = 8, "default routers", "routers a node",
+        "Stops advertisements of 10,000 routers from filling memory; one that did not answer makes room, else one more is ignored while the others last.";
+    SLAAC_RESOLVERS: u32 = 4, "name servers of a link", "servers a node",
+        "Stops advertisements of 10,000 name servers from filling memory; one more is ignored while the others last.";
+    SLAAC_LIFETIME_SECS_MIN: u64 = 60, "prefix, least", "seconds",
+        "Stops a router from making addresses come and go without end; a prefix that begins with less is ignored.";
     FRAGMENT_DATAGRAMS: u32 = 64, "reassembly", "datagrams a node",
         "Stops first fragments without their rest from filling memory; the oldest makes room.";
     FRAGMENT_BYTES: u32 = 1 << 20, "reassembly", "bytes a node",

@@ -2,6 +2,7 @@
 
 pub(crate) mod dad;
 pub(crate) mod dhcp;
+pub(crate) mod slaac;
 
 use core::time::Duration;
 
@@ -15,6 +16,7 @@ pub enum AddressEvent {
     /// It is ours now: nobody else has it.
     Ready(InterfaceAddress),
     /// Somebody else had it when we began to use it: it is not ours any more, and what was open on it has ended.
+    /// Of addresses that are learnt another follows; of those we make ourselves, twice.
     Duplicate {
         /// The address.
         address: InterfaceAddress,
@@ -43,6 +45,17 @@ pub enum AddressingV4 {
     Static,
     /// Address, gateway and DNS servers from a DHCP server. DNS servers that are configured stay instead.
     Dhcp,
+}
+
+/// Where IPv6 addresses come from.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum AddressingV6 {
+    /// From [`Config::addresses`](crate::Config::addresses), with the gateway beside them.
+    #[default]
+    Static,
+    /// Addresses, gateways and DNS servers from what routers advertise (RFC 4862, RFC 8106), and a link-local
+    /// address. DNS servers that are configured stay instead.
+    Slaac,
 }
 
 /// How often, and how far apart, a link is asked whether an address is taken, before it is used.

@@ -106,7 +106,7 @@ impl Stack {
         }
     }
 
-    fn interface_address(&self, ip: IpAddr) -> Option<InterfaceAddress> {
+    pub(super) fn interface_address(&self, ip: IpAddr) -> Option<InterfaceAddress> {
         let mut own = self.config.addresses.iter();
         own.find(|own| own.address() == ip).copied()
     }

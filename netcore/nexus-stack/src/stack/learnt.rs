@@ -6,7 +6,8 @@ use super::link::broadcast_header;
 use super::lookup::RESOLVER;
 use super::{Stack, is_unicast};
 use crate::addressing::dhcp::{Act, CLIENT_PORT, Dhcp, Lease, SERVER_PORT};
-use crate::addressing::{AddressEvent, AddressingV4};
+use crate::addressing::slaac::Slaac;
+use crate::addressing::{AddressEvent, AddressingV4, AddressingV6};
 use crate::config::{Medium, ResolverConfig};
 use crate::emit::HOP_LIMIT;
 use crate::key::Path;
@@ -20,11 +21,14 @@ pub(super) struct Learnt {
     dhcp: Option<Dhcp>,
     leased: Option<InterfaceAddress>,
     resolvers_v4: Vec<Ipv4Addr>,
+    pub(super) slaac: Option<Slaac>,
 }
 
 impl Learnt {
     pub(super) fn next(&self) -> Option<Instant> {
-        self.dhcp.as_ref().map(Dhcp::next)
+        let dhcp = self.dhcp.as_ref().map(Dhcp::next);
+        let slaac = self.slaac.as_ref().and_then(Slaac::next);
+        dhcp.into_iter().chain(slaac).min()
     }
 }
 
@@ -50,6 +54,9 @@ impl Stack {
             let local = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), CLIENT_PORT);
             self.ports.take(Transport::Udp, local, RESOLVER);
         }
+        if self.config.addressing_v6 == AddressingV6::Slaac {
+            self.begin_slaac(now, &seed.split("slaac"));
+        }
     }
 
     pub(super) fn handle_learning_timeout(&mut self, now: Instant) {
@@ -57,6 +64,10 @@ impl Stack {
             && let Some(act) = dhcp.pop_due(now)
         {
             self.act_dhcp(now, act);
+        }
+        let slaac = self.learnt.slaac.as_ref().and_then(Slaac::next);
+        if slaac.is_some_and(|at| at <= now) {
+            self.run_slaac(now);
         }
     }
 
@@ -152,8 +163,13 @@ impl Stack {
         self.use_v4(None, Vec::new());
     }
 
-    /// An address of ours turned out to be somebody else's: if it was given to us, we ask for another.
+    /// An address of ours turned out to be somebody else's: if it was given to us, we ask for another; if we made
+    /// it, we make another.
     pub(super) fn learnt_is_taken(&mut self, now: Instant, ip: IpAddr) {
+        if let (Some(slaac), IpAddr::V6(ip)) = (&mut self.learnt.slaac, ip) {
+            slaac.taken(ip);
+            return self.run_slaac(now);
+        }
         let declined = self.learnt.dhcp.as_mut();
         if let Some(act) = declined.and_then(|dhcp| dhcp.decline(now, ip)) {
             self.learnt.leased = None;
@@ -172,13 +188,18 @@ impl Stack {
         }
     }
 
-    /// Servers that are configured, else those the link told.
-    fn use_resolvers(&mut self) {
+    /// Servers that are configured, else those the link told: DHCP first, and some of each (RFC 8106 section 5.3.1).
+    pub(super) fn use_resolvers(&mut self) {
         if !self.config.resolver.servers.is_empty() {
             return;
         }
-        let learnt = self.learnt.resolvers_v4.iter().copied().map(IpAddr::V4);
-        let servers = learnt
+        let v4 = self.learnt.resolvers_v4.iter().copied().map(IpAddr::V4);
+        let v6 = self.learnt.slaac.as_ref().map_or(&[][..], Slaac::resolvers);
+        let v6 = v6.iter().copied().map(IpAddr::V6);
+        let first = v4.clone().take(1).chain(v6.clone().take(1));
+        let servers = first
+            .chain(v4.skip(1))
+            .chain(v6.skip(1))
             .take(ResolverConfig::SERVERS_MAX)
             .map(|ip| SocketAddr::new(ip, DNS_PORT))
             .collect();

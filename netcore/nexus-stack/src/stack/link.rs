@@ -1,7 +1,7 @@
 //! The Ethernet side of the wire: headers, ways and ARP (RFC 826); NDISC is beside it. Nothing of it runs on a
 //! medium of bare IP packets.
 //!
-//! Not supported: proxy ARP, router discovery (addresses and gateways are configured), VLAN tags.
+//! Not supported: proxy ARP, VLAN tags.
 
 use nexus_types::{Instant, IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -77,8 +77,9 @@ impl Stack {
             match due {
                 Due::Ask(ip) => self.ask(ours, ip, None),
                 Due::Check(ip, mac) => self.ask(ours, ip, Some(mac)),
-                Due::GiveUp(frames) => {
+                Due::GiveUp(ip, frames) => {
                     frames.into_iter().for_each(|frame| self.drop_unsent(frame));
+                    self.is_silent(now, ip);
                 }
             }
         }
@@ -86,10 +87,14 @@ impl Stack {
 
     /// Who takes a packet for `dst`: itself if it is on our link, else the gateway.
     pub(super) fn next_hop(&self, dst: IpAddr) -> Option<IpAddr> {
-        let on_link = self.config.addresses.iter().any(|own| contains(own, dst));
+        let on_link = match (dst, &self.learnt.slaac) {
+            (IpAddr::V6(v6), _) if v6.is_unicast_link_local() => true,
+            // What our addresses are made of says nothing about it (RFC 5942 section 4).
+            (IpAddr::V6(v6), Some(slaac)) => slaac.is_on_link(v6),
+            _ => self.config.addresses.iter().any(|own| contains(own, dst)),
+        };
         match dst {
             _ if on_link => Some(dst),
-            IpAddr::V6(v6) if v6.is_unicast_link_local() => Some(dst),
             IpAddr::V4(_) => self.config.gateway_v4.map(IpAddr::V4),
             IpAddr::V6(_) => self.config.gateway_v6.map(IpAddr::V6),
         }
@@ -108,12 +113,9 @@ impl Stack {
 
     /// Asks who has an address: all, or the one who had it.
     fn ask(&mut self, ours: Mac, whom: IpAddr, had: Option<Mac>) {
-        let Some(source) = self.source_for(Path::Wire, whom) else {
+        let Some(source) = self.source_of_question(whom) else {
             return;
         };
-        if self.is_tentative(source) {
-            return;
-        }
         match (source, whom) {
             (IpAddr::V4(source), IpAddr::V4(whom)) => {
                 let dst = had.unwrap_or(BROADCAST);

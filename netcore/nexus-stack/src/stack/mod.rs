@@ -10,6 +10,8 @@ mod link;
 mod listen;
 pub(crate) mod lookup;
 mod ndisc;
+mod routers;
+mod source;
 mod tcp;
 mod udp;
 pub(crate) mod unheld;
@@ -413,27 +415,6 @@ impl Stack {
         } else {
             Path::Wire
         }
-    }
-
-    /// Which of our addresses talks to `remote`: one on its link, else a global one, else any.
-    fn source_for(&self, path: Path, remote: IpAddr) -> Option<IpAddr> {
-        if let Path::Loop(_) = path {
-            return Some(match remote {
-                IpAddr::V4(v4) if v4.is_loopback() => nexus_types::Ipv4Addr::LOCALHOST.into(),
-                other => other,
-            });
-        }
-        let of_family = || {
-            self.config
-                .addresses
-                .iter()
-                .filter(|own| own.address().is_ipv4() == remote.is_ipv4())
-        };
-        of_family()
-            .find(|own| contains(own, remote))
-            .or_else(|| of_family().find(|own| !is_link_local(own.address())))
-            .or_else(|| of_family().next())
-            .map(|own| own.address())
     }
 
     /// A first sequence number as RFC 6528 wants it: a clock, plus a keyed hash of the connection.

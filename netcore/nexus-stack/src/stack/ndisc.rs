@@ -1,19 +1,22 @@
-//! Neighbour discovery for IPv6 (RFC 4861): solicitations and advertisements, checked before they count.
+//! Neighbour discovery for IPv6 (RFC 4861): solicitations and advertisements, checked before they count. What
+//! routers say is in `routers.rs`.
 
 use nexus_types::{Instant, IpAddr, Ipv6Addr};
 
 use super::link::{group, header, is_station, mac_at, v6_at};
+use super::routers::ROUTER_ADVERTISEMENT;
 use super::{Stack, is_unicast};
 use crate::config::Medium;
 use crate::emit::{Emit, Ip};
 use crate::key::Path;
 use crate::neighbors::Mac;
+use crate::options::Options;
 use crate::packet::Packet;
 
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 
-const SOURCE_ADDRESS: u8 = 1;
+pub(super) const SOURCE_ADDRESS: u8 = 1;
 const TARGET_ADDRESS: u8 = 2;
 
 /// Flags of an advertisement.
@@ -64,7 +67,7 @@ impl Stack {
     }
 
     /// Sends a message of RFC 4861 to a group, or to a neighbour at its hardware address.
-    fn send_discovery(
+    pub(super) fn send_discovery(
         &mut self,
         ours: Mac,
         ip: Ip,
@@ -88,18 +91,27 @@ impl Stack {
         }
     }
 
-    /// Solicitations and advertisements; false if it is neither, or on a medium that has none.
+    /// Solicitations and advertisements; false if it is none, or on a medium that has none.
     pub(super) fn handle_ndisc(&mut self, now: Instant, packet: &Packet<'_>) -> bool {
         let Medium::Ethernet(ours) = self.config.medium else {
             return false;
         };
         let bytes = packet.payload();
         let kind = bytes[0];
-        if !matches!(kind, SOLICITATION | ADVERTISEMENT) {
+        if !matches!(kind, SOLICITATION | ADVERTISEMENT | ROUTER_ADVERTISEMENT) {
             return false;
         }
-        // A router would have lowered the hop limit: it comes from this link (RFC 4861 section 7.1).
-        if packet.hop_limit != 255 || bytes[1] != 0 || bytes.len() < 24 {
+        // A router would have lowered the hop limit: it comes from this link (RFC 4861 section 7.1). No message
+        // needs an extension header, and one with a fragment header is to be ignored (RFC 6980 section 5).
+        if packet.hop_limit != 255 || !packet.is_plain() {
+            self.stats.dropped_malformed += 1;
+            return true;
+        }
+        if kind == ROUTER_ADVERTISEMENT {
+            self.handle_advert(now, packet);
+            return true;
+        }
+        if bytes[1] != 0 || bytes.len() < 24 {
             self.stats.dropped_malformed += 1;
             return true;
         }
@@ -131,7 +143,7 @@ impl Stack {
             return;
         }
         let target = IpAddr::V6(target);
-        let mac = options.address(TARGET_ADDRESS);
+        let mac = address_of(options, TARGET_ADDRESS);
         if self.owns(target) {
             return self.claimed(now, target, mac.unwrap_or(self.heard_from));
         }
@@ -150,7 +162,7 @@ impl Stack {
         target: Ipv6Addr,
         options: Options<'_>,
     ) {
-        let mac = options.address(SOURCE_ADDRESS);
+        let mac = address_of(options, SOURCE_ADDRESS);
         let target_ip = IpAddr::V6(target);
         let from_nobody = packet.src.is_unspecified();
         // While we do not know whether it is ours, only who asks the same counts (RFC 4862 section 5.4.3).
@@ -234,42 +246,21 @@ fn solicited_node(ip: Ipv6Addr) -> Ipv6Addr {
 fn target_and_address(target: Ipv6Addr, option: u8, ours: Mac) -> [u8; 24] {
     let mut body = [0; 24];
     body[..16].copy_from_slice(&target.octets());
-    body[16..18].copy_from_slice(&[option, 1]);
-    body[18..].copy_from_slice(&ours);
+    body[16..].copy_from_slice(&address_option(option, ours));
     body
 }
 
-/// The options of a message, each within it and none of length 0: a message with such a one is dropped as a
-/// whole (RFC 4861 section 4.6).
-#[derive(Clone, Copy)]
-struct Options<'a>(&'a [u8]);
+/// A hardware address as the option of that kind (RFC 4861 section 4.6.1).
+pub(super) fn address_option(kind: u8, mac: Mac) -> [u8; 8] {
+    let [a, b, c, d, e, f] = mac;
+    [kind, 1, a, b, c, d, e, f]
+}
 
-impl<'a> Options<'a> {
-    fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let len = usize::from(*rest.get(1)?) * 8;
-            rest = rest.get(len..).filter(|_| len > 0)?;
-        }
-        Some(Self(bytes))
-    }
-
-    /// Kinds and whole options.
-    fn iter(self) -> impl Iterator<Item = (u8, &'a [u8])> {
-        let mut rest = self.0;
-        core::iter::from_fn(move || {
-            let len = usize::from(*rest.get(1)?) * 8;
-            let (option, after) = rest.split_at_checked(len)?;
-            rest = after;
-            Some((option[0], option))
-        })
-    }
-
-    /// The hardware address of that kind.
-    fn address(self, kind: u8) -> Option<Mac> {
-        self.iter()
-            .find(|(this, option)| *this == kind && option.len() == 8)
-            .map(|(_, option)| mac_at(option, 2))
-            .filter(|mac| is_station(*mac))
-    }
+/// The hardware address of that kind.
+pub(super) fn address_of(options: Options<'_>, kind: u8) -> Option<Mac> {
+    options
+        .iter()
+        .find(|(this, option)| *this == kind && option.len() == 8)
+        .map(|(_, option)| mac_at(option, 2))
+        .filter(|mac| is_station(*mac))
 }

@@ -505,3 +505,14 @@ fn reject_an_app_on_the_clients_port_and_mixed_addresses() {
         None
     );
 }
+
+/// Gives a stack that has just begun its lease.
+pub(crate) fn lease(stack: &mut Stack, now: Instant) {
+    stack.handle_timeout(now);
+    for say in [OFFER, ACK] {
+        let asked = core::iter::from_fn(|| stack.poll_transmit(now));
+        let asked = asked.into_iter().find_map(|frame| Asked::read(&frame));
+        let reply = Reply::to(&asked.expect("a question"), say);
+        stack.handle_frame(now, &reply.frame());
+    }
+}

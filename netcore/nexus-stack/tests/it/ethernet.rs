@@ -7,6 +7,7 @@ use nexus_stack::{Config, ConfigError, ConnectError, Medium, Stack, TcpError, Tc
 use nexus_types::{Instant, Seed};
 
 use crate::pair::{A, APP, B, Link, Pair, address, config, idle};
+use crate::raw;
 
 const MAC: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
 
@@ -180,4 +181,35 @@ fn reject_hardware_addresses_that_are_none() {
         let made = Stack::new(config, Instant::ZERO, Seed::from_number(1));
         assert_eq!(made.err(), Some(ConfigError::HardwareAddress(mac)));
     }
+}
+
+/// Goal: what neighbours say of themselves comes in one piece and bare (RFC 6980 section 5). Method: a question that is
+/// answered, and the same behind a fragment header that names one fragment, and behind options.
+#[test]
+fn reject_neighbour_discovery_behind_other_headers() {
+    let mut pair = pair();
+    let (src, dst) = ("fd00::9", "ff02::1:ff00:1");
+    let mut body = vec![0; 16];
+    (body[0], body[15]) = (0xfd, 1);
+    body.extend([1, 1, 2, 0, 0, 0, 0, 9]);
+    let ip = |text: &str| text.parse().expect("an address");
+    let mut packet = raw::icmp(ip(src), ip(dst), 135, 0, &body);
+    packet[7] = 255;
+    for (header, answers) in [
+        (None, 1),
+        (Some((44, [58, 0, 0, 0, 0, 0, 0, 9])), 0),
+        (Some((60, [58, 0, 1, 4, 0, 0, 0, 0])), 0),
+    ] {
+        let mut frame = vec![0x33, 0x33, 0xff, 0, 0, 1, 2, 0, 0, 0, 0, 9, 0x86, 0xdd];
+        frame.extend(&packet);
+        if let Some((kind, header)) = header {
+            frame[18..20].copy_from_slice(&40_u16.to_be_bytes());
+            frame[20] = kind;
+            frame.splice(54..54, header);
+        }
+        pair.deliver(A, &frame);
+        let answer = core::iter::from_fn(|| pair.stacks[A].poll_transmit(pair.now));
+        assert_eq!(answer.count(), answers, "{header:?}");
+    }
+    assert_eq!(pair.stacks[A].stats().dropped_malformed, 2);
 }

@@ -16,6 +16,7 @@ mod ready;
 mod reuse;
 mod seeds;
 mod settings;
+mod slaac;
 mod tcp;
 mod udp;
 mod unheld;
