@@ -74,7 +74,8 @@ impl Prefix {
             && address.octets()[0] != 0
             && !address.is_multicast()
             && !address.is_unicast_link_local();
-        let bits = address.to_bits() & u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
+        let mask = u128::MAX.checked_shl(128_u32.checked_sub(len.into())?)?;
+        let bits = address.to_bits() & mask;
         fit.then_some(Self { bits, len })
     }
 

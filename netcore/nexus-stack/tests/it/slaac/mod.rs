@@ -414,6 +414,13 @@ fn the_address_that_fits_the_far_end_is_used() {
         let link_local = own(&desk.stack)[0];
         assert_eq!(desk.sends("fe80::7"), Some((mac(7), link_local)));
     }
+    // Alike is not the same kind: 6to4 has more bits in common with this one.
+    let mut desk = Desk::with(config(), 1);
+    let [six_to_four, native] = ["2002:a00:1::", "2600:1::"].map(|n| prefix(n).option());
+    desk.hear(&advert(2).with(six_to_four).with(native));
+    desk.run(Duration::from_secs(2));
+    let native = desk.address_in("2600:1::").expect("made");
+    assert_eq!(desk.sends("2003::1"), Some((ROUTER, native)));
 }
 
 #[test]
