@@ -19,6 +19,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("sysctl", "procps"),
     ("tcpdump", "tcpdump"),
+    ("dnsmasq", "dnsmasq-base"),
 ];
 
 /// The crates that have such tests, in a file called real.

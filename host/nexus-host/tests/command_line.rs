@@ -350,7 +350,7 @@ fn reject_arguments_nobody_can_mean() {
     let app = world.component("quiet.wasm", QUIET);
     let app = text(&app);
     let tap = &["--net", "tap:tap0", "--address", "10.0.0.2/24"];
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 20] = [
         (&["--net", "tap:tap0"], "needs --address ADDR/PREFIX"),
         (&["--net", "tap:"], "cannot be the name of an interface"),
         (
@@ -367,6 +367,26 @@ fn reject_arguments_nobody_can_mean() {
             &[&tap[..], &["--gateway", "10.0.1.1"]].concat(),
             "on none of the networks",
         ),
+        (
+            &[&tap[..], &["--address", "dhcp"]].concat(),
+            "has --address dhcp and the address 10.0.0.2/24",
+        ),
+        (
+            &["--net", "tap:tap0", "--address", "dhcp,fd00::2/64,dhcp"],
+            "--address dhcp twice",
+        ),
+        (
+            &[
+                "--net",
+                "tap:tap0",
+                "--address",
+                "dhcp",
+                "--gateway",
+                "10.0.0.1",
+            ],
+            "leave --gateway out",
+        ),
+        (&["--address", "dhcp"], "--address needs --net tap:NAME"),
         (
             &[&tap[..], &["--publish", "80:80"]].concat(),
             "--publish needs --net user",

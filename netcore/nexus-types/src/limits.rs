@@ -179,6 +179,8 @@ limits! {
         "Stops datagram flows, which have no end of their own, from holding sockets for ever.";
 
     // --- real NICs ---
+    ADDRESS_WAIT_MICROS: u64 = 15_000_000, "first addresses", "microseconds",
+        "Stops a link on which no DHCP server or router answers from keeping an app that has not started for ever; the run ends.";
     NIC_FRAMES: u32 = 256, "frames", "frames a turn of a NIC",
         "Stops a flood of frames from keeping timers and apps from their turn; the rest waits in the kernel.";
     NIC_BYTES: u32 = 1 << 20, "frames", "bytes a turn of a NIC",

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::json;
 
 use super::Output;
+use crate::runtime::signals::Signal;
 use crate::runtime::stdio::say_last;
 
 /// Who has to act.
@@ -18,6 +19,8 @@ pub enum Kind {
     Refused,
     /// Who wrote the manifest, policy or world file.
     Config,
+    /// Nobody: a signal ended the run before any app started.
+    Interrupted(Signal),
 }
 
 impl Kind {
@@ -28,6 +31,7 @@ impl Kind {
             Self::Usage => 2,
             Self::Refused => 77,
             Self::Config => 78,
+            Self::Interrupted(signal) => signal.exit_code(),
         }
     }
 
@@ -38,6 +42,7 @@ impl Kind {
             Self::Usage => "usage",
             Self::Refused => "refused",
             Self::Config => "config",
+            Self::Interrupted(_) => "interrupted",
         }
     }
 }
@@ -79,7 +84,9 @@ impl CliError {
             Output::Text => {
                 let mut text = match self.kind {
                     // A report says by its own first line what it is.
-                    Kind::Refused => format!("{}\n", self.message.trim_end()),
+                    Kind::Refused | Kind::Interrupted(_) => {
+                        format!("{}\n", self.message.trim_end())
+                    }
                     _ => format!("error: {}\n", self.message.trim_end()),
                 };
                 if let Some(hint) = &self.hint {

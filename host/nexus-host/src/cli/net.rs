@@ -4,12 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
-use nexus_types::InterfaceAddress;
 use nexus_usernet::{Publish, Resolvers};
 
-use super::values::{Net, parse_interface_address, parse_resolver};
+use super::values::{AddressSource, Net, parse_address_source, parse_resolver};
 use super::{CliError, Kind};
-use crate::driver::{Network, Wire};
+use crate::driver::{Addresses, Network, Wire};
 
 #[derive(Args)]
 #[command(next_help_heading = "Network")]
@@ -23,10 +22,11 @@ pub(super) struct NetArgs {
     /// 127.0.0.1 unless given, HOSTPORT 0 any free one (with user)
     #[arg(long, value_name = "PORTS")]
     publish: Vec<Publish>,
-    /// An address of the node, with its prefix: 10.0.0.2/24, fd00::2/64 (with tap, packet)
-    #[arg(long, value_name = "ADDR/PREFIX", value_parser = parse_interface_address,
+    /// An address of the node with its prefix (10.0.0.2/24, fd00::2/64), or dhcp: IPv4 address, gateway
+    /// and name servers from a DHCP server (with tap, packet)
+    #[arg(long, value_name = "ADDR/PREFIX|dhcp", value_parser = parse_address_source,
           value_delimiter = ',', env = "NEXUS_ADDRESS")]
-    address: Vec<InterfaceAddress>,
+    address: Vec<AddressSource>,
     /// Where packets for other networks go, one of each family at most (with tap, packet)
     #[arg(
         long,
@@ -35,7 +35,7 @@ pub(super) struct NetArgs {
         env = "NEXUS_GATEWAY"
     )]
     gateway: Vec<IpAddr>,
-    /// Who looks names up, port 53 unless given (with tap, packet)
+    /// Who looks names up, port 53 unless given; instead of those of dhcp (with tap, packet)
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_resolver, value_delimiter = ',',
           env = "NEXUS_DNS")]
     dns: Vec<SocketAddr>,
@@ -57,7 +57,7 @@ impl NetArgs {
             },
             Net::Wire(target) if needs => Network::Wire(Wire {
                 target: target.clone(),
-                addresses: self.address.clone(),
+                addresses: addresses(&self.address),
                 gateways: self.gateway.clone(),
                 resolvers: self.dns.clone(),
                 mtu: self.mtu,
@@ -91,22 +91,69 @@ impl NetArgs {
                 None => Ok(()),
             };
         };
-        let give = "--address ADDR/PREFIX, as in 10.0.0.2/24";
-        wire(&self.address, &self.gateway, give)
+        wire(&self.address, &self.gateway, &FLAGS)
             .or_else(|problem| usage(format!("--net {target}: {problem}")))
     }
 }
 
-/// What is wrong with the addresses of a node on a real interface.
-/// `give`: how addresses are given, where there is none.
-pub(super) fn wire(
-    addresses: &[InterfaceAddress],
-    gateways: &[IpAddr],
-    give: &str,
-) -> Result<(), String> {
-    if addresses.is_empty() {
-        return Err(format!("needs {give}"));
+/// What a node on a real interface is given is called so, here or in a world file.
+pub(super) struct Words {
+    /// How addresses are given, where there is none.
+    pub(super) give: &'static str,
+    /// What DHCP is asked for with.
+    pub(super) dhcp: &'static str,
+    pub(super) gateway: &'static str,
+}
+
+const FLAGS: Words = Words {
+    give: "--address ADDR/PREFIX, as in 10.0.0.2/24, or --address dhcp",
+    dhcp: "--address dhcp",
+    gateway: "--gateway",
+};
+
+/// Together.
+pub(super) fn addresses(sources: &[AddressSource]) -> Addresses {
+    let mut addresses = Addresses::default();
+    for source in sources {
+        match source {
+            AddressSource::Fixed(address) => addresses.fixed.push(*address),
+            AddressSource::Dhcp => addresses.dhcp = true,
+        }
     }
+    addresses
+}
+
+/// What is wrong with the addresses of a node on a real interface.
+pub(super) fn wire(
+    sources: &[AddressSource],
+    gateways: &[IpAddr],
+    words: &Words,
+) -> Result<(), String> {
+    let addresses = addresses(sources);
+    if sources.is_empty() {
+        return Err(format!("needs {}", words.give));
+    }
+    let Words { dhcp, gateway, .. } = words;
+    if addresses.dhcp {
+        let asked = sources.iter().filter(|s| **s == AddressSource::Dhcp);
+        if asked.count() > 1 {
+            return Err(format!(
+                "has {dhcp} twice: a node asks for one IPv4 address"
+            ));
+        }
+        if let Some(fixed) = addresses.fixed.iter().find(|a| a.address().is_ipv4()) {
+            return Err(format!(
+                "has {dhcp} and the address {fixed}: IPv4 addresses come from the DHCP server or from you; \
+                 leave one of the two out"
+            ));
+        }
+        if let Some(given) = gateways.iter().find(|gateway| gateway.is_ipv4()) {
+            return Err(format!(
+                "has {dhcp} and {gateway} {given}: the DHCP server says where the gateway is; leave {gateway} out"
+            ));
+        }
+    }
+    let addresses = addresses.fixed;
     for (index, gateway) in gateways.iter().enumerate() {
         if !addresses.iter().any(|address| address.contains(*gateway)) && !is_link_local(*gateway) {
             return Err(format!(

@@ -170,6 +170,7 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
             host.outputs()[1].say(&line);
         }
     }
+    host.await_addresses(&[(node.id, String::new())])?;
     let given = Given {
         arguments: args.arguments.clone(),
         consent: args.grants.consent(),

@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::channel::oneshot;
-use futures::future::{Either, Shared, select};
+use futures::future::{Either, Shared, select, try_join_all};
 use nexus_caps::NetCtx;
 use nexus_node::Quota;
 use nexus_policy::admission::{Provided, Standing};
@@ -19,7 +20,7 @@ use wasmtime::component::Linker;
 use super::app::Candidate;
 use super::policies::Policies;
 use super::{CliError, Kind};
-use crate::driver::{AddedNode, Driver, Network, OsClock};
+use crate::driver::{AddedNode, Driver, Network, OsClock, Weight};
 use crate::observe::denials::Denials;
 use crate::observe::report::Refusals;
 use crate::runtime::clocks::WallClock;
@@ -100,9 +101,14 @@ impl Host {
             .map_err(|error| host_error(&error))?;
         let outputs = Output::both();
         let stderr = outputs[1].clone();
-        driver.tell(move |node, notice| {
+        driver.tell(move |node, weight, notice| {
+            let line = match weight {
+                Weight::Note if quiet => return,
+                Weight::Note => format!("{node}: {notice}\n"),
+                Weight::Warning => format!("warning: {node}: {notice}\n"),
+            };
             if stderr.has_room(NOTICE_BYTES) {
-                stderr.say(&format!("warning: {node}: {notice}\n"));
+                stderr.say(&line);
             }
         });
         let told = (!quiet).then(|| outputs[1].clone());
@@ -156,6 +162,32 @@ impl Host {
         });
         self.nodes.push(node.id);
         Ok(node)
+    }
+
+    /// Waits until these nodes can use their addresses; each with what an error calls it.
+    pub(super) fn await_addresses(&mut self, nodes: &[(NodeId, String)]) -> Result<(), CliError> {
+        let signal = self.signals.wait();
+        let joined: Vec<_> = nodes
+            .iter()
+            .map(|(node, name)| {
+                let (joined, name) = (self.driver.joined(*node), name.clone());
+                async move {
+                    joined
+                        .await
+                        .map_err(|error| host_error(&format!("{name}{error}")).hint(error.hint()))
+                }
+            })
+            .collect();
+        let joined = try_join_all(joined);
+        self.drive(async move {
+            match select(pin!(joined), signal).await {
+                Either::Left((joined, _)) => joined.map(|_| ()),
+                Either::Right((signal, _)) => Err(CliError::new(
+                    Kind::Interrupted(signal),
+                    "interrupted while waiting for addresses: no app was started",
+                )),
+            }
+        })?
     }
 
     /// Admits an app to a node, links what it was granted, and puts together what it starts with.

@@ -33,7 +33,7 @@ A world file:
   [[node]]
   name = \"server\"                   # its name on the link, too
   link = \"lan\"                      # or: net = \"user\" (the default), \"none\", \"tap:NAME\", \"packet:IFACE\"
-  addresses = [\"10.0.0.1/24\"]
+  addresses = [\"10.0.0.1/24\"]       # with tap and packet also \"dhcp\"
   [[node.app]]
   component = \"tcp-echo.wasm\"       # relative to the file; so is manifest = \"...\"
   background = true                 # ended when the other apps have ended
@@ -208,6 +208,12 @@ fn launch(
         }
         nodes.push(added.id);
     }
+
+    let named = world.nodes.iter().map(|node| &node.name);
+    let named: Vec<_> = (nodes.iter().copied())
+        .zip(named.map(|name| format!("node {name}: ")))
+        .collect();
+    host.await_addresses(&named)?;
 
     let outputs = host.outputs().clone();
     let mut started = Vec::with_capacity(placed.len());

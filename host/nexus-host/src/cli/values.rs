@@ -81,6 +81,28 @@ pub(super) fn parse_interface_address(text: &str) -> Result<InterfaceAddress, St
         .ok_or_else(|| "an address with its prefix, as in 10.0.0.2/24 or fd00::2/64".to_owned())
 }
 
+/// Where an address of a node on a real interface comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AddressSource {
+    /// From here.
+    Fixed(InterfaceAddress),
+    /// From a DHCP server.
+    Dhcp,
+}
+
+/// `10.0.0.2/24`, `fd00::2/64`, `dhcp`.
+pub(super) fn parse_address_source(text: &str) -> Result<AddressSource, String> {
+    match text {
+        "dhcp" => Ok(AddressSource::Dhcp),
+        _ => match interface_address(text) {
+            Some(address) => Ok(AddressSource::Fixed(address)),
+            None => Err(
+                "an address with its prefix, as in 10.0.0.2/24 or fd00::2/64, or dhcp".to_owned(),
+            ),
+        },
+    }
+}
+
 /// An address a node can have, with its prefix.
 pub(super) fn interface_address(text: &str) -> Option<InterfaceAddress> {
     let (address, prefix) = text.split_once('/')?;
@@ -187,6 +209,8 @@ mod tests {
     #[test]
     fn reject_addresses_a_node_cannot_have() {
         assert!(parse_interface_address("10.0.0.2/24").is_ok());
+        assert_eq!(parse_address_source("dhcp"), Ok(AddressSource::Dhcp));
+        assert!(parse_interface_address("dhcp").is_err());
         for text in [
             "10.0.0.2",
             "10.0.0.2/33",
@@ -196,6 +220,7 @@ mod tests {
             "x/24",
         ] {
             assert!(parse_interface_address(text).is_err(), "{text}");
+            assert!(parse_address_source(text).is_err(), "{text}");
         }
     }
 }

@@ -8,7 +8,7 @@
 //! [[node]]
 //! name = "server"                    # its name on the link, too
 //! link = "lan"                       # or: net = "user" | "none" | "tap:NAME" | "packet:IFACE"
-//! addresses = ["10.0.0.1/24", "fd00::1/64"]
+//! addresses = ["10.0.0.1/24", "fd00::1/64"]   # on a real interface also "dhcp"
 //!
 //! [[node.app]]
 //! component = "tcp-echo.wasm"        # relative to this file
@@ -30,12 +30,18 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::net;
-use super::values::{Net, parse_interface_address, parse_resolver};
+use super::values::{Net, parse_address_source, parse_interface_address, parse_resolver};
 use crate::driver::Wire;
 
 /// Stops a world of thousands of apps, which is a mistake, from being started one by one.
 const NODES_MAX: usize = 256;
 const APPS_MAX: usize = 1_024;
+
+const KEYS: net::Words = net::Words {
+    give: "addresses = [\"ADDR/PREFIX\"], or [\"dhcp\"]",
+    dhcp: "the address \"dhcp\"",
+    gateway: "gateways",
+};
 
 /// The file, checked.
 #[derive(Debug)]
@@ -326,7 +332,7 @@ impl Checker<'_> {
     }
 
     fn wire(&mut self, node: &file::Node, target: Target) -> Attachment {
-        let addresses = self.addresses(node);
+        let addresses = self.parsed(&node.addresses, parse_address_source);
         let gateways = self.parsed(&node.gateways, |text| {
             text.parse()
                 .map_err(|_| "an address, as in 10.0.0.1".to_owned())
@@ -334,13 +340,13 @@ impl Checker<'_> {
         let resolvers = self.parsed(&node.dns, parse_resolver);
         // Where an address is wrong already there is nothing to compare with.
         if addresses.len() == node.addresses.len()
-            && let Err(problem) = net::wire(&addresses, &gateways, "addresses = [\"ADDR/PREFIX\"]")
+            && let Err(problem) = net::wire(&addresses, &gateways, &KEYS)
         {
             self.problem(node.name.span(), format!("the node {problem}"));
         }
         Attachment::Wire(Wire {
             target,
-            addresses,
+            addresses: net::addresses(&addresses),
             gateways,
             resolvers,
             mtu: node.mtu.as_ref().map(|mtu| *mtu.get_ref()),
@@ -425,154 +431,5 @@ impl Checker<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-[[link]]
-name = "lan"
-
-[[node]]
-name = "server"
-link = "lan"
-addresses = ["10.0.0.1/24", "fd00::1/64"]
-[[node.app]]
-component = "tcp-echo.wasm"
-background = true
-
-[[node]]
-name = "client"
-link = "lan"
-addresses = ["10.0.0.2/24"]
-[[node.app]]
-component = "client.wasm"
-manifest = "client.toml"
-args = ["server"]
-
-[[node]]
-name = "web"
-publish = ["8080:80"]
-"#;
-
-    fn problems(text: &str) -> String {
-        match World::parse(text, "world.toml", Path::new("/w")) {
-            Ok(_) => panic!("this should not be a world:\n{text}"),
-            Err(error) => error.to_string(),
-        }
-    }
-
-    #[test]
-    fn a_world_reads_as_it_is_written() {
-        let world = World::parse(GOOD, "world.toml", Path::new("/w")).expect("reads");
-        assert_eq!(world.nodes.len(), 3);
-        assert!(!world.links[0].fidelity);
-        let app = &world.nodes[1].apps[0];
-        assert_eq!(app.component, Path::new("/w/client.wasm"));
-        assert_eq!(app.manifest.as_deref(), Some(Path::new("/w/client.toml")));
-        assert_eq!(app.arguments, ["server"]);
-        assert!(world.nodes[0].apps[0].background && !app.background);
-        assert!(matches!(world.nodes[2].attachment, Attachment::User { .. }));
-        let Attachment::Link {
-            addresses,
-            host_name,
-            ..
-        } = &world.nodes[0].attachment
-        else {
-            panic!("the server is on the link");
-        };
-        assert_eq!(addresses.len(), 2);
-        assert_eq!(host_name.as_str(), "server");
-    }
-
-    #[test]
-    fn reject_keys_nobody_knows_with_their_line() {
-        let text = GOOD.replace("background = true", "backgrund = true");
-        let error = problems(&text);
-        assert!(error.starts_with("world.toml:11:1: "), "{error}");
-        assert!(error.contains("backgrund"), "{error}");
-    }
-
-    #[test]
-    fn reject_what_does_not_fit_together_all_at_once() {
-        let text = GOOD
-            .replace(
-                "link = \"lan\"\naddresses = [\"10.0.0.2/24\"]",
-                "link = \"wan\"",
-            )
-            .replace("8080:80", "80")
-            .replace("fd00::1/64", "10.0.0.1/33");
-        let error = problems(&text);
-        assert!(
-            error.contains("there is no [[link]] called `wan`"),
-            "{error}"
-        );
-        assert!(error.contains("world.toml:8:29: `10.0.0.1/33`"), "{error}");
-        assert_eq!(error.lines().count(), 3, "{error}");
-    }
-
-    #[test]
-    fn reject_two_nodes_with_one_name_or_address() {
-        let error = problems(&GOOD.replace("name = \"client\"", "name = \"server\""));
-        assert!(error.contains("two nodes are called `server`"), "{error}");
-        let error = problems(&GOOD.replace("10.0.0.2/24", "10.0.0.1/24"));
-        assert!(
-            error.contains("another node of the link has 10.0.0.1"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn reject_a_world_without_apps_and_one_that_is_no_toml() {
-        assert!(problems("").contains("no app"));
-        assert!(problems("[[node]\n").starts_with("world.toml:1:"));
-    }
-
-    #[test]
-    fn a_node_on_a_real_interface_has_addresses() {
-        let text = GOOD.replace(
-            "publish = [\"8080:80\"]",
-            "net = \"tap:tap0\"\naddresses = [\"10.0.0.2/24\"]\ngateways = [\"10.0.0.1\"]\n\
-             dns = [\"10.0.0.1\"]\nmtu = 9000",
-        );
-        let world = World::parse(&text, "world.toml", Path::new(".")).unwrap();
-        let wire = world.nodes.iter().find_map(|node| match &node.attachment {
-            Attachment::Wire(wire) => Some(wire),
-            _ => None,
-        });
-        let wire = wire.expect("a node on tap0");
-        assert_eq!(wire.target.to_string(), "tap:tap0");
-        assert_eq!(wire.resolvers, [([10, 0, 0, 1], 53).into()]);
-        assert_eq!((wire.addresses.len(), wire.mtu), (1, Some(9000)));
-    }
-
-    #[test]
-    fn reject_what_a_real_interface_cannot_be_given() {
-        for (keys, says) in [
-            ("net = \"tap:tap0\"", "needs addresses"),
-            ("net = \"sim:x\"", "not built yet"),
-            (
-                "net = \"tap:tap0\"\naddresses = [\"10.0.0.2\"]",
-                "`10.0.0.2` is not an address with its prefix",
-            ),
-            (
-                "net = \"tap:tap0\"\naddresses = [\"10.0.0.2/24\"]\ngateways = [\"10.0.1.1\"]",
-                "on none of the networks",
-            ),
-            (
-                "net = \"tap:tap0\"\naddresses = [\"10.0.0.2/24\"]\npublish = [\"80:80\"]",
-                "publishes ports",
-            ),
-            (
-                "net = \"user\"\ndns = [\"10.0.0.1\"]",
-                "no addresses of its own",
-            ),
-        ] {
-            let text = GOOD.replace("publish = [\"8080:80\"]", keys);
-            assert!(
-                problems(&text).contains(says),
-                "{keys}: {}",
-                problems(&text)
-            );
-        }
-    }
-}
+#[path = "world_tests.rs"]
+mod tests;

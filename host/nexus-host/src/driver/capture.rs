@@ -10,7 +10,7 @@ use nexus_types::{Instant, NodeId};
 
 pub(super) use nexus_nic::LinkType;
 
-use super::{Driver, Network};
+use super::{Driver, Network, Weight};
 
 /// A capture, and which of its interfaces is which node.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Driver {
                 let at = origin + (now - Instant::ZERO);
                 shown.capture.record(interface, at, direction, frame);
                 if let Some(end) = shown.capture.take_end() {
-                    tell(node, &end);
+                    tell(node, Weight::Warning, &end);
                 }
             }));
         });

@@ -9,6 +9,7 @@
 //! A guest that spins gives way at the next epoch tick, so a turn is bounded by `TURN` and
 //! one tick; NICs and timers of the same shard wait no longer than that.
 
+mod address;
 mod capture;
 mod clock;
 mod executor;
@@ -16,8 +17,10 @@ mod network;
 mod user;
 mod wire;
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +30,7 @@ use nexus_caps::{Clock, Shard};
 use nexus_node::{Event, Mesh};
 use nexus_types::{Instant, NodeId};
 
+pub use address::{AddressError, Addresses};
 pub use clock::OsClock;
 use executor::Executor;
 pub use network::{AddedNode, Network, NetworkError, Wire};
@@ -47,7 +51,16 @@ pub const TOKENS_PER_NIC: usize = 1 << 32;
 
 type OnEvent = Box<dyn FnMut(&mio::event::Event)>;
 type Observer = Box<dyn FnMut(NodeId, Event)>;
-type Teller = Arc<dyn Fn(NodeId, &dyn std::fmt::Display) + Send + Sync>;
+type Teller = Arc<dyn Fn(NodeId, Weight, &dyn std::fmt::Display) + Send + Sync>;
+
+/// How much the operator needs to know of something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Weight {
+    /// All is well.
+    Note,
+    /// Something does not work as it did.
+    Warning,
+}
 
 /// One shard and the thread that drives it.
 pub struct Driver {
@@ -58,6 +71,7 @@ pub struct Driver {
     nics: Vec<OnEvent>,
     observer: Observer,
     teller: Teller,
+    stations: Rc<RefCell<address::Stations>>,
     captured: Option<Arc<Mutex<capture::Captured>>>,
 }
 
@@ -81,7 +95,8 @@ impl Driver {
             events: Events::with_capacity(EVENTS_PER_TURN),
             nics: Vec::new(),
             observer: Box::new(|_, _| {}),
-            teller: Arc::new(|_, _| {}),
+            teller: Arc::new(|_, _, _| {}),
+            stations: Rc::default(),
             captured: None,
         })
     }
@@ -114,11 +129,11 @@ impl Driver {
         self.observer = Box::new(observer);
     }
 
-    /// Hands what the operator is to know of a node's network (an interface that is gone, a capture
-    /// that ended) to `teller`. To be set before nodes are added.
+    /// Hands what the operator is to know of a node's network (an address it got, an interface that is
+    /// gone, a capture that ended) to `teller`. To be set before nodes are added.
     pub fn tell(
         &mut self,
-        teller: impl Fn(NodeId, &dyn std::fmt::Display) + Send + Sync + 'static,
+        teller: impl Fn(NodeId, Weight, &dyn std::fmt::Display) + Send + Sync + 'static,
     ) {
         self.teller = Arc::new(teller);
     }
@@ -153,6 +168,8 @@ impl Driver {
                 Err(oneshot::Canceled) => unreachable!("only a finished task drops its sender"),
             }
             self.poll_timers();
+            // What a timer brought about may be what a task waits for.
+            self.tell_events();
             self.poll_nics()?;
         }
     }
@@ -180,6 +197,15 @@ impl Driver {
     fn tell_events(&mut self) {
         while let Some((node, event)) = self.shard.poll_event() {
             (self.observer)(node, event);
+        }
+        while let Some((node, event)) = self.shard.poll_address_event() {
+            let (now, ways) = self
+                .shard
+                .enter(|mesh, now| (now, address::Ways::of(mesh.node(node).stack())));
+            let notice = self.stations.borrow_mut().handle(now, node, event, ways);
+            if let Some((weight, notice)) = notice {
+                (self.teller)(node, weight, &notice);
+            }
         }
     }
 

@@ -7,16 +7,17 @@ use std::net::SocketAddr;
 use nexus_nic::{Mac, NicError, Target};
 use nexus_node::{MeshError, NodeConfig, SegmentId};
 use nexus_policy::Topology;
-use nexus_stack::{Checksums, Config, Congestion, Medium};
+use nexus_stack::{AddressingV4, Checksums, Config, Congestion, Medium};
 use nexus_types::{HostName, InterfaceAddress, IpAddr, NodeId, Seed};
 
 use nexus_usernet::{ADDRESSES, Publish, Resolvers, UserNet, UserNetError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::Driver;
+use super::address::Addresses;
 use super::capture::LinkType;
 use super::user::UserNic;
 use super::wire::WireNic;
+use super::{Driver, Weight};
 
 /// The largest IP packet there is: what a link without a wire carries.
 const MTU_MAX: usize = 65_535;
@@ -56,11 +57,11 @@ pub enum Network {
 pub struct Wire {
     /// The interface.
     pub target: Target,
-    /// The node's addresses on it.
-    pub addresses: Vec<InterfaceAddress>,
-    /// Where packets for other networks go; one of each family at most.
+    /// Where the node's addresses on it come from.
+    pub addresses: Addresses,
+    /// Where packets for other networks go; one of each family at most, and none of one whose addresses are learnt.
     pub gateways: Vec<IpAddr>,
-    /// Who answers DNS queries.
+    /// Who answers DNS queries; none: those that come with an address that is learnt.
     pub resolvers: Vec<SocketAddr>,
     /// Most bytes of one packet; none: what the interface carries.
     pub mtu: Option<usize>,
@@ -69,7 +70,7 @@ pub struct Wire {
 impl Wire {
     /// The MTU below which the interface is of no use: RFC 791 section 3.1, RFC 8200 section 5.
     fn least_mtu(&self) -> usize {
-        let v6 = self.addresses.iter().any(|a| a.address().is_ipv6());
+        let v6 = self.addresses.fixed.iter().any(|a| a.address().is_ipv6());
         self.mtu.unwrap_or(if v6 { 1_280 } else { 576 })
     }
 }
@@ -129,7 +130,10 @@ impl Network {
                 config
             }
             Self::Wire(wire) => {
-                let mut config = Config::new(MTU_ETHERNET, wire.addresses.clone());
+                let mut config = Config::new(MTU_ETHERNET, wire.addresses.fixed.clone());
+                if wire.addresses.dhcp {
+                    config.addressing_v4 = AddressingV4::Dhcp;
+                }
                 for gateway in &wire.gateways {
                     match gateway {
                         IpAddr::V4(gateway) => config.gateway_v4 = Some(*gateway),
@@ -137,9 +141,6 @@ impl Network {
                     }
                 }
                 config.resolver.servers.clone_from(&wire.resolvers);
-                // What became of an address reaches neither the gate nor the operator yet, so the
-                // node uses those it was given from the start.
-                config.duplicate_detection = None;
                 config
             }
             Self::Link {
@@ -178,16 +179,8 @@ impl Network {
                     ..Topology::default()
                 }
             }
-            Self::Wire(wire) => Topology {
-                own: wire.addresses.clone(),
-                infrastructure: wire
-                    .gateways
-                    .iter()
-                    .copied()
-                    .chain(wire.resolvers.iter().map(SocketAddr::ip))
-                    .collect(),
-                ..Topology::default()
-            },
+            // On an Ethernet the node follows its stack.
+            Self::Wire(_) => Topology::default(),
             Self::Link { addresses, .. } => Topology {
                 own: addresses.clone(),
                 ..Topology::default()
@@ -263,12 +256,14 @@ impl Driver {
             Network::Link { segment, .. } => self
                 .shard()
                 .enter(|mesh, _| mesh.attach_segment(id, *segment))?,
-            Network::Wire(_) => {
+            Network::Wire(wire) => {
                 if let Some(nic) = nic {
+                    let (target, addresses) = (wire.target.clone(), wire.addresses.clone());
+                    self.stations.borrow_mut().add(id, target, addresses);
                     let registry = self.registry().map_err(NetworkError::Os)?;
                     let tell = self.teller();
                     let nic = WireNic::new(nic, &registry, self.next_tokens(), move |notice| {
-                        tell(id, notice);
+                        tell(id, Weight::Warning, notice);
                     })
                     .map_err(NetworkError::Os)?;
                     self.shard()

@@ -6,6 +6,7 @@
 #[path = "../guests/mod.rs"]
 mod guests;
 
+mod address;
 mod capture;
 mod connect;
 mod echo;

@@ -16,7 +16,7 @@ pub(crate) fn file(text: &str) -> tempfile::NamedTempFile {
     file
 }
 
-/// `nexus-host run` of a component, where the test is.
+/// The host, where the test is.
 pub(crate) struct Run {
     child: Child,
     said: Receiver<(bool, String)>,
@@ -26,11 +26,17 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// `nexus-host run` of a component.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
+        let component = component(name).display().to_string();
+        Self::of(&[&["run", &component], arguments].concat())
+    }
+
+    /// `nexus-host` with these arguments.
+    pub(crate) fn of(arguments: &[&str]) -> Self {
         // It ends with the thread that starts it, also when that is killed.
         let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", HOST, "run"])
-            .arg(component(name))
+            .args(["--pdeathsig", "KILL", HOST])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

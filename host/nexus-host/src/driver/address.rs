@@ -1,0 +1,420 @@
+//! The addresses of nodes on real interfaces: awaited before an app starts, told of while it runs.
+//!
+//! ```text
+//!  joined: asks the link --(each given one is free, DHCP and SLAAC gave one)--> apps start
+//!              |                                                                  | lost, contested, others:
+//!              +--(one is taken; nobody gave any in time)--> nothing starts       | told, and apps go on
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Poll, Waker};
+
+use nexus_nic::{Mac, Target};
+use nexus_node::AddressEvent;
+use nexus_stack::Stack;
+use nexus_types::{Duration, Instant, InterfaceAddress, IpAddr, NodeId, SocketAddr, limits};
+
+use super::{Driver, Weight};
+
+/// How long a wait goes unsaid.
+const LATE: Duration = Duration::from_secs(2);
+
+/// How long a node may wait for its addresses.
+const WAIT: Duration = Duration::from_micros(limits::ADDRESS_WAIT_MICROS);
+
+/// Of one node, this many notices are told in this time. Stops a station of the link (which can make addresses come,
+/// go and be fought over) from filling the operator's terminal; the rest is counted.
+const TOLD: usize = 16;
+const TOLD_WITHIN: Duration = Duration::from_secs(60);
+
+/// Where the addresses of a node on a real interface come from.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Addresses {
+    /// Those it is given by its operator.
+    pub fixed: Vec<InterfaceAddress>,
+    /// IPv4 from a DHCP server, with gateway and DNS servers.
+    pub dhcp: bool,
+}
+
+/// Why the apps of a node cannot start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AddressError {
+    /// An address it was given is another station's.
+    Taken {
+        /// Where.
+        target: Target,
+        /// Which.
+        address: InterfaceAddress,
+        /// Whose.
+        mac: Mac,
+    },
+    /// An address of what the DHCP server gave is another station's, and there was no other in time.
+    GivenTaken {
+        /// Where.
+        target: Target,
+        /// Which.
+        address: InterfaceAddress,
+        /// Whose.
+        mac: Mac,
+    },
+    /// No DHCP server gave an address.
+    NoDhcp(Target),
+    /// It is not known whether these are free.
+    Unsure(Target, Vec<InterfaceAddress>),
+}
+
+impl AddressError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Taken { .. } => {
+                "give the node an address that no other station has, or that one another".to_owned()
+            }
+            Self::GivenTaken { .. } => {
+                "take the address from that station, or keep it out of what the server gives"
+                    .to_owned()
+            }
+            Self::NoDhcp(_) => format!(
+                "see that a server answers there (leases of {} s and more) and the interface is connected, or \
+                 give the node an address of your own: 10.0.0.2/24 instead of dhcp",
+                limits::DHCP_LEASE_SECS_MIN
+            ),
+            Self::Unsure(..) => "start again".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let within = WAIT.as_secs();
+        match self {
+            Self::Taken {
+                target,
+                address,
+                mac,
+            } => write!(f, "the address {address} is in use on {target}, by {mac}"),
+            Self::GivenTaken {
+                target,
+                address,
+                mac,
+            } => write!(
+                f,
+                "the DHCP server on {target} gave {address}, which is in use by {mac}, and nothing else within \
+                 {within} s"
+            ),
+            Self::NoDhcp(target) => {
+                write!(f, "no DHCP server answered on {target} within {within} s")
+            }
+            Self::Unsure(target, addresses) => write!(
+                f,
+                "{target} could not be asked within {within} s whether {} is in use",
+                list(addresses)
+            ),
+        }
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+/// The ways out of a node's link.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Ways {
+    gateways: Vec<IpAddr>,
+    resolvers: Vec<SocketAddr>,
+}
+
+impl Ways {
+    pub(super) fn of(stack: &Stack) -> Self {
+        Self {
+            gateways: stack.gateways().collect(),
+            resolvers: stack.resolvers().to_vec(),
+        }
+    }
+
+    /// As the operator reads it; gateways of one family, or of both.
+    fn text(&self, family: impl Fn(IpAddr) -> bool) -> String {
+        let gateways: Vec<_> = self.gateways.iter().filter(|ip| family(**ip)).collect();
+        let servers: Vec<_> = self.resolvers.iter().map(SocketAddr::ip).collect();
+        let gateways = match &gateways[..] {
+            [] => "no gateway".to_owned(),
+            some => format!("gateway {}", list(some)),
+        };
+        match &servers[..] {
+            [] => format!("{gateways}, no DNS server"),
+            some => format!("{gateways}, DNS {}", list(some)),
+        }
+    }
+}
+
+fn list(items: &[impl fmt::Display]) -> String {
+    let items: Vec<_> = items.iter().map(ToString::to_string).collect();
+    items.join(" and ")
+}
+
+/// What was told of a node lately.
+#[derive(Debug, Default)]
+struct Told {
+    /// When, and of whom if that is not to be repeated.
+    lately: VecDeque<(Instant, Option<IpAddr>)>,
+    silent: u64,
+}
+
+impl Told {
+    /// The notice as it is to be told, if it is to be.
+    fn pass(&mut self, now: Instant, once: Option<IpAddr>, mut notice: String) -> Option<String> {
+        self.lately.retain(|(at, _)| now - *at < TOLD_WITHIN);
+        if once.is_some() && self.lately.iter().any(|(_, of)| *of == once) {
+            return None;
+        }
+        if self.lately.len() >= TOLD {
+            self.silent += 1;
+            return None;
+        }
+        self.lately.push_back((now, once));
+        let silent = std::mem::take(&mut self.silent);
+        if silent > 0 {
+            notice.push_str(&format!(
+                " ({silent} notices before this one were not told)"
+            ));
+        }
+        Some(notice)
+    }
+}
+
+/// One node on a real interface.
+#[derive(Debug)]
+struct Station {
+    target: Target,
+    wanted: Addresses,
+    /// Given by the operator, and not known to be free yet.
+    unsure: Vec<InterfaceAddress>,
+    /// Given by the operator, and somebody else's.
+    taken: Option<(InterfaceAddress, Mac)>,
+    /// Learnt, and ours.
+    learnt: Vec<InterfaceAddress>,
+    /// Learnt, and somebody else's: the last one.
+    learnt_taken: Option<(InterfaceAddress, Mac)>,
+    /// Its apps have started.
+    started: bool,
+    /// The operator was warned that an address is gone, and not told of another since.
+    warned: bool,
+    /// What the operator knows.
+    ways: Ways,
+    told: Told,
+    waker: Option<Waker>,
+}
+
+impl Station {
+    fn new(target: Target, wanted: Addresses) -> Self {
+        Self {
+            target,
+            unsure: wanted.fixed.clone(),
+            wanted,
+            taken: None,
+            learnt: Vec::new(),
+            learnt_taken: None,
+            started: false,
+            warned: false,
+            ways: Ways::default(),
+            told: Told::default(),
+            waker: None,
+        }
+    }
+
+    /// Takes a word of the stack; what the operator is to know.
+    fn handle(
+        &mut self,
+        now: Instant,
+        event: AddressEvent,
+        ways: Ways,
+    ) -> Option<(Weight, String)> {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+        let (weight, once, notice) = self.take(event, ways)?;
+        Some((weight, self.told.pass(now, once, notice)?))
+    }
+
+    fn take(
+        &mut self,
+        event: AddressEvent,
+        ways: Ways,
+    ) -> Option<(Weight, Option<IpAddr>, String)> {
+        let is_fixed = |address: &InterfaceAddress| self.wanted.fixed.contains(address);
+        match event {
+            AddressEvent::Ready(address) if is_fixed(&address) => {
+                self.unsure.retain(|unsure| *unsure != address);
+                None
+            }
+            AddressEvent::Ready(address) => {
+                self.learnt.retain(|old| old.address() != address.address());
+                self.learnt.push(address);
+                let family = |ip: IpAddr| ip.is_ipv4() == address.address().is_ipv4();
+                let text = format!("got {address} from DHCP; {}", ways.text(family));
+                self.ways = ways;
+                // Who heard of the loss is to hear of its end.
+                let weight = if std::mem::take(&mut self.warned) {
+                    Weight::Warning
+                } else {
+                    Weight::Note
+                };
+                Some((weight, None, text))
+            }
+            AddressEvent::Duplicate { address, mac } if is_fixed(&address) => {
+                self.taken = Some((address, Mac::new(mac)));
+                None
+            }
+            AddressEvent::Duplicate { address, mac } => {
+                let mac = Mac::new(mac);
+                self.learnt.retain(|old| *old != address);
+                self.learnt_taken = Some((address, mac));
+                self.warned = true;
+                let text = format!(
+                    "{address}, which the DHCP server gave, is in use by {mac}: another is asked for"
+                );
+                Some((Weight::Warning, Some(address.address()), text))
+            }
+            AddressEvent::Lost(address) => {
+                self.learnt.retain(|old| *old != address);
+                self.warned = true;
+                let text = format!(
+                    "{address} is lost: the DHCP server took it back, gave another, or was silent until its time \
+                     was over; connections on it have ended, apps go on"
+                );
+                Some((Weight::Warning, None, text))
+            }
+            AddressEvent::Contested { address, mac } => {
+                let text = format!(
+                    "{} uses {address}, which is this node's: packets for it may go there; give one of the two \
+                     another address",
+                    Mac::new(mac)
+                );
+                Some((Weight::Warning, Some(address), text))
+            }
+            AddressEvent::Changed => {
+                if !self.started || self.learnt.is_empty() || self.ways == ways {
+                    return None;
+                }
+                let text = format!("now {}", ways.text(|_| true));
+                self.ways = ways;
+                Some((Weight::Note, None, text))
+            }
+        }
+    }
+
+    /// What its apps wait for, in words; none: nothing.
+    fn waits_for(&self) -> Option<String> {
+        let mut missing: Vec<_> = self.unsure.iter().map(ToString::to_string).collect();
+        if self.wanted.dhcp && !self.has_learnt(IpAddr::is_ipv4) {
+            missing.push("an address from DHCP".to_owned());
+        }
+        (!missing.is_empty()).then(|| list(&missing))
+    }
+
+    fn has_learnt(&self, family: impl Fn(&IpAddr) -> bool) -> bool {
+        let mut learnt = self.learnt.iter();
+        learnt.any(|address| family(&address.address()))
+    }
+
+    /// Whether its apps may start.
+    fn standing(&self) -> Poll<Result<(), AddressError>> {
+        if let Some((address, mac)) = self.taken {
+            let target = self.target.clone();
+            return Poll::Ready(Err(AddressError::Taken {
+                target,
+                address,
+                mac,
+            }));
+        }
+        match self.waits_for() {
+            None => Poll::Ready(Ok(())),
+            Some(_) => Poll::Pending,
+        }
+    }
+
+    /// Why they may not, once they have waited long enough.
+    fn overdue(&self) -> AddressError {
+        let target = self.target.clone();
+        if !self.unsure.is_empty() {
+            return AddressError::Unsure(target, self.unsure.clone());
+        }
+        match self.learnt_taken {
+            Some((address, mac)) => AddressError::GivenTaken {
+                target,
+                address,
+                mac,
+            },
+            None => AddressError::NoDhcp(target),
+        }
+    }
+}
+
+/// Every node on a real interface.
+#[derive(Debug, Default)]
+pub(super) struct Stations(BTreeMap<NodeId, Station>);
+
+impl Stations {
+    pub(super) fn add(&mut self, node: NodeId, target: Target, wanted: Addresses) {
+        self.0.insert(node, Station::new(target, wanted));
+    }
+
+    /// Takes a word of a node's stack; what the operator is to know.
+    pub(super) fn handle(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        event: AddressEvent,
+        ways: Ways,
+    ) -> Option<(Weight, String)> {
+        self.0.get_mut(&node)?.handle(now, event, ways)
+    }
+}
+
+impl Driver {
+    /// Completes once a node can use its addresses: each it was given, and one from each who is to give some. At
+    /// once for a node that is on no real interface.
+    ///
+    /// # Errors
+    /// One is somebody else's; or nobody has given any for [`limits::ADDRESS_WAIT_MICROS`].
+    pub fn joined(
+        &self,
+        node: NodeId,
+    ) -> impl Future<Output = Result<(), AddressError>> + use<> + 'static {
+        let (shard, stations, teller) = (self.shard.clone(), self.stations.clone(), self.teller());
+        async move {
+            let begun = shard.now();
+            let mut late = pin!(shard.sleep_until(begun + LATE));
+            let mut end = pin!(shard.sleep_until(begun + WAIT));
+            let mut said = false;
+            std::future::poll_fn(|cx| {
+                let mut stations = stations.borrow_mut();
+                let Some(station) = stations.0.get_mut(&node) else {
+                    return Poll::Ready(Ok(()));
+                };
+                if let Poll::Ready(standing) = station.standing() {
+                    station.started = true;
+                    return Poll::Ready(standing);
+                }
+                if end.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Err(station.overdue()));
+                }
+                if !said && late.as_mut().poll(cx).is_ready() {
+                    said = true;
+                    let missing = station.waits_for().unwrap_or_default();
+                    let notice = format!("waiting for {missing} on {}", station.target);
+                    teller(node, Weight::Note, &notice);
+                }
+                station.waker = Some(cx.waker().clone());
+                Poll::Pending
+            })
+            .await
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "address_tests.rs"]
+mod tests;

@@ -1,0 +1,261 @@
+//! See `address.rs`; time is the test's own.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Context;
+
+use nexus_caps::Clock;
+use nexus_node::Mesh;
+
+use super::*;
+
+const NODE: NodeId = NodeId(0);
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 6];
+
+fn target() -> Target {
+    "tap:nx0".parse().unwrap()
+}
+
+fn address(text: &str) -> InterfaceAddress {
+    let (ip, prefix) = text.split_once('/').unwrap();
+    InterfaceAddress::new(ip.parse().unwrap(), prefix.parse().unwrap()).unwrap()
+}
+
+fn ways(gateways: &[&str], resolvers: &[&str]) -> Ways {
+    Ways {
+        gateways: gateways.iter().map(|ip| ip.parse().unwrap()).collect(),
+        resolvers: resolvers
+            .iter()
+            .map(|ip| SocketAddr::new(ip.parse().unwrap(), 53))
+            .collect(),
+    }
+}
+
+fn wanted(fixed: &[&str], dhcp: bool) -> Addresses {
+    Addresses {
+        fixed: fixed.iter().map(|text| address(text)).collect(),
+        dhcp,
+    }
+}
+
+fn contested(ip: &str) -> AddressEvent {
+    AddressEvent::Contested {
+        address: ip.parse().unwrap(),
+        mac: MAC,
+    }
+}
+
+struct Virtual(Arc<AtomicU64>);
+
+impl Clock for Virtual {
+    fn now(&self) -> Instant {
+        Instant::from_micros(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A driver with one node on a real interface, its clock in microseconds, and what it tells.
+struct Desk {
+    driver: Driver,
+    clock: Arc<AtomicU64>,
+    told: Arc<Mutex<Vec<(Weight, String)>>>,
+}
+
+impl Desk {
+    fn new(wanted: Addresses) -> Self {
+        let clock = Arc::new(AtomicU64::new(0));
+        let mut driver = Driver::new(Mesh::new(), Virtual(clock.clone())).unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = told.clone();
+        driver.tell(move |_, weight, notice| {
+            heard.lock().unwrap().push((weight, notice.to_string()));
+        });
+        driver.stations.borrow_mut().add(NODE, target(), wanted);
+        Self {
+            driver,
+            clock,
+            told,
+        }
+    }
+
+    fn at(&self, micros: u64) {
+        self.clock.store(micros, Ordering::Relaxed);
+    }
+
+    fn event(&self, event: AddressEvent) -> Option<(Weight, String)> {
+        let mut stations = self.driver.stations.borrow_mut();
+        let ways = ways(&["10.0.0.1"], &["10.0.0.53"]);
+        stations.handle(self.driver.shard.now(), NODE, event, ways)
+    }
+}
+
+fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn an_app_waits_until_every_address_is_its_nodes() {
+    let desk = Desk::new(wanted(&["fd00::2/64"], true));
+    let mut joined = pin!(desk.driver.joined(NODE));
+    assert!(poll(joined.as_mut()).is_pending());
+    assert_eq!(desk.event(AddressEvent::Ready(address("fd00::2/64"))), None);
+    assert!(poll(joined.as_mut()).is_pending());
+    // The server names the gateway before the address is sure.
+    assert_eq!(desk.event(AddressEvent::Changed), None);
+    let got = desk.event(AddressEvent::Ready(address("10.0.0.5/24")));
+    let text = "got 10.0.0.5/24 from DHCP; gateway 10.0.0.1, DNS 10.0.0.53";
+    assert_eq!(got, Some((Weight::Note, text.to_owned())));
+    assert_eq!(poll(joined.as_mut()), Poll::Ready(Ok(())));
+    // Nothing is waited for where addresses are known.
+    assert_eq!(
+        poll(pin!(desk.driver.joined(NodeId(7)))),
+        Poll::Ready(Ok(()))
+    );
+}
+
+/// Goal: at the limit the wait is over, a moment before it is not; it is said once that it is long.
+#[test]
+fn reject_a_link_on_which_nobody_gives_an_address() {
+    let desk = Desk::new(wanted(&[], true));
+    let mut joined = pin!(desk.driver.joined(NODE));
+    for micros in [
+        0,
+        1_999_999,
+        2_000_000,
+        9_000_000,
+        limits::ADDRESS_WAIT_MICROS - 1,
+    ] {
+        desk.at(micros);
+        assert!(poll(joined.as_mut()).is_pending(), "{micros}");
+        assert_eq!(
+            desk.told.lock().unwrap().len(),
+            usize::from(micros >= 2_000_000)
+        );
+    }
+    let said = (
+        Weight::Note,
+        "waiting for an address from DHCP on tap:nx0".to_owned(),
+    );
+    assert_eq!(*desk.told.lock().unwrap(), [said]);
+    desk.at(limits::ADDRESS_WAIT_MICROS);
+    let Poll::Ready(Err(error)) = poll(joined.as_mut()) else {
+        panic!("still waiting")
+    };
+    assert_eq!(error, AddressError::NoDhcp(target()));
+    let text = "no DHCP server answered on tap:nx0 within 15 s";
+    assert_eq!(error.to_string(), text);
+    assert!(error.hint().contains("10.0.0.2/24 instead of dhcp"));
+}
+
+#[test]
+fn reject_an_address_that_somebody_has_at_once_and_with_their_name() {
+    let desk = Desk::new(wanted(&["10.0.0.2/24", "fd00::2/64"], false));
+    let mut joined = pin!(desk.driver.joined(NODE));
+    assert!(poll(joined.as_mut()).is_pending());
+    let taken = AddressEvent::Duplicate {
+        address: address("10.0.0.2/24"),
+        mac: MAC,
+    };
+    // The error says it.
+    assert_eq!(desk.event(taken), None);
+    let Poll::Ready(Err(error)) = poll(joined.as_mut()) else {
+        panic!("still waiting")
+    };
+    let text = "the address 10.0.0.2/24 is in use on tap:nx0, by 02:00:00:00:00:06";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn reject_a_server_that_gives_what_somebody_has() {
+    let desk = Desk::new(wanted(&[], true));
+    let mut joined = pin!(desk.driver.joined(NODE));
+    assert!(poll(joined.as_mut()).is_pending());
+    let given = address("10.0.0.5/24");
+    let (weight, text) = desk
+        .event(AddressEvent::Duplicate {
+            address: given,
+            mac: MAC,
+        })
+        .unwrap();
+    assert_eq!(weight, Weight::Warning);
+    assert!(text.contains("in use by 02:00:00:00:00:06"), "{text}");
+    assert!(poll(joined.as_mut()).is_pending());
+    desk.at(limits::ADDRESS_WAIT_MICROS);
+    let Poll::Ready(Err(error)) = poll(joined.as_mut()) else {
+        panic!("still waiting")
+    };
+    assert!(
+        error
+            .to_string()
+            .contains("gave 10.0.0.5/24, which is in use")
+    );
+}
+
+#[test]
+fn what_changes_while_apps_run_is_told() {
+    let desk = Desk::new(wanted(&["fd00::2/64"], true));
+    let leased = address("10.0.0.5/24");
+    desk.event(AddressEvent::Ready(address("fd00::2/64")));
+    desk.event(AddressEvent::Ready(leased));
+    assert!(poll(pin!(desk.driver.joined(NODE))).is_ready());
+    // A renewal that says what the last one said.
+    assert_eq!(desk.event(AddressEvent::Changed), None);
+    let changed = |gateways: &[&str], resolvers: &[&str]| {
+        let mut stations = desk.driver.stations.borrow_mut();
+        let ways = ways(gateways, resolvers);
+        stations.handle(Instant::ZERO, NODE, AddressEvent::Changed, ways)
+    };
+    let (weight, text) = changed(&["10.0.0.1", "fe80::1"], &[]).unwrap();
+    assert_eq!(
+        (weight, &*text),
+        (
+            Weight::Note,
+            "now gateway 10.0.0.1 and fe80::1, no DNS server"
+        )
+    );
+    let (weight, text) = desk.event(AddressEvent::Lost(leased)).unwrap();
+    assert_eq!(weight, Weight::Warning);
+    assert!(text.starts_with("10.0.0.5/24 is lost: "), "{text}");
+    // That there is no gateway then goes without saying.
+    assert_eq!(changed(&[], &[]), None);
+    let (weight, text) = desk.event(AddressEvent::Ready(leased)).unwrap();
+    assert_eq!(weight, Weight::Warning, "who read the first reads this");
+    assert!(text.starts_with("got 10.0.0.5/24 from DHCP"), "{text}");
+    let (weight, text) = desk.event(contested("fd00::2")).unwrap();
+    assert_eq!(weight, Weight::Warning);
+    assert!(text.starts_with("02:00:00:00:00:06 uses fd00::2"), "{text}");
+}
+
+/// Goal: a station that makes addresses come and go fills no terminal. Method: at the limit, over it, and a minute later.
+#[test]
+fn notices_at_and_over_their_limit() {
+    let desk = Desk::new(wanted(&[], true));
+    let leased = address("10.0.0.5/24");
+    let told = |desk: &Desk| desk.event(AddressEvent::Lost(leased)).is_some();
+    for _ in 0..TOLD {
+        assert!(told(&desk));
+    }
+    assert!(!told(&desk) && !told(&desk));
+    desk.at(59_999_999);
+    assert!(!told(&desk));
+    desk.at(60_000_000);
+    let (_, text) = desk.event(AddressEvent::Lost(leased)).unwrap();
+    assert!(
+        text.ends_with("(3 notices before this one were not told)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_address_that_is_fought_over_is_told_of_once_a_minute() {
+    let desk = Desk::new(wanted(&["10.0.0.2/24", "10.0.0.3/24"], false));
+    let told = |micros, ip| {
+        desk.at(micros);
+        desk.event(contested(ip)).is_some()
+    };
+    assert!(told(0, "10.0.0.2"));
+    assert!(!told(10_000_000, "10.0.0.2"));
+    assert!(told(10_000_000, "10.0.0.3"));
+    assert!(!told(59_999_999, "10.0.0.2"));
+    assert!(told(60_000_000, "10.0.0.2"));
+}

@@ -1,0 +1,237 @@
+//! Addresses: from a DHCP server, and those that somebody has.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, UdpSocket};
+use std::process::{Child, Command};
+
+use nexus_testbed::{Deadline, Network, PATIENCE};
+
+use crate::peer::{MIB, V4, connect, echo};
+use crate::run::{Run, file};
+
+/// An echo on nx0 with these addresses.
+fn start(addresses: &str, to_echo: &str) -> Run {
+    Run::start(
+        "tcp-echo",
+        &[
+            "--net",
+            "tap:nx0",
+            "--address",
+            addresses,
+            "--allow-manifest",
+            "--allow",
+            "network.tcp.listen=any:7777",
+            "--timeout",
+            "120s",
+            "--",
+            to_echo,
+        ],
+    )
+}
+
+/// dnsmasq on nx0, which leases one address. It ends with the test, however that ends.
+struct Server {
+    child: Child,
+    log: tempfile::NamedTempFile,
+}
+
+impl Server {
+    fn start(address: &str, more: &[&str]) -> Self {
+        let log = file("");
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "dnsmasq", "--keep-in-foreground"])
+            .args(["--conf-file=/dev/null", "--no-resolv", "--no-hosts"])
+            .args(["--port=0", "--interface=nx0", "--bind-interfaces"])
+            .args(["--user=root", "--pid-file=", "--leasefile-ro", "--no-ping"])
+            .args(["--log-dhcp", "--dhcp-authoritative"])
+            .arg(format!("--log-facility={}", log.path().display()))
+            .arg(format!("--dhcp-range={address},{address},255.255.255.0,2m"))
+            .args(["--dhcp-option=option:dns-server,10.77.0.53"])
+            .args(more)
+            .spawn()
+            .expect("dnsmasq starts; it is in dnsmasq-base");
+        Self { child, log }
+    }
+
+    /// How often it has given its address.
+    fn given(&self) -> usize {
+        let log = std::fs::read_to_string(self.log.path()).unwrap();
+        log.lines().filter(|l| l.contains("DHCPACK(nx0)")).count()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// There and back on a connection that is open.
+fn says_back(stream: &mut TcpStream) {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"still there?").unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"still there?");
+}
+
+/// Goal: an app starts with what a real server gives, keeps it over renewals, and goes on with another one when it is
+/// taken back. Method: renewals every three seconds; then a server that knows nothing of the first one's leases.
+#[test]
+#[ignore = "needs root: cargo xtask test --real"]
+fn an_app_lives_on_addresses_from_dhcp() {
+    let _network = Network::tap(1500);
+    let soon = ["--dhcp-option=option:T1,3", "--dhcp-option=option:T2,60"];
+    let server = Server::start("10.77.0.2", &soon);
+    let mut app = start("dhcp,fd77::2/64", "0.0.0.0:7777");
+    app.says("got 10.77.0.2/24 from DHCP; gateway 10.77.0.1, DNS 10.77.0.53");
+    let mut app = app.prints("listening on");
+    echo(V4, MIB);
+    let mut stream = connect(V4);
+    says_back(&mut stream);
+    let deadline = Deadline::after(PATIENCE);
+    while server.given() < 3 {
+        deadline.left("two renewals");
+        std::thread::yield_now();
+    }
+    says_back(&mut stream);
+    drop(server);
+    let _server = Server::start("10.77.0.9", &[]);
+    app.says("10.77.0.2/24 is lost: the DHCP server took it back");
+    app.says("got 10.77.0.9/24 from DHCP");
+    assert!(app.runs());
+    echo("10.77.0.9:7777", MIB);
+    app.end();
+}
+
+/// Goal: the gateway and the name server that a lease names are no app's to reach, other stations are.
+#[test]
+#[ignore = "needs root: cargo xtask test --real"]
+fn reject_what_a_lease_names_as_infrastructure() {
+    let network = Network::tap(1500);
+    network.near().run("ip addr add 10.77.0.53/24 dev nx0");
+    network.near().run("ip addr add 10.77.0.3/24 dev nx0");
+    for (to, says) in [
+        ("10.77.0.1", "denied"),
+        ("10.77.0.53", "denied"),
+        // Nobody listens there; but it was asked.
+        ("10.77.0.3", "refused"),
+    ] {
+        let url = format!("http://{to}:8000/");
+        let _server = Server::start("10.77.0.2", &[]);
+        let run = Run::start(
+            "fetch",
+            &[
+                "--net",
+                "tap:nx0",
+                "--address",
+                "dhcp",
+                "--allow",
+                "network.tcp.connect=lan:8000",
+                "--",
+                &url,
+            ],
+        );
+        let (code, _, err) = run.wait();
+        assert_ne!(code, 0, "{to}");
+        assert!(err.contains(says), "{to}: {err}");
+    }
+}
+
+/// Goal: an address that another station has starts no app, and it is said whose it is. Method: the kernel's own,
+/// of each family.
+#[test]
+#[ignore = "needs root: cargo xtask test --real"]
+fn reject_an_address_that_another_station_has() {
+    let network = Network::tap(1500);
+    let link = network.near().run("ip -oneline link show nx0");
+    let mac = link
+        .split("link/ether ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let mac = mac.expect("its hardware address");
+    for taken in ["10.77.0.1/24", "fd77::1/64"] {
+        let both = format!("{taken},10.77.0.7/24");
+        let (code, out, err) = start(&both, "0.0.0.0:7777").wait();
+        assert_eq!((code, &*out), (1, ""), "{err}");
+        let says = format!(
+            "the address {taken} is in use on tap:nx0, by {}",
+            mac.trim()
+        );
+        assert!(err.contains(&says), "{says}: {err}");
+        assert!(err.contains("fix: give the node an address"), "{err}");
+    }
+}
+
+/// Goal: where no server answers no app starts; it is said soon that it waits, and at the end why; a signal ends the
+/// wait.
+#[test]
+#[ignore = "needs root: cargo xtask test --real"]
+fn reject_a_link_without_a_server() {
+    let _network = Network::tap(1500);
+    let mut app = start("dhcp", "0.0.0.0:7777");
+    app.says("waiting for an address from DHCP on tap:nx0");
+    app.end();
+    let (code, out, err) = start("dhcp", "0.0.0.0:7777").wait();
+    assert_eq!((code, &*out), (1, ""), "{err}");
+    assert!(
+        err.contains("no DHCP server answered on tap:nx0 within 15 s"),
+        "{err}"
+    );
+    assert!(err.contains("fix: see that a server answers"), "{err}");
+}
+
+/// Goal: an address in use that another station begins to use, too, is kept and told of. Method: the kernel takes
+/// it and asks for somebody from it.
+#[test]
+#[ignore = "needs root: cargo xtask test --real"]
+fn an_address_that_another_station_takes_is_said() {
+    let network = Network::tap(1500);
+    let mut app = start("10.77.0.2/24", "0.0.0.0:7777").prints("listening on");
+    echo(V4, MIB);
+    network.near().run("ip addr add 10.77.0.2/24 dev nx0");
+    let theirs = UdpSocket::bind("10.77.0.2:0").unwrap();
+    theirs.send_to(b"x", "10.77.0.99:9").unwrap();
+    app.says("uses 10.77.0.2, which is this node's");
+    network.near().run("ip addr del 10.77.0.2/24 dev nx0");
+    assert!(app.runs());
+    echo(V4, MIB);
+    app.end();
+}
+
+/// Goal: a world waits for the addresses of each of its nodes before any app starts.
+#[test]
+#[ignore = "needs root: cargo xtask test --real"]
+fn a_world_waits_for_its_addresses() {
+    let network = Network::tap(1500);
+    network.near().run("ip tuntap add dev nx1 mode tap");
+    network.near().run("ip link set nx1 up");
+    network.near().run("ip addr add 10.78.0.1/24 dev nx1");
+    let _server = Server::start("10.77.0.2", &[]);
+    let world = |of_second: &str| {
+        let echo = crate::guests::component("tcp-echo");
+        file(&format!(
+            "[[node]]\nname = \"one\"\nnet = \"tap:nx0\"\naddresses = [\"dhcp\"]\n\
+             [[node.app]]\ncomponent = {echo:?}\nargs = [\"0.0.0.0:7777\"]\n\
+             [[node]]\nname = \"two\"\nnet = \"tap:nx1\"\naddresses = [\"{of_second}\"]\n\
+             [[node.app]]\ncomponent = {echo:?}\nargs = [\"0.0.0.0:7777\"]\n"
+        ))
+    };
+    let up = |world: &tempfile::NamedTempFile| {
+        let world = world.path().display().to_string();
+        let listen = "network.tcp.listen=any:7777";
+        Run::of(&["up", &world, "--allow-manifest", "--allow", listen])
+    };
+    let sound = world("10.78.0.2/24");
+    let mut running = up(&sound);
+    running.says("got 10.77.0.2/24 from DHCP");
+    echo(V4, MIB);
+    echo("10.78.0.2:7777", MIB);
+    running.end();
+    let taken = world("10.78.0.1/24");
+    let (code, out, err) = up(&taken).wait();
+    assert_eq!((code, &*out), (1, ""), "{err}");
+    let says = "node two: the address 10.78.0.1/24 is in use on tap:nx1";
+    assert!(err.contains(says), "{err}");
+}
