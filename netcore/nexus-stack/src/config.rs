@@ -17,6 +17,10 @@ pub struct Config {
     pub mtu: usize,
     /// Whether checksums are made and checked.
     pub checksums: Checksums,
+    /// Whether checksums and segments of TCP are left to the NIC: who takes frames from
+    /// [`Stack::poll_transmit`](crate::Stack::poll_transmit) does what [`Frame::offload`](crate::Frame::offload)
+    /// says then. Nothing to do with what comes in: each frame says that itself.
+    pub offload: bool,
     /// Our addresses; at most [`Config::ADDRESSES_MAX`].
     pub addresses: Vec<InterfaceAddress>,
     /// Where IPv4 addresses come from. Not [`AddressingV4::Static`]: only on an Ethernet, and without IPv4
@@ -53,6 +57,7 @@ impl Config {
             medium: Medium::Ip,
             mtu,
             checksums: Checksums::Full,
+            offload: false,
             addresses,
             addressing_v4: AddressingV4::Static,
             addressing_v6: AddressingV6::Static,

@@ -3,30 +3,44 @@
 //! Two interfaces (the wire's and the loopback's MTU differ) without addresses of their own:
 //! which packet reaches which socket set is decided before it comes here.
 
+use core::num::NonZeroUsize;
+
 use nexus_types::Instant;
 use smoltcp::iface::{Config, Interface, SocketSet};
+use smoltcp::phy::SegmentationCapabilities;
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::wire::HardwareAddress;
 
 use crate::frame::{Frame, Pool};
 use crate::key::Path;
+use crate::offload::whole_segments;
 use crate::rng;
 
 /// The MTU of the loopback. Not 65535: with 64 KiB buffers a single segment would fill the window,
 /// and sender and receiver would take turns.
 pub(crate) const LOOPBACK_MTU: usize = 16_384;
 
+/// The largest IP packet: what a frame may be whose segments the NIC makes.
+const LARGE: usize = 65_535;
+
 pub(crate) struct Engine {
     wire: Interface,
     looped: Interface,
+    /// As `wire`, for established connections where the NIC makes the segments.
+    ///
+    /// smoltcp believes that its MTU is 65535, so no SYN may come from here: its MSS would be of that.
+    /// With the wire's MTU it would drop what is larger in IPv6 (0.14 looks at what is left to the NIC
+    /// in IPv4 alone), and the MSS of the far end decides on what segments have anyway.
+    large: Option<Interface>,
     mtu: usize,
 }
 
 impl Engine {
-    pub(crate) fn new(mtu: usize) -> Self {
+    pub(crate) fn new(mtu: usize, offload: bool) -> Self {
         Self {
-            wire: interface(mtu, 0),
-            looped: interface(LOOPBACK_MTU, 0),
+            wire: interface(&Shape::plain(mtu), 0),
+            looped: interface(&Shape::plain(LOOPBACK_MTU), 0),
+            large: offload.then(|| interface(&Shape::large(mtu), 0)),
             mtu,
         }
     }
@@ -40,7 +54,7 @@ impl Engine {
 
     /// An interface whose next initial sequence number is `isn`.
     pub(crate) fn with_isn(&self, path: Path, isn: u32) -> Interface {
-        interface(self.mtu(path), rng::interface_seed(isn))
+        interface(&Shape::plain(self.mtu(path)), rng::interface_seed(isn))
     }
 
     /// Hands a packet to the sockets of a set. An answer that smoltcp gives at once comes back.
@@ -56,16 +70,21 @@ impl Engine {
         ingress_on(self.interface(path), now, mtu, packet, set, pool)
     }
 
-    /// The next segment that a set's socket has to send.
+    /// The next segment that a set's socket has to send; `large`: several in one, where the NIC takes
+    /// that. Not of a socket that may send a SYN.
     pub(crate) fn egress(
         &mut self,
         now: Instant,
         path: Path,
+        large: bool,
         set: &mut SocketSet<'_>,
         pool: &mut Pool,
     ) -> Option<Frame> {
         let mtu = self.mtu(path);
-        egress_on(self.interface(path), now, mtu, set, pool)
+        match (path, &mut self.large) {
+            (Path::Wire, Some(interface)) if large => egress_on(interface, now, mtu, set, pool),
+            _ => egress_on(self.interface(path), now, mtu, set, pool),
+        }
     }
 
     /// When a set's socket wants to be polled again; the past for "now".
@@ -102,13 +121,13 @@ pub(crate) fn ingress_on(
         received: Some(packet),
         sent: &mut sent,
         pool,
-        mtu,
+        shape: Shape::plain(mtu),
     };
     interface.poll_ingress_single(time(now), &mut tap, set);
     sent
 }
 
-/// As [`Engine::egress`], on an interface of one's own.
+/// As [`Engine::egress`], on an interface of one's own. What that may send it knows since it was made.
 pub(crate) fn egress_on(
     interface: &mut Interface,
     now: Instant,
@@ -121,7 +140,7 @@ pub(crate) fn egress_on(
         received: None,
         sent: &mut sent,
         pool,
-        mtu,
+        shape: Shape::plain(mtu),
     };
     interface.poll_egress(time(now), &mut tap, set);
     sent
@@ -136,18 +155,41 @@ pub(crate) fn duration(duration: core::time::Duration) -> smoltcp::time::Duratio
     smoltcp::time::Duration::from_micros(duration.as_micros().try_into().unwrap_or(u64::MAX >> 1))
 }
 
-fn interface(mtu: usize, random_seed: u64) -> Interface {
+fn interface(shape: &Shape, random_seed: u64) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = random_seed;
     let mut tap = Tap {
         received: None,
         sent: &mut None,
         pool: &mut Pool::new(),
-        mtu,
+        shape: *shape,
     };
     let mut interface = Interface::new(config, &mut tap, smoltcp::time::Instant::ZERO);
     interface.set_any_ip(true);
     interface
+}
+
+/// How large what a device takes may be.
+#[derive(Clone, Copy)]
+struct Shape {
+    mtu: usize,
+    /// The largest packets the NIC makes segments of, IPv4 and IPv6.
+    large: Option<(NonZeroUsize, NonZeroUsize)>,
+}
+
+impl Shape {
+    const fn plain(mtu: usize) -> Self {
+        Self { mtu, large: None }
+    }
+
+    /// Where the NIC makes segments that fit `mtu`.
+    fn large(mtu: usize) -> Self {
+        let most = |headers| NonZeroUsize::new(headers + whole_segments(headers, mtu - headers));
+        Self {
+            mtu: LARGE,
+            large: most(40).zip(most(60)),
+        }
+    }
 }
 
 /// A device with at most one packet in and one out.
@@ -155,7 +197,7 @@ struct Tap<'a> {
     received: Option<&'a [u8]>,
     sent: &'a mut Option<Frame>,
     pool: &'a mut Pool,
-    mtu: usize,
+    shape: Shape,
 }
 
 impl Device for Tap<'_> {
@@ -189,7 +231,11 @@ impl Device for Tap<'_> {
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = self.mtu;
+        capabilities.max_transmission_unit = self.shape.mtu;
+        let mut segmentation = SegmentationCapabilities::default();
+        segmentation.tcpv4 = self.shape.large.map(|(v4, _)| v4);
+        segmentation.tcpv6 = self.shape.large.map(|(_, v6)| v6);
+        capabilities.segmentation = segmentation;
         // Checked before a packet comes here, made after it left.
         capabilities.checksum = ChecksumCapabilities::ignored();
         capabilities
@@ -226,7 +272,7 @@ mod tests {
     /// smoltcp chooses the sequence number we chose: the whole of `rng::interface_seed` rests on it.
     #[test]
     fn a_syn_carries_the_sequence_number_we_chose() {
-        let engine = Engine::new(1_500);
+        let engine = Engine::new(1_500, false);
         for isn in [0, 1, 0x1234_5678, 0x8000_0000, u32::MAX, 0xdead_beef] {
             let mut interface = engine.with_isn(Path::Wire, isn);
             let mut set = SocketSet::new(Vec::new());

@@ -1,5 +1,7 @@
 //! One TCP connection: a socket set of its own, and what smoltcp does not keep.
 
+use core::num::NonZeroU16;
+
 use nexus_types::{Duration, Instant, SocketAddr};
 use smoltcp::socket::tcp::{self, State};
 
@@ -11,9 +13,15 @@ use crate::error::TcpError;
 use crate::frame::Frame;
 use crate::id::{Key, Scope};
 use crate::key::{FlowKey, Path};
+use crate::offload::Offload;
 use crate::packet::{self, ACK, FIN, RST, SYN, Segment, seq_lt, u32_at};
 use crate::socket::Socket;
 use crate::wakers::Wakers;
+
+/// What segments may carry to an end that says nothing (RFC 9293 section 3.7.1), and the least smoltcp
+/// goes down to.
+const MSS_DEFAULT: NonZeroU16 = NonZeroU16::new(536).unwrap();
+const MSS_LEAST: NonZeroU16 = NonZeroU16::new(48).unwrap();
 
 const CHALLENGE_EVERY: Duration = Duration::from_millis(500);
 
@@ -57,6 +65,8 @@ pub(crate) struct Flow {
     pub(crate) error: Option<TcpError>,
     /// Their first sequence number.
     pub(crate) irs: u32,
+    /// The most data of one of our segments on a wire.
+    mss: NonZeroU16,
     /// Bytes read so far, on the circle.
     read: u32,
     /// SND.MAX: the end of what was ever sent. smoltcp goes back behind it after a timeout.
@@ -124,6 +134,7 @@ impl Flow {
             finished: false,
             error: None,
             irs: 0,
+            mss: MSS_DEFAULT,
             read: 0,
             snd_max: 0,
             told: 0,
@@ -158,6 +169,29 @@ impl Flow {
         let interval = interval.map(engine::duration);
         self.socket
             .with_mut(|socket| socket.set_keep_alive(interval));
+    }
+
+    /// How long an acknowledgement may wait for company.
+    pub(crate) fn delay_acks(&mut self, delay: Duration) {
+        let delay = Some(engine::duration(delay));
+        self.socket.with_mut(|socket| socket.set_ack_delay(delay));
+    }
+
+    /// Notes what the far end's SYN says of how long our segments may be.
+    pub(crate) fn set_mss(&mut self, mtu: usize, theirs: Option<u16>) {
+        let headers = if self.local.is_ipv4() { 40 } else { 60 };
+        // As smoltcp reads it: 0 is none, and less than MSS_LEAST is that.
+        let theirs = theirs.and_then(NonZeroU16::new).unwrap_or(MSS_DEFAULT);
+        let ours = u16::try_from(mtu - headers).ok().and_then(NonZeroU16::new);
+        self.mss = theirs.max(MSS_LEAST).min(ours.unwrap_or(NonZeroU16::MAX));
+    }
+
+    /// Whether it sends no SYN any more.
+    pub(crate) fn is_established(&self) -> bool {
+        !matches!(
+            self.socket.state(),
+            State::Closed | State::Listen | State::SynSent | State::SynReceived
+        )
     }
 
     /// Takes what was received and drops it.
@@ -220,7 +254,7 @@ impl Flow {
 
     /// Notes what a segment that goes out says, puts SND.MAX into it if it is empty, and seals it.
     /// True if it was corrected.
-    pub(crate) fn seal(&mut self, frame: &mut Frame, correction: bool, checksums: bool) -> bool {
+    pub(crate) fn seal(&mut self, frame: &mut Frame, correction: bool, sums: Sums) -> bool {
         let bytes = frame.packet_mut();
         let header_len = if self.local.is_ipv4() { 20 } else { 40 };
         let Ok(segment) = Segment::parse(&bytes[header_len..]) else {
@@ -245,8 +279,21 @@ impl Flow {
             self.window = segment.window;
             self.told = segment.ack;
         }
-        if checksums {
-            seal(bytes, self.local, self.remote, header_len);
+        match sums {
+            Sums::None => {}
+            // To sum up a bare header costs less than to say that somebody else is to.
+            Sums::Leave if segment.data_len > 0 => {
+                seal_header(bytes, header_len);
+                frame.offload = if segment.data_len > usize::from(self.mss.get()) {
+                    Offload::Segments(self.mss)
+                } else {
+                    Offload::Checksum
+                };
+            }
+            Sums::Make | Sums::Leave => {
+                seal_header(bytes, header_len);
+                seal(bytes, self.local, self.remote, header_len);
+            }
         }
         corrected
     }
@@ -339,6 +386,17 @@ impl Flow {
     }
 }
 
+/// What becomes of the checksums of a segment that goes out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sums {
+    /// There are none on this link.
+    None,
+    /// We make them.
+    Make,
+    /// The NIC makes them, and segments of what is larger than one.
+    Leave,
+}
+
 /// What to do with a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Judgement {
@@ -361,13 +419,17 @@ pub(crate) fn buffer_bytes(config: &TcpConfig, options: &TcpOptions) -> (usize, 
     )
 }
 
-/// Makes the checksums of a segment (and its IPv4 header) that has none.
-fn seal(bytes: &mut [u8], local: SocketAddr, remote: SocketAddr, header_len: usize) {
+/// Makes the checksum of an IPv4 header that has none; no NIC is asked for that.
+fn seal_header(bytes: &mut [u8], header_len: usize) {
     if header_len == 20 {
         bytes[10..12].fill(0);
         let sum = Sum::default().bytes(&bytes[..20]).finish();
         bytes[10..12].copy_from_slice(&sum);
     }
+}
+
+/// Makes the checksum of a segment that has none.
+fn seal(bytes: &mut [u8], local: SocketAddr, remote: SocketAddr, header_len: usize) {
     let payload = &mut bytes[header_len..];
     payload[16..18].fill(0);
     let sum = Sum::default()

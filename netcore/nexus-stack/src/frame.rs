@@ -2,6 +2,8 @@
 
 use core::ops::Deref;
 
+use crate::offload::Offload;
+
 /// Room before the packet for an Ethernet header.
 pub(crate) const HEADROOM: usize = 14;
 
@@ -20,9 +22,15 @@ pub struct Frame {
     end: usize,
     /// The UDP socket whose send queue this counts in.
     pub(crate) owner: Option<crate::id::Key>,
+    pub(crate) offload: Offload,
 }
 
 impl Frame {
+    /// What is left to the NIC.
+    pub fn offload(&self) -> Offload {
+        self.offload
+    }
+
     /// The IP packet, without a link header.
     pub(crate) fn packet_mut(&mut self) -> &mut [u8] {
         &mut self.buffer[HEADROOM..self.end]
@@ -95,6 +103,7 @@ impl Pool {
             start: HEADROOM,
             end,
             owner: None,
+            offload: Offload::None,
         }
     }
 

@@ -28,6 +28,7 @@ mod half_open;
 mod id;
 mod key;
 mod neighbors;
+mod offload;
 mod options;
 mod packet;
 mod ports;
@@ -49,6 +50,7 @@ pub use config::{
 pub use error::{BindError, ConnectError, InvitationError, ListenerClosed, TcpError, UdpError};
 pub use frame::Frame;
 pub use id::{ListenerId, LookupId, Scope, TcpId, UdpId};
+pub use offload::{Offload, Received};
 pub use stack::Stack;
 pub use stack::gateway::{Invitation, Refusal};
 pub use stack::lookup::{Answer, ResolveError};

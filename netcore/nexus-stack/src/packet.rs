@@ -30,6 +30,10 @@ pub(crate) struct Packet<'a> {
     pub(crate) bytes: &'a [u8],
     /// Part of a datagram: the payload is not what the protocol says.
     pub(crate) fragment: bool,
+    /// Who handed it over says that the payload's checksum needs no look.
+    pub(crate) checked: bool,
+    /// Several segments behind one header.
+    pub(crate) segments: bool,
 }
 
 impl<'a> Packet<'a> {
@@ -74,6 +78,8 @@ impl<'a> Packet<'a> {
             bytes,
             // More fragments, or an offset. Bit 14 (don't fragment) and 15 (reserved) say nothing here.
             fragment: u16_at(bytes, 6) & 0x3fff != 0,
+            checked: false,
+            segments: false,
         })
     }
 
@@ -94,6 +100,8 @@ impl<'a> Packet<'a> {
             header_len: 40,
             bytes,
             fragment: false,
+            checked: false,
+            segments: false,
         };
         // RFC 8200 section 4.1 names six headers before the payload; nobody needs eight.
         for _ in 0..8 {

@@ -4,7 +4,8 @@
 use std::task::{Poll, Waker};
 
 use nexus_stack::{
-    Checksums, Config, Congestion, Medium, Scope, Stack, TcpId, TcpOptions, UdpId, UdpOptions,
+    Checksums, Config, Congestion, Medium, Offload, Received, Scope, Stack, TcpId, TcpOptions,
+    UdpId, UdpOptions,
 };
 use nexus_types::{Duration, Instant, InterfaceAddress, Seed, SocketAddr};
 
@@ -86,7 +87,15 @@ impl Pair {
 fn forward(from: &mut Stack, to: &mut Stack, now: Instant) -> u64 {
     let mut frames = 0;
     while let Some(frame) = from.poll_transmit(now) {
-        to.handle_frame(now, &frame);
+        // As between two NICs that do what is left to them, or need not.
+        let received = Received {
+            checked: frame.offload() != Offload::None,
+            segments: match frame.offload() {
+                Offload::Segments(size) => Some(size),
+                Offload::None | Offload::Checksum => None,
+            },
+        };
+        to.handle_received(now, &frame, received);
         from.recycle(frame);
         frames += 1;
     }
@@ -160,10 +169,16 @@ fn each_link(mut check: impl FnMut(&str, Pair, SocketAddr)) {
         config.tcp.congestion = Congestion::None;
         config.tcp.ack_delay = None;
     };
+    let offload = |config: &mut Config, _| config.offload = true;
     for remote in ["10.0.0.2:80", "[fd00::2]:80"] {
         let remote = remote.parse().unwrap();
         check("a wire", Pair::new(wire), remote);
         check("an Ethernet", Pair::new(ethernet), remote);
+        check(
+            "an interface that makes segments",
+            Pair::new(offload),
+            remote,
+        );
         check("a link in the process", Pair::new(in_process), remote);
     }
 }

@@ -8,10 +8,10 @@ use super::{Place, Stack};
 use crate::checksum::Sum;
 use crate::emit::{Bare, HOP_LIMIT};
 use crate::error::TcpError;
-use crate::flow::{Judgement, Owner};
+use crate::flow::{Judgement, Owner, Sums};
 use crate::id::Key;
 use crate::key::{FlowKey, Path};
-use crate::packet::{self, ACK, Packet, RST, SYN, Segment};
+use crate::packet::{self, ACK, Packet, RST, SYN, Segment, SynOptions};
 use crate::time_wait::TimeWait;
 
 impl Stack {
@@ -21,7 +21,11 @@ impl Stack {
             Ok(segment) => segment,
             Err(cause) => return self.count_drop(cause),
         };
-        if self.checksums && path == Path::Wire {
+        // Nobody makes segments of what opens or resets a connection.
+        if packet.segments && segment.flags & (SYN | RST) != 0 {
+            return self.count_drop(packet::Drop::Malformed);
+        }
+        if self.checksums && path == Path::Wire && !packet.checked {
             let sum = Sum::default()
                 .pseudo(packet.src, packet.dst, packet::TCP, bytes.len())
                 .bytes(bytes);
@@ -89,13 +93,23 @@ impl Stack {
             packet.bytes
         };
         let (engine, pool) = (&mut self.engine, &mut self.pool);
+        let delayed = self.config.tcp.ack_delay.filter(|_| packet.segments);
+        if delayed.is_some() {
+            // Two full segments are not kept waiting (RFC 9293 section 3.8.6.3); smoltcp counts frames.
+            flow.delay_acks(Duration::ZERO);
+        }
         let answer = flow
             .socket
             .with_set_mut(|set| engine.ingress(now, path, bytes, set, pool));
+        if let Some(delay) = delayed {
+            flow.delay_acks(delay);
+        }
         flow.heard_at = now;
         let after = flow.socket.state();
         if state == State::SynSent && after != State::SynSent && !segment.has(RST) {
             flow.irs = segment.seq;
+            let options = SynOptions::parse(&packet.payload()[20..segment.header_len]);
+            flow.set_mss(self.engine.mtu(path), options.mss);
         }
         // What counts is that they take something: an end that answers and takes nothing is as good as
         // gone, unless it says that it has no room.
@@ -180,9 +194,10 @@ impl Stack {
         }
         let path = flow.path;
         let (engine, pool) = (&mut self.engine, &mut self.pool);
+        let large = flow.is_established();
         match flow
             .socket
-            .with_set_mut(|set| engine.egress(now, path, set, pool))
+            .with_set_mut(|set| engine.egress(now, path, large, set, pool))
         {
             Some(frame) => {
                 self.send_segment(index, frame);
@@ -201,11 +216,12 @@ impl Stack {
             return;
         };
         let path = flow.path;
-        let corrected = flow.seal(
-            &mut frame,
-            self.config.tcp.snd_max_correction,
-            self.checksums && path == Path::Wire,
-        );
+        let sums = match path {
+            Path::Wire if self.config.offload => Sums::Leave,
+            Path::Wire if self.checksums => Sums::Make,
+            Path::Wire | Path::Loop(_) => Sums::None,
+        };
+        let corrected = flow.seal(&mut frame, self.config.tcp.snd_max_correction, sums);
         self.stats.snd_max_corrected += u64::from(corrected);
         self.send(path, frame);
     }

@@ -7,7 +7,7 @@ use super::{Bound, Place, Stack};
 use crate::config::TcpOptions;
 use crate::emit::{Bare, Emit, HOP_LIMIT};
 use crate::engine;
-use crate::flow::{self, Ends, Flow, Owner};
+use crate::flow::{self, Ends, Flow, Owner, Sums};
 use crate::frame::Frame;
 use crate::half_open::HalfOpen;
 use crate::id::{Key, Scope};
@@ -206,6 +206,7 @@ impl Stack {
         );
         flow.owner = owner;
         flow.irs = entry.irs;
+        flow.set_mss(self.engine.mtu(path), entry.options.mss);
         let listening = (smoltcp::wire::IpAddress::from(local.ip()), local.port());
         flow.socket
             .with_mut(|socket| socket.listen(listening))
@@ -242,8 +243,11 @@ impl Stack {
             debug_assert!(false, "smoltcp takes the sequence number we chose");
             return None;
         }
-        let checksums = self.checksums && path == Path::Wire;
-        flow.seal(&mut answer, true, checksums);
+        let sums = match path {
+            Path::Wire if self.checksums => Sums::Make,
+            _ => Sums::None,
+        };
+        flow.seal(&mut answer, true, sums);
         flow.waiting_since = Some(now);
         let place = flow.key;
         let flow = self.flows.insert(flow);

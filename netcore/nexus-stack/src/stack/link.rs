@@ -10,6 +10,7 @@ use crate::config::Medium;
 use crate::frame::{Frame, HEADROOM};
 use crate::key::Path;
 use crate::neighbors::{Due, Mac, Way};
+use crate::offload::Received;
 use crate::packet::{u16_at, u32_at};
 
 const IPV4: u16 = 0x0800;
@@ -19,7 +20,13 @@ const BROADCAST: Mac = [0xff; 6];
 
 impl Stack {
     /// A frame from an Ethernet.
-    pub(super) fn handle_ethernet(&mut self, now: Instant, ours: Mac, frame: &[u8]) {
+    pub(super) fn handle_ethernet(
+        &mut self,
+        now: Instant,
+        ours: Mac,
+        frame: &[u8],
+        received: Received,
+    ) {
         if frame.len() < HEADROOM {
             self.stats.dropped_malformed += 1;
             return;
@@ -34,7 +41,9 @@ impl Stack {
         let bytes = &frame[HEADROOM..];
         match (u16_at(frame, 12), bytes.first().map(|byte| byte >> 4)) {
             (ARP, _) => self.handle_arp(now, ours, bytes),
-            (IPV4, Some(4)) | (IPV6, Some(6)) => self.handle_packet(now, Path::Wire, bytes),
+            (IPV4, Some(4)) | (IPV6, Some(6)) => {
+                self.handle_packet(now, Path::Wire, bytes, received);
+            }
             (IPV4 | IPV6, _) => self.stats.dropped_malformed += 1,
             _ => self.stats.dropped_protocol += 1,
         }

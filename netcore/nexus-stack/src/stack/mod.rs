@@ -35,6 +35,7 @@ use crate::half_open::HalfOpens;
 use crate::id::{Key, Scope};
 use crate::key::{BoundKey, FlowKey, Path};
 use crate::neighbors::{Mac, Neighbors};
+use crate::offload::Received;
 use crate::packet::{self, Packet};
 use crate::ports::{Ports, Turns};
 use crate::resolver::Resolver;
@@ -142,7 +143,7 @@ impl Stack {
             checksums,
             stats: Stats::default(),
             pool: Pool::new(),
-            engine: Engine::new(config.mtu),
+            engine: Engine::new(config.mtu, config.offload),
             isn_key,
             random,
             replies: Bucket::new(config.limits.replies_per_second, now),
@@ -191,12 +192,18 @@ impl Stack {
 
     /// Takes one frame from the wire. Never panics, whatever the bytes.
     pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
+        self.handle_received(now, frame, Received::PLAIN);
+    }
+
+    /// Takes one frame from a NIC, with what that knows of it. Never panics, whatever the bytes, and
+    /// however the two contradict each other.
+    pub fn handle_received(&mut self, now: Instant, frame: &[u8], received: Received) {
         self.now = now;
         self.stats.frames_in += 1;
         self.stats.bytes_in += frame.len() as u64;
         match self.config.medium {
-            Medium::Ip => self.handle_packet(now, Path::Wire, frame),
-            Medium::Ethernet(ours) => self.handle_ethernet(now, ours, frame),
+            Medium::Ip => self.handle_packet(now, Path::Wire, frame, received),
+            Medium::Ethernet(ours) => self.handle_ethernet(now, ours, frame, received),
         }
     }
 
@@ -209,7 +216,8 @@ impl Stack {
             }
             if let Some((scope, frame)) = self.looped.pop_front() {
                 self.stats.loopback += 1;
-                self.handle_packet(now, Path::Loop(scope), frame.packet());
+                let path = Path::Loop(scope);
+                self.handle_packet(now, path, frame.packet(), Received::PLAIN);
                 self.sent(&frame);
                 self.pool.put(frame);
             } else if let Some(frame) = self.out.pop_front() {
@@ -327,12 +335,18 @@ impl Stack {
     }
 
     /// One IP packet, whichever way it came.
-    fn handle_packet(&mut self, now: Instant, path: Path, bytes: &[u8]) {
+    fn handle_packet(&mut self, now: Instant, path: Path, bytes: &[u8], received: Received) {
         let checksums = self.checksums && path == Path::Wire;
-        let packet = match Packet::parse(bytes, checksums) {
+        let mut packet = match Packet::parse(bytes, checksums) {
             Ok(packet) => packet,
             Err(cause) => return self.count_drop(cause),
         };
+        packet.checked = received.checked;
+        packet.segments = received.segments.is_some();
+        // Several segments are of TCP and whole, whatever else is said.
+        if packet.segments && (packet.fragment || packet.protocol != packet::TCP) {
+            return self.count_drop(packet::Drop::Malformed);
+        }
         if path == Path::Wire
             && !self.may_arrive(&packet)
             && !self.is_discovery(&packet)

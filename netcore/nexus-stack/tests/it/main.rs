@@ -10,6 +10,8 @@ mod hostile_dial;
 mod hostile_peer;
 mod loopback;
 mod names;
+mod nic;
+mod offload;
 mod pair;
 mod raw;
 mod ready;

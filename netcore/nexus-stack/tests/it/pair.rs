@@ -7,15 +7,18 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use nexus_stack::{
-    Config, ListenerId, Scope, Stack, TcpError, TcpId, TcpOptions, UdpId, UdpOptions,
+    Config, ListenerId, Received, Scope, Stack, TcpError, TcpId, TcpOptions, UdpId, UdpOptions,
 };
 use nexus_types::{Instant, InterfaceAddress, Seed, SocketAddr};
+
+use crate::nic::Nic;
 
 pub(crate) const A: usize = 0;
 pub(crate) const B: usize = 1;
@@ -98,8 +101,9 @@ impl Link {
     };
 }
 
-/// When a frame arrives, a number that keeps the order, whom it is for.
-type Flying = (Instant, u64, usize, Vec<u8>);
+/// When a frame arrives, a number that keeps the order, whom it is for, what its NIC says of it
+/// (`checked`; `segments`, 0 for none).
+type Flying = (Instant, u64, usize, Vec<u8>, (bool, u16));
 
 /// Two stacks, `A` at 10.0.0.1 and fd00::1, `B` at 10.0.0.2 and fd00::2.
 pub(crate) struct Pair {
@@ -112,6 +116,8 @@ pub(crate) struct Pair {
     sequence: u64,
     /// Every frame that left a stack, if kept.
     pub(crate) log: Option<Vec<(usize, Vec<u8>)>>,
+    /// Does what the stacks leave to it, if they do.
+    pub(crate) nic: Option<Nic>,
 }
 
 pub(crate) fn address(text: &str) -> SocketAddr {
@@ -155,6 +161,7 @@ impl Pair {
             flying: BinaryHeap::new(),
             sequence: 0,
             log: None,
+            nic: None,
         }
     }
 
@@ -162,36 +169,54 @@ impl Pair {
     pub(crate) fn transmit(&mut self) {
         for from in [A, B] {
             while let Some(frame) = self.stacks[from].poll_transmit(self.now) {
-                if let Some(log) = &mut self.log {
-                    log.push((from, frame.to_vec()));
-                }
-                let copies = 1 + u32::from(self.dice.chance(self.link.duplication));
-                for _ in 0..copies {
-                    if self.dice.chance(self.link.loss) {
-                        continue;
+                match self.nic {
+                    None => self.carry(from, &frame, Received::PLAIN),
+                    Some(nic) => {
+                        for (bytes, received) in nic.send(&frame, frame.offload()) {
+                            self.carry(from, &bytes, received);
+                        }
                     }
-                    let mut bytes = frame.to_vec();
-                    if self.dice.chance(self.link.corruption) {
-                        let bit = self.dice.below(bytes.len() as u64 * 8) as usize;
-                        bytes[bit / 8] ^= 1 << (bit % 8);
-                    }
-                    let mut at = self.now + self.link.latency;
-                    if self.dice.chance(self.link.reorder) {
-                        at += Duration::from_nanos(
-                            self.dice.below(self.link.jitter.as_nanos() as u64 + 1),
-                        );
-                    }
-                    self.inject_at(at, 1 - from, bytes);
                 }
                 self.stacks[from].recycle(frame);
             }
         }
     }
 
+    /// Lets the link do to a frame what it does.
+    fn carry(&mut self, from: usize, frame: &[u8], received: Received) {
+        if let Some(log) = &mut self.log {
+            log.push((from, frame.to_vec()));
+        }
+        let copies = 1 + u32::from(self.dice.chance(self.link.duplication));
+        for _ in 0..copies {
+            if self.dice.chance(self.link.loss) {
+                continue;
+            }
+            let mut bytes = frame.to_vec();
+            if self.dice.chance(self.link.corruption) {
+                let bit = self.dice.below(bytes.len() as u64 * 8) as usize;
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+            let mut at = self.now + self.link.latency;
+            if self.dice.chance(self.link.reorder) {
+                let jitter = self.link.jitter.as_nanos() as u64;
+                at += Duration::from_nanos(self.dice.below(jitter + 1));
+            }
+            self.inject(at, 1 - from, bytes, received);
+        }
+    }
+
     /// Puts a frame on the link.
     pub(crate) fn inject_at(&mut self, at: Instant, to: usize, bytes: Vec<u8>) {
+        self.inject(at, to, bytes, Received::PLAIN);
+    }
+
+    fn inject(&mut self, at: Instant, to: usize, bytes: Vec<u8>, received: Received) {
         self.sequence += 1;
-        self.flying.push(Reverse((at, self.sequence, to, bytes)));
+        let segments = received.segments.map_or(0, NonZeroU16::get);
+        let said = (received.checked, segments);
+        self.flying
+            .push(Reverse((at, self.sequence, to, bytes, said)));
     }
 
     /// Hands a frame to a stack at once.
@@ -221,8 +246,10 @@ impl Pair {
             if *at > self.now {
                 break;
             }
-            if let Some(Reverse((_, _, to, bytes))) = self.flying.pop() {
-                self.stacks[to].handle_frame(self.now, &bytes);
+            if let Some(Reverse((_, _, to, bytes, (checked, segments)))) = self.flying.pop() {
+                let segments = NonZeroU16::new(segments);
+                let received = Received { checked, segments };
+                self.stacks[to].handle_received(self.now, &bytes, received);
             }
         }
         for stack in &mut self.stacks {
@@ -302,6 +329,24 @@ impl Pair {
         let b = self.accept(B, listener);
         self.connected(A, a).expect("a connection");
         (a, b, listener)
+    }
+
+    /// As [`Pair::established`], both ends with these options.
+    #[track_caller]
+    pub(crate) fn connect_with(
+        &mut self,
+        remote: SocketAddr,
+        options: &TcpOptions,
+    ) -> (TcpId, TcpId) {
+        let listener = self.stacks[B]
+            .tcp_listen(self.now, APP, remote, 16, options)
+            .expect("a free port");
+        let a = self.stacks[A]
+            .tcp_connect(self.now, APP, None, remote, options)
+            .expect("a connection can be tried");
+        let b = self.accept(B, listener);
+        self.connected(A, a).expect("a connection");
+        (a, b)
     }
 
     #[track_caller]
