@@ -8,7 +8,7 @@
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use nexus_stack::{AddressEvent, ConfigError};
+use nexus_stack::{AddressEvent, ConfigError, Offload, Received};
 use nexus_types::{Instant, IpAddr, Ipv4Addr, Ipv6Addr, NodeId};
 
 use crate::event::Event;
@@ -20,11 +20,18 @@ const FRAMES_PER_STEP: usize = 1_024;
 
 /// What a node's frames leave by when it is not a segment.
 pub trait Nic: Send {
-    /// Takes a frame of the node.
-    fn handle_frame(&mut self, now: Instant, frame: &[u8]);
-    /// Hands frames for the node to `deliver`, about `max` at most, and says how many; 0: there
-    /// is none now. The node copies what it keeps, so a frame may stay where the NIC has it.
-    fn poll_transmit(&mut self, now: Instant, max: usize, deliver: &mut dyn FnMut(&[u8])) -> usize;
+    /// Takes a frame of the node, and does what is left to do with it: nothing, unless the node's
+    /// stack was made with [`nexus_stack::Config::offload`].
+    fn handle_frame(&mut self, now: Instant, frame: &[u8], offload: Offload);
+    /// Hands frames for the node to `deliver`, with what is known of each, about `max` at most, and
+    /// says how many; 0: there is none now. The node copies what it keeps, so a frame may stay where
+    /// the NIC has it.
+    fn poll_transmit(
+        &mut self,
+        now: Instant,
+        max: usize,
+        deliver: &mut dyn FnMut(&[u8], Received),
+    ) -> usize;
     /// When [`Nic::handle_timeout`] is due next.
     fn poll_timeout(&mut self) -> Option<Instant>;
     /// Lets timers that are due act.
@@ -192,7 +199,8 @@ impl Mesh {
     }
 
     /// Shows `observer` every frame at the door of its node, for a capture or a checker. What stays
-    /// inside a node (its loopback) is no frame. It sees and changes nothing.
+    /// inside a node (its loopback) is no frame. It sees and changes nothing. Where a NIC does a part
+    /// of the work, that is before it on the way out and behind it on the way in.
     pub fn observe_frames(&mut self, observer: FrameObserver) {
         self.observer = Some(observer);
     }
@@ -257,7 +265,7 @@ impl Mesh {
             self.show(index, Direction::Out, now, &frame);
             match &mut self.members[index].attachment {
                 Attachment::None => {}
-                Attachment::Nic(nic) => nic.handle_frame(now, &frame),
+                Attachment::Nic(nic) => nic.handle_frame(now, &frame, frame.offload()),
                 Attachment::Segment(segment) => {
                     let segment = segment.0;
                     self.deliver(segment, index, now, &frame);
@@ -285,11 +293,11 @@ impl Mesh {
         };
         let mut moved = false;
         while *budget > 0 {
-            let count = nic.poll_transmit(now, *budget, &mut |frame| {
+            let count = nic.poll_transmit(now, *budget, &mut |frame, received| {
                 if let Some(observer) = observer {
                     observer(node.id(), Direction::In, now, frame);
                 }
-                node.stack_mut().handle_frame(now, frame);
+                node.stack_mut().handle_received(now, frame, received);
             });
             if count == 0 {
                 break;

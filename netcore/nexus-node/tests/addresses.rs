@@ -11,7 +11,7 @@ use nexus_node::{AddressEvent, Mesh, Nic, NodeConfig, Quota};
 use nexus_policy::{
     Act, AddressClass, AppIdentity, Capability, Consent, Manifest, Policy, Topology, WallTime,
 };
-use nexus_stack::{AddressingV4, Config, Medium};
+use nexus_stack::{AddressingV4, Config, Medium, Offload, Received};
 use nexus_types::{
     AppDigest, Duration, HostName, Instant, InterfaceAddress, IpAddr, NodeId, Reason, Seed,
     SocketAddr,
@@ -50,7 +50,7 @@ struct Ends {
 }
 
 impl Nic for Cable {
-    fn handle_frame(&mut self, _now: Instant, frame: &[u8]) {
+    fn handle_frame(&mut self, _now: Instant, frame: &[u8], _: Offload) {
         self.0.lock().unwrap().from_node.push_back(frame.to_vec());
     }
 
@@ -58,10 +58,12 @@ impl Nic for Cable {
         &mut self,
         _now: Instant,
         _max: usize,
-        deliver: &mut dyn FnMut(&[u8]),
+        deliver: &mut dyn FnMut(&[u8], Received),
     ) -> usize {
         let frame = self.0.lock().unwrap().to_node.pop_front();
-        frame.iter().for_each(|frame| deliver(frame));
+        frame
+            .iter()
+            .for_each(|frame| deliver(frame, Received::PLAIN));
         usize::from(frame.is_some())
     }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nexus_node::Nic;
+use nexus_stack::{Offload, Received};
 use nexus_types::Instant;
 use nexus_usernet::UserNet;
 
@@ -27,17 +28,22 @@ impl UserNic {
 }
 
 impl Nic for UserNic {
-    fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
+    fn handle_frame(&mut self, now: Instant, frame: &[u8], _: Offload) {
         self.net().handle_frame(now, frame);
     }
 
-    fn poll_transmit(&mut self, now: Instant, max: usize, deliver: &mut dyn FnMut(&[u8])) -> usize {
+    fn poll_transmit(
+        &mut self,
+        now: Instant,
+        max: usize,
+        deliver: &mut dyn FnMut(&[u8], Received),
+    ) -> usize {
         let mut net = self.net();
         let mut count = 0;
         while count < max
             && let Some(frame) = net.poll_transmit(now)
         {
-            deliver(&frame);
+            deliver(&frame, Received::PLAIN);
             net.recycle(frame);
             count += 1;
         }

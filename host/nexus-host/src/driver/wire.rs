@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use nexus_nic::{Drained, LinkStatus, NicError, Offload, Sent};
+use nexus_nic::{Checksum, Drained, Inbound, LinkStatus, NicError, Sent};
 use nexus_node::Nic;
+use nexus_stack::{Offload, Received};
 use nexus_types::Instant;
 
 use super::TOKENS_PER_NIC;
@@ -17,6 +18,9 @@ use super::TOKENS_PER_NIC;
 /// Frames that wait for the kernel to have room. Stops an interface that takes nothing from filling
 /// the host's memory; one more is dropped, as at any full queue of a wire.
 const WAITING: usize = 256;
+
+/// Bytes of them: with offload a frame may have 64 KiB.
+const WAITING_BYTES: usize = 2 << 20;
 
 /// What the operator is to know of an interface, once each time it happens.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,7 +68,8 @@ struct Wire {
     mtu: usize,
     /// Frames may be there. The driver's poll tells of news alone, so this says what is left.
     readable: bool,
-    waiting: VecDeque<Box<[u8]>>,
+    waiting: VecDeque<(Box<[u8]>, Offload)>,
+    waiting_bytes: usize,
     tell: Tell,
 }
 
@@ -91,6 +96,7 @@ impl WireNic {
             mtu: state.mtu,
             readable: true,
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
             tell: Box::new(tell),
         }))))
     }
@@ -135,11 +141,16 @@ impl Wire {
         }
     }
 
-    fn send(&mut self, frame: &[u8]) -> Sent {
+    fn send(&mut self, frame: &[u8], offload: Offload) -> Sent {
         let Some(nic) = &mut self.nic else {
             return Sent::Dropped;
         };
-        match nic.send(frame, Offload::None) {
+        let offload = match offload {
+            Offload::None => nexus_nic::Offload::None,
+            Offload::Checksum => nexus_nic::Offload::Checksum,
+            Offload::Segments(size) => nexus_nic::Offload::Segments(size),
+        };
+        match nic.send(frame, offload) {
             Ok(sent) => sent,
             Err(error) => {
                 self.end(error);
@@ -149,11 +160,21 @@ impl Wire {
     }
 
     fn send_waiting(&mut self) {
-        while let Some(frame) = self.waiting.pop_front() {
-            if self.send(&frame) == Sent::Full {
-                self.waiting.push_front(frame);
+        while let Some((frame, offload)) = self.waiting.pop_front() {
+            if self.send(&frame, offload) == Sent::Full {
+                self.waiting.push_front((frame, offload));
                 return;
             }
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(frame.len());
+        }
+    }
+
+    /// Keeps a frame until the kernel has room.
+    fn wait(&mut self, frame: &[u8], offload: Offload) {
+        let bytes = self.waiting_bytes + frame.len();
+        if self.waiting.len() < WAITING && bytes <= WAITING_BYTES {
+            self.waiting_bytes = bytes;
+            self.waiting.push_back((frame.into(), offload));
         }
     }
 
@@ -161,16 +182,16 @@ impl Wire {
         // Closing the descriptors takes them out of the driver's poll.
         self.nic = None;
         self.waiting.clear();
+        self.waiting_bytes = 0;
         (self.tell)(&Notice::Ended(error));
     }
 }
 
 impl Nic for WireNic {
-    fn handle_frame(&mut self, _now: Instant, frame: &[u8]) {
+    fn handle_frame(&mut self, _now: Instant, frame: &[u8], offload: Offload) {
         let mut wire = self.wire();
-        let full = !wire.waiting.is_empty() || wire.send(frame) == Sent::Full;
-        if full && wire.waiting.len() < WAITING {
-            wire.waiting.push_back(frame.into());
+        if !wire.waiting.is_empty() || wire.send(frame, offload) == Sent::Full {
+            wire.wait(frame, offload);
         }
     }
 
@@ -178,7 +199,7 @@ impl Nic for WireNic {
         &mut self,
         _now: Instant,
         _max: usize,
-        deliver: &mut dyn FnMut(&[u8]),
+        deliver: &mut dyn FnMut(&[u8], Received),
     ) -> usize {
         let mut wire = self.wire();
         if !wire.readable {
@@ -190,7 +211,7 @@ impl Nic for WireNic {
         let mut count = 0;
         let received = nic.receive(|inbound| {
             count += 1;
-            deliver(inbound.frame);
+            deliver(inbound.frame, known(inbound));
         });
         match received {
             Ok(Drained::Empty) => wire.readable = false,
@@ -209,5 +230,16 @@ impl Nic for WireNic {
 
     fn undelivered(&self) -> usize {
         self.wire().waiting.len()
+    }
+}
+
+/// What the NIC knows of a frame, in the stack's words.
+fn known(inbound: &Inbound<'_>) -> Received {
+    Received {
+        checked: match inbound.checksum {
+            Checksum::Right | Checksum::Absent => true,
+            Checksum::Unknown => false,
+        },
+        segments: inbound.gso_size,
     }
 }
