@@ -255,6 +255,20 @@ impl Neighbors {
         Some(Due::GiveUp(ip, self.forget(ip)))
     }
 
+    /// Takes back frames that wait for whomever.
+    pub(crate) fn take_waiting(&mut self, is: impl Fn(&Frame) -> bool) -> Vec<Frame> {
+        let waiting = self
+            .table
+            .values_mut()
+            .filter_map(|neighbor| match neighbor {
+                Neighbor::Asked { waiting, .. } => Some(waiting),
+                Neighbor::Known { .. } => None,
+            });
+        waiting
+            .flat_map(|waiting| waiting.extract_if(.., |frame| is(frame)))
+            .collect()
+    }
+
     fn forget(&mut self, ip: IpAddr) -> Vec<Frame> {
         match self.table.remove(&ip) {
             Some(Neighbor::Asked { again, waiting, .. }) => {

@@ -1,5 +1,7 @@
 //! Our addresses: how they come and go, who else claims them, and what that does to what is open on them.
 
+use std::collections::VecDeque;
+
 use nexus_types::{Instant, InterfaceAddress, IpAddr, Ipv4Addr, limits};
 
 use super::Stack;
@@ -115,7 +117,12 @@ impl Stack {
     pub(super) fn drop_address(&mut self, ip: IpAddr) {
         self.config.addresses.retain(|own| own.address() != ip);
         self.dad.forget(ip);
-        for frame in self.take_held(ip) {
+        let mut gone = self.take_held(ip);
+        gone.extend(self.neighbors.take_waiting(|frame| source_of(frame) == ip));
+        let queued = core::mem::take(&mut self.out).into_iter();
+        let its: (VecDeque<_>, _) = queued.partition(|frame| source_of(frame) == ip);
+        self.out = its.1;
+        for frame in gone.into_iter().chain(its.0) {
             self.sent(&frame);
             self.pool.put(frame);
         }
@@ -164,6 +171,8 @@ fn source_of(frame: &Frame) -> IpAddr {
     let bytes = frame.packet();
     match bytes[0] >> 4 {
         4 => IpAddr::V4(u32_at(bytes, 12).into()),
-        _ => v6_at(bytes, 8),
+        6 => v6_at(bytes, 8),
+        // ARP.
+        _ => IpAddr::V4(u32_at(bytes, 14).into()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nexus_stack::{AddressEvent, ConnectError, TcpError, TcpOptions};
+use nexus_stack::{AddressEvent, ConnectError, TcpError, TcpOptions, UdpOptions};
 use nexus_types::InterfaceAddress;
 
 use super::{ALL_NODES, AUTONOMOUS, DAY, Desk, ROUTER, advert, config, ip, prefix, servers};
@@ -207,4 +207,31 @@ fn reject_addresses_somebody_has() {
     assert_eq!(desk.address_in("2001:db8:2::"), Some(tried[1]));
     let own = InterfaceAddress::new(tried[1].into(), 64).expect("one");
     assert!(desk.events().contains(&AddressEvent::Ready(own)));
+}
+
+/// Goal: nothing is sent in the name of an address that is ours no more. Method: a packet that waits for a neighbour,
+/// which answers when the address has ended. Found by fuzzing.
+#[test]
+fn what_waits_for_a_neighbour_goes_with_its_address() {
+    let mut desk = Desk::with(config(), 1);
+    desk.hear(&advert(2).prefix(|p| (p.valid, p.preferred) = (60, 60)));
+    desk.run(secs(58));
+    let (any, options) = (address("[::]:0"), UdpOptions::default());
+    let socket = desk.stack.udp_bind(desk.now, APP, any, &options);
+    let to = address("[2001:db8:1::7]:9");
+    let sent = desk
+        .stack
+        .udp_send(desk.now, socket.expect("free"), b"x", to);
+    sent.expect("it waits");
+    let asked = desk.run(secs(2));
+    assert!(desk.addresses().is_empty());
+    // It answers at last, and to an address that is still ours.
+    desk.alive = vec![ip("2001:db8:1::7")];
+    let is_question = |frame: &[u8]| frame[54] == 135 && frame[6..12] == super::OURS;
+    let question = asked.into_iter().rfind(|(_, frame)| is_question(frame));
+    let mut question = question.expect("one").1;
+    question[22..38].copy_from_slice(&super::own(&desk.stack)[0].octets());
+    desk.answer(&question);
+    let sent = desk.run(secs(1));
+    assert!(sent.iter().all(|(_, frame)| frame[20] != 17));
 }
