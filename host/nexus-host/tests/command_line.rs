@@ -350,7 +350,7 @@ fn reject_arguments_nobody_can_mean() {
     let app = world.component("quiet.wasm", QUIET);
     let app = text(&app);
     let tap = &["--net", "tap:tap0", "--address", "10.0.0.2/24"];
-    let cases: [(&[&str], &str); 20] = [
+    let cases: [(&[&str], &str); 22] = [
         (&["--net", "tap:tap0"], "needs --address ADDR/PREFIX"),
         (&["--net", "tap:"], "cannot be the name of an interface"),
         (
@@ -374,6 +374,14 @@ fn reject_arguments_nobody_can_mean() {
         (
             &["--net", "tap:tap0", "--address", "dhcp,fd00::2/64,dhcp"],
             "--address dhcp twice",
+        ),
+        (
+            &[&tap[..], &["--address", "slaac,fd00::2/64"]].concat(),
+            "--address slaac and the address fd00::2/64",
+        ),
+        (
+            &["--net", "tap:tap0", "--address", "slaac,slaac"],
+            "--address slaac twice",
         ),
         (
             &[

@@ -11,10 +11,10 @@ use nexus_node::{AddressEvent, Mesh, Nic, NodeConfig, Quota};
 use nexus_policy::{
     Act, AddressClass, AppIdentity, Capability, Consent, Manifest, Policy, Topology, WallTime,
 };
-use nexus_stack::{AddressingV4, Config, Medium, Offload, Received};
+use nexus_stack::{AddressingV4, AddressingV6, Config, Medium, Offload, Received};
 use nexus_types::{
-    AppDigest, Duration, HostName, Instant, InterfaceAddress, IpAddr, NodeId, Reason, Seed,
-    SocketAddr,
+    AppDigest, Duration, HostName, Instant, InterfaceAddress, IpAddr, Ipv6Addr, NodeId, Reason,
+    Seed, SocketAddr,
 };
 
 const OURS: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -361,6 +361,70 @@ fn a_lost_lease_leaves_the_gate_what_was_there_before() {
     desk.pass(Duration::from_secs(30));
     assert_eq!(desk.topology().own, [fixed, given()]);
     assert!(desk.events().contains(&AddressEvent::Ready(given())));
+}
+
+/// A router at fe80::1 advertises fd77::/64 and a name server at fd77::53 (RFC 4861 section 4.2, RFC 8106).
+fn advertisement() -> Vec<u8> {
+    let ips: [Ipv6Addr; 2] = ["fe80::1", "ff02::1"].map(|ip| ip.parse().unwrap());
+    let hour = 3_600_u32.to_be_bytes();
+    let mut message = vec![134, 0, 0, 0, 64, 0, 7, 8];
+    message.extend([0; 8]);
+    message.extend([3, 4, 64, 0xc0]);
+    message.extend([hour, hour, [0; 4]].concat());
+    message.extend("fd77::".parse::<Ipv6Addr>().unwrap().octets());
+    message.extend([25, 3, 0, 0]);
+    message.extend(hour);
+    message.extend("fd77::53".parse::<Ipv6Addr>().unwrap().octets());
+    let mut summed = ips.map(|ip| ip.octets()).concat();
+    summed.extend((message.len() as u32).to_be_bytes());
+    summed.extend([0, 0, 0, 58]);
+    summed.extend(&message);
+    let sum: u32 = summed
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+        .sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let mut frame = vec![0x33, 0x33, 0, 0, 0, 1];
+    frame.extend(SERVER);
+    frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+    frame.extend((message.len() as u16).to_be_bytes());
+    frame.extend([58, 255]);
+    frame.extend(ips.map(|ip| ip.octets()).concat());
+    frame.extend(message);
+    frame
+}
+
+/// Goal: what a router gives is the gate's as what a DHCP server gives is, the link-local address included.
+#[test]
+fn what_a_router_gives_reaches_the_gate() {
+    let mut desk = Desk::new(|config| config.stack.addressing_v6 = AddressingV6::Slaac);
+    let [own] = desk.topology().own[..] else {
+        panic!("a link-local address from the beginning")
+    };
+    assert!(own.contains(ip("fe80::1")));
+    let link_local = own.address().to_string();
+    assert_eq!(desk.class(&link_local), AddressClass::Loopback);
+    desk.pass(Duration::from_secs(1));
+    desk.events();
+    desk.cable
+        .0
+        .lock()
+        .unwrap()
+        .to_node
+        .push_back(advertisement());
+    desk.settle();
+    let [_, made] = desk.topology().own[..] else {
+        panic!("{:?}", desk.topology())
+    };
+    assert!(made.contains(ip("fd77::1")));
+    let learnt = [ip("fe80::1"), ip("fd77::53")];
+    assert_eq!(desk.topology().infrastructure, learnt);
+    desk.pass(Duration::from_secs(1));
+    let events = desk.events();
+    assert!(events.contains(&AddressEvent::Changed), "{events:?}");
+    assert!(events.contains(&AddressEvent::Ready(made)), "{events:?}");
 }
 
 /// Goal: an address of ours that somebody has is theirs at the gate as well, and the owner learns who.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
+use nexus_types::InterfaceAddress;
 use nexus_usernet::{Publish, Resolvers};
 
 use super::values::{AddressSource, Net, parse_address_source, parse_resolver};
@@ -22,9 +23,9 @@ pub(super) struct NetArgs {
     /// 127.0.0.1 unless given, HOSTPORT 0 any free one (with user)
     #[arg(long, value_name = "PORTS")]
     publish: Vec<Publish>,
-    /// An address of the node with its prefix (10.0.0.2/24, fd00::2/64), or dhcp: IPv4 address, gateway
-    /// and name servers from a DHCP server (with tap, packet)
-    #[arg(long, value_name = "ADDR/PREFIX|dhcp", value_parser = parse_address_source,
+    /// An address of the node with its prefix (10.0.0.2/24, fd00::2/64); or dhcp: IPv4 address, gateway
+    /// and name servers from a DHCP server; or slaac: IPv6 ones from routers (with tap, packet)
+    #[arg(long, value_name = "ADDR/PREFIX|dhcp|slaac", value_parser = parse_address_source,
           value_delimiter = ',', env = "NEXUS_ADDRESS")]
     address: Vec<AddressSource>,
     /// Where packets for other networks go, one of each family at most (with tap, packet)
@@ -35,7 +36,7 @@ pub(super) struct NetArgs {
         env = "NEXUS_GATEWAY"
     )]
     gateway: Vec<IpAddr>,
-    /// Who looks names up, port 53 unless given; instead of those of dhcp (with tap, packet)
+    /// Who looks names up, port 53 unless given; instead of those of dhcp and slaac (with tap, packet)
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_resolver, value_delimiter = ',',
           env = "NEXUS_DNS")]
     dns: Vec<SocketAddr>,
@@ -100,14 +101,14 @@ impl NetArgs {
 pub(super) struct Words {
     /// How addresses are given, where there is none.
     pub(super) give: &'static str,
-    /// What DHCP is asked for with.
-    pub(super) dhcp: &'static str,
+    /// Around `dhcp` or `slaac`.
+    pub(super) address: [&'static str; 2],
     pub(super) gateway: &'static str,
 }
 
 const FLAGS: Words = Words {
-    give: "--address ADDR/PREFIX, as in 10.0.0.2/24, or --address dhcp",
-    dhcp: "--address dhcp",
+    give: "--address ADDR/PREFIX, as in 10.0.0.2/24, or --address dhcp or slaac",
+    address: ["--address ", ""],
     gateway: "--gateway",
 };
 
@@ -118,6 +119,7 @@ pub(super) fn addresses(sources: &[AddressSource]) -> Addresses {
         match source {
             AddressSource::Fixed(address) => addresses.fixed.push(*address),
             AddressSource::Dhcp => addresses.dhcp = true,
+            AddressSource::Slaac => addresses.slaac = true,
         }
     }
     addresses
@@ -129,31 +131,11 @@ pub(super) fn wire(
     gateways: &[IpAddr],
     words: &Words,
 ) -> Result<(), String> {
-    let addresses = addresses(sources);
+    let addresses = addresses(sources).fixed;
     if sources.is_empty() {
         return Err(format!("needs {}", words.give));
     }
-    let Words { dhcp, gateway, .. } = words;
-    if addresses.dhcp {
-        let asked = sources.iter().filter(|s| **s == AddressSource::Dhcp);
-        if asked.count() > 1 {
-            return Err(format!(
-                "has {dhcp} twice: a node asks for one IPv4 address"
-            ));
-        }
-        if let Some(fixed) = addresses.fixed.iter().find(|a| a.address().is_ipv4()) {
-            return Err(format!(
-                "has {dhcp} and the address {fixed}: IPv4 addresses come from the DHCP server or from you; \
-                 leave one of the two out"
-            ));
-        }
-        if let Some(given) = gateways.iter().find(|gateway| gateway.is_ipv4()) {
-            return Err(format!(
-                "has {dhcp} and {gateway} {given}: the DHCP server says where the gateway is; leave {gateway} out"
-            ));
-        }
-    }
-    let addresses = addresses.fixed;
+    learnt(sources, &addresses, gateways, words)?;
     for (index, gateway) in gateways.iter().enumerate() {
         if !addresses.iter().any(|address| address.contains(*gateway)) && !is_link_local(*gateway) {
             return Err(format!(
@@ -165,6 +147,42 @@ pub(super) fn wire(
             .any(|other| other.is_ipv4() == gateway.is_ipv4())
         {
             return Err(format!("{gateway} is a second gateway of its family"));
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with asking the link for addresses, beside what is given.
+fn learnt(
+    sources: &[AddressSource],
+    fixed: &[InterfaceAddress],
+    gateways: &[IpAddr],
+    words: &Words,
+) -> Result<(), String> {
+    for (source, word, family, who) in [
+        (AddressSource::Dhcp, "dhcp", "IPv4", "the DHCP server"),
+        (AddressSource::Slaac, "slaac", "IPv6", "the router"),
+    ] {
+        let asked = sources.iter().filter(|given| **given == source).count();
+        if asked == 0 {
+            continue;
+        }
+        let asks = words.address.join(word);
+        if asked > 1 {
+            return Err(format!("has {asks} twice; once is enough"));
+        }
+        let is_its = |ip: IpAddr| ip.is_ipv4() == (source == AddressSource::Dhcp);
+        if let Some(fixed) = fixed.iter().find(|fixed| is_its(fixed.address())) {
+            return Err(format!(
+                "has {asks} and the address {fixed}: {family} addresses come from {who} or from you; leave one of \
+                 the two out"
+            ));
+        }
+        if let Some(given) = gateways.iter().find(|gateway| is_its(**gateway)) {
+            let gateway = words.gateway;
+            return Err(format!(
+                "has {asks} and {gateway} {given}: {who} says where the gateway is; leave {gateway} out"
+            ));
         }
     }
     Ok(())

@@ -33,7 +33,7 @@ A world file:
   [[node]]
   name = \"server\"                   # its name on the link, too
   link = \"lan\"                      # or: net = \"user\" (the default), \"none\", \"tap:NAME\", \"packet:IFACE\"
-  addresses = [\"10.0.0.1/24\"]       # with tap and packet also \"dhcp\"
+  addresses = [\"10.0.0.1/24\"]       # with tap and packet also \"dhcp\", \"slaac\"
   [[node.app]]
   component = \"tcp-echo.wasm\"       # relative to the file; so is manifest = \"...\"
   background = true                 # ended when the other apps have ended

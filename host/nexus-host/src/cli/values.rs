@@ -86,18 +86,22 @@ pub(super) fn parse_interface_address(text: &str) -> Result<InterfaceAddress, St
 pub(super) enum AddressSource {
     /// From here.
     Fixed(InterfaceAddress),
-    /// From a DHCP server.
+    /// IPv4, from a DHCP server.
     Dhcp,
+    /// IPv6, from what routers advertise.
+    Slaac,
 }
 
-/// `10.0.0.2/24`, `fd00::2/64`, `dhcp`.
+/// `10.0.0.2/24`, `fd00::2/64`, `dhcp`, `slaac`.
 pub(super) fn parse_address_source(text: &str) -> Result<AddressSource, String> {
     match text {
         "dhcp" => Ok(AddressSource::Dhcp),
+        "slaac" => Ok(AddressSource::Slaac),
         _ => match interface_address(text) {
             Some(address) => Ok(AddressSource::Fixed(address)),
             None => Err(
-                "an address with its prefix, as in 10.0.0.2/24 or fd00::2/64, or dhcp".to_owned(),
+                "an address with its prefix, as in 10.0.0.2/24 or fd00::2/64, or dhcp, or slaac"
+                    .to_owned(),
             ),
         },
     }
@@ -210,6 +214,7 @@ mod tests {
     fn reject_addresses_a_node_cannot_have() {
         assert!(parse_interface_address("10.0.0.2/24").is_ok());
         assert_eq!(parse_address_source("dhcp"), Ok(AddressSource::Dhcp));
+        assert_eq!(parse_address_source("slaac"), Ok(AddressSource::Slaac));
         assert!(parse_interface_address("dhcp").is_err());
         for text in [
             "10.0.0.2",

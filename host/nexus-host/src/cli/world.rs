@@ -8,7 +8,7 @@
 //! [[node]]
 //! name = "server"                    # its name on the link, too
 //! link = "lan"                       # or: net = "user" | "none" | "tap:NAME" | "packet:IFACE"
-//! addresses = ["10.0.0.1/24", "fd00::1/64"]   # on a real interface also "dhcp"
+//! addresses = ["10.0.0.1/24", "fd00::1/64"]   # on a real interface also "dhcp", "slaac"
 //!
 //! [[node.app]]
 //! component = "tcp-echo.wasm"        # relative to this file
@@ -38,8 +38,8 @@ const NODES_MAX: usize = 256;
 const APPS_MAX: usize = 1_024;
 
 const KEYS: net::Words = net::Words {
-    give: "addresses = [\"ADDR/PREFIX\"], or [\"dhcp\"]",
-    dhcp: "the address \"dhcp\"",
+    give: "addresses = [\"ADDR/PREFIX\"], or [\"dhcp\", \"slaac\"]",
+    address: ["the address \"", "\""],
     gateway: "gateways",
 };
 

@@ -150,6 +150,10 @@ fn reject_what_a_real_interface_cannot_be_given() {
             "the address \"dhcp\" and the address 10.0.0.2/24",
         ),
         (
+            "net = \"tap:tap0\"\naddresses = [\"dhcp\", \"slaac\"]\ngateways = [\"fe80::1\"]",
+            "has the address \"slaac\" and gateways fe80::1",
+        ),
+        (
             "net = \"tap:tap0\"\naddresses = [\"dhcp\"]\ngateways = [\"10.0.0.1\"]",
             "leave gateways out",
         ),

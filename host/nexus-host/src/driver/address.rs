@@ -37,6 +37,35 @@ pub struct Addresses {
     pub fixed: Vec<InterfaceAddress>,
     /// IPv4 from a DHCP server, with gateway and DNS servers.
     pub dhcp: bool,
+    /// IPv6 from what routers advertise, with gateway and DNS servers.
+    pub slaac: bool,
+}
+
+/// Who gives addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// A DHCP server, of IPv4.
+    Dhcp,
+    /// Routers, of IPv6.
+    Slaac,
+}
+
+impl Source {
+    const fn of(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(_) => Self::Dhcp,
+            IpAddr::V6(_) => Self::Slaac,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dhcp => "DHCP",
+            Self::Slaac => "SLAAC",
+        })
+    }
 }
 
 /// Why the apps of a node cannot start.
@@ -51,8 +80,8 @@ pub enum AddressError {
         /// Whose.
         mac: Mac,
     },
-    /// An address of what the DHCP server gave is another station's, and there was no other in time.
-    GivenTaken {
+    /// What was given, or made of what a router advertised, is another station's, and there was no other in time.
+    LearntTaken {
         /// Where.
         target: Target,
         /// Which.
@@ -60,8 +89,8 @@ pub enum AddressError {
         /// Whose.
         mac: Mac,
     },
-    /// No DHCP server gave an address.
-    NoDhcp(Target),
+    /// Nobody gave an address.
+    Nobody(Source, Target),
     /// It is not known whether these are free.
     Unsure(Target, Vec<InterfaceAddress>),
 }
@@ -73,14 +102,19 @@ impl AddressError {
             Self::Taken { .. } => {
                 "give the node an address that no other station has, or that one another".to_owned()
             }
-            Self::GivenTaken { .. } => {
-                "take the address from that station, or keep it out of what the server gives"
+            Self::LearntTaken { .. } => {
+                "take the address from that station, or see why it has what is not its own"
                     .to_owned()
             }
-            Self::NoDhcp(_) => format!(
+            Self::Nobody(Source::Dhcp, _) => format!(
                 "see that a server answers there (leases of {} s and more) and the interface is connected, or \
                  give the node an address of your own: 10.0.0.2/24 instead of dhcp",
                 limits::DHCP_LEASE_SECS_MIN
+            ),
+            Self::Nobody(Source::Slaac, _) => format!(
+                "see that a router advertises there a prefix for addresses (of {} s and more) and the interface \
+                 is connected, or give the node an address of your own: fd00::2/64 instead of slaac",
+                limits::SLAAC_LIFETIME_SECS_MIN
             ),
             Self::Unsure(..) => "start again".to_owned(),
         }
@@ -96,18 +130,23 @@ impl fmt::Display for AddressError {
                 address,
                 mac,
             } => write!(f, "the address {address} is in use on {target}, by {mac}"),
-            Self::GivenTaken {
+            Self::LearntTaken {
                 target,
                 address,
                 mac,
             } => write!(
                 f,
-                "the DHCP server on {target} gave {address}, which is in use by {mac}, and nothing else within \
-                 {within} s"
+                "the address {address}, from {} on {target}, is in use by {mac}, and there was no other within \
+                 {within} s",
+                Source::of(address.address())
             ),
-            Self::NoDhcp(target) => {
+            Self::Nobody(Source::Dhcp, target) => {
                 write!(f, "no DHCP server answered on {target} within {within} s")
             }
+            Self::Nobody(Source::Slaac, target) => write!(
+                f,
+                "no router on {target} advertised a prefix to take an address from within {within} s"
+            ),
             Self::Unsure(target, addresses) => write!(
                 f,
                 "{target} could not be asked within {within} s whether {} is in use",
@@ -249,11 +288,16 @@ impl Station {
                 self.unsure.retain(|unsure| *unsure != address);
                 None
             }
+            // What the node speaks to routers with, and is no app's choice.
+            AddressEvent::Ready(address) if is_link_local(address.address()) => None,
             AddressEvent::Ready(address) => {
                 self.learnt.retain(|old| old.address() != address.address());
                 self.learnt.push(address);
-                let family = |ip: IpAddr| ip.is_ipv4() == address.address().is_ipv4();
-                let text = format!("got {address} from DHCP; {}", ways.text(family));
+                let source = Source::of(address.address());
+                let text = format!(
+                    "got {address} from {source}; {}",
+                    ways.text(|ip| Source::of(ip) == source)
+                );
                 self.ways = ways;
                 // Who heard of the loss is to hear of its end.
                 let weight = if std::mem::take(&mut self.warned) {
@@ -272,18 +316,27 @@ impl Station {
                 self.learnt.retain(|old| *old != address);
                 self.learnt_taken = Some((address, mac));
                 self.warned = true;
-                let text = format!(
-                    "{address}, which the DHCP server gave, is in use by {mac}: another is asked for"
-                );
+                let source = Source::of(address.address());
+                let then = match source {
+                    Source::Dhcp => "another is asked for",
+                    Source::Slaac => "another is made, but no fourth one",
+                };
+                let text = format!("{address}, from {source}, is in use by {mac}: {then}");
                 Some((Weight::Warning, Some(address.address()), text))
             }
             AddressEvent::Lost(address) => {
                 self.learnt.retain(|old| *old != address);
                 self.warned = true;
-                let text = format!(
-                    "{address} is lost: the DHCP server took it back, gave another, or was silent until its time \
-                     was over; connections on it have ended, apps go on"
-                );
+                let why = match Source::of(address.address()) {
+                    Source::Dhcp => {
+                        "the DHCP server took it back, gave another, or was silent until its time was over"
+                    }
+                    Source::Slaac => {
+                        "no router advertised its network again before its time was over"
+                    }
+                };
+                let text =
+                    format!("{address} is lost: {why}; connections on it have ended, apps go on");
                 Some((Weight::Warning, None, text))
             }
             AddressEvent::Contested { address, mac } => {
@@ -308,15 +361,27 @@ impl Station {
     /// What its apps wait for, in words; none: nothing.
     fn waits_for(&self) -> Option<String> {
         let mut missing: Vec<_> = self.unsure.iter().map(ToString::to_string).collect();
-        if self.wanted.dhcp && !self.has_learnt(IpAddr::is_ipv4) {
-            missing.push("an address from DHCP".to_owned());
-        }
+        missing.extend(
+            self.silent()
+                .map(|source| format!("an address from {source}")),
+        );
         (!missing.is_empty()).then(|| list(&missing))
     }
 
-    fn has_learnt(&self, family: impl Fn(&IpAddr) -> bool) -> bool {
-        let mut learnt = self.learnt.iter();
-        learnt.any(|address| family(&address.address()))
+    /// Who was asked for an address and has given none.
+    fn silent(&self) -> impl Iterator<Item = Source> {
+        let asked = [
+            (Source::Dhcp, self.wanted.dhcp),
+            (Source::Slaac, self.wanted.slaac),
+        ];
+        let has = |source| {
+            let mut learnt = self.learnt.iter();
+            learnt.any(|address| Source::of(address.address()) == source)
+        };
+        let silent = asked
+            .into_iter()
+            .filter(move |(source, asked)| *asked && !has(*source));
+        silent.map(|(source, _)| source)
     }
 
     /// Whether its apps may start.
@@ -341,15 +406,22 @@ impl Station {
         if !self.unsure.is_empty() {
             return AddressError::Unsure(target, self.unsure.clone());
         }
+        let silent = self.silent().next().unwrap_or(Source::Dhcp);
         match self.learnt_taken {
-            Some((address, mac)) => AddressError::GivenTaken {
-                target,
-                address,
-                mac,
-            },
-            None => AddressError::NoDhcp(target),
+            Some((address, mac)) if Source::of(address.address()) == silent => {
+                AddressError::LearntTaken {
+                    target,
+                    address,
+                    mac,
+                }
+            }
+            _ => AddressError::Nobody(silent, target),
         }
     }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// Every node on a real interface.

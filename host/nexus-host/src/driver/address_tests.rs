@@ -36,6 +36,14 @@ fn wanted(fixed: &[&str], dhcp: bool) -> Addresses {
     Addresses {
         fixed: fixed.iter().map(|text| address(text)).collect(),
         dhcp,
+        slaac: false,
+    }
+}
+
+fn slaac() -> Addresses {
+    Addresses {
+        slaac: true,
+        ..Addresses::default()
     }
 }
 
@@ -141,7 +149,7 @@ fn reject_a_link_on_which_nobody_gives_an_address() {
     let Poll::Ready(Err(error)) = poll(joined.as_mut()) else {
         panic!("still waiting")
     };
-    assert_eq!(error, AddressError::NoDhcp(target()));
+    assert_eq!(error, AddressError::Nobody(Source::Dhcp, target()));
     let text = "no DHCP server answered on tap:nx0 within 15 s";
     assert_eq!(error.to_string(), text);
     assert!(error.hint().contains("10.0.0.2/24 instead of dhcp"));
@@ -187,7 +195,7 @@ fn reject_a_server_that_gives_what_somebody_has() {
     assert!(
         error
             .to_string()
-            .contains("gave 10.0.0.5/24, which is in use")
+            .contains("the address 10.0.0.5/24, from DHCP on tap:nx0, is in use by")
     );
 }
 
@@ -258,4 +266,43 @@ fn an_address_that_is_fought_over_is_told_of_once_a_minute() {
     assert!(told(10_000_000, "10.0.0.3"));
     assert!(!told(59_999_999, "10.0.0.2"));
     assert!(told(60_000_000, "10.0.0.2"));
+}
+
+/// Goal: a link-local address alone is nothing an app can start with, and no news; one a router's prefix gives is both.
+#[test]
+fn an_app_waits_for_an_address_from_a_router() {
+    let desk = Desk::new(slaac());
+    let mut joined = pin!(desk.driver.joined(NODE));
+    let ready = |text| desk.event(AddressEvent::Ready(address(text)));
+    assert_eq!(ready("fe80::5/64"), None);
+    assert!(poll(joined.as_mut()).is_pending());
+    let (weight, text) = ready("fd00::5/64").unwrap();
+    assert_eq!(weight, Weight::Note);
+    // The gateway of the other family is none of its.
+    let says = "got fd00::5/64 from SLAAC; no gateway, DNS 10.0.0.53";
+    assert_eq!(text, says);
+    assert_eq!(poll(joined.as_mut()), Poll::Ready(Ok(())));
+    let lost = AddressEvent::Lost(address("fd00::5/64"));
+    let (weight, text) = desk.event(lost).unwrap();
+    assert_eq!(weight, Weight::Warning);
+    assert!(text.contains("no router advertised its network"), "{text}");
+}
+
+#[test]
+fn reject_a_link_on_which_no_router_gives_a_prefix() {
+    let desk = Desk::new(Addresses {
+        dhcp: true,
+        ..slaac()
+    });
+    let mut joined = pin!(desk.driver.joined(NODE));
+    desk.event(AddressEvent::Ready(address("10.0.0.5/24")));
+    desk.event(AddressEvent::Ready(address("fe80::5/64")));
+    assert!(poll(joined.as_mut()).is_pending());
+    desk.at(limits::ADDRESS_WAIT_MICROS);
+    let Poll::Ready(Err(error)) = poll(joined.as_mut()) else {
+        panic!("still waiting")
+    };
+    assert_eq!(error, AddressError::Nobody(Source::Slaac, target()));
+    assert!(error.to_string().starts_with("no router on tap:nx0"));
+    assert!(error.hint().contains("instead of slaac"));
 }

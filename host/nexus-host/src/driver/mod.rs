@@ -30,7 +30,7 @@ use nexus_caps::{Clock, Shard};
 use nexus_node::{Event, Mesh};
 use nexus_types::{Instant, NodeId};
 
-pub use address::{AddressError, Addresses};
+pub use address::{AddressError, Addresses, Source};
 pub use clock::OsClock;
 use executor::Executor;
 pub use network::{AddedNode, Network, NetworkError, Wire};

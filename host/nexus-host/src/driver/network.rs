@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use nexus_nic::{Mac, NicError, Target};
 use nexus_node::{MeshError, NodeConfig, SegmentId};
 use nexus_policy::Topology;
-use nexus_stack::{AddressingV4, Checksums, Config, Congestion, Medium};
+use nexus_stack::{AddressingV4, AddressingV6, Checksums, Config, Congestion, Medium};
 use nexus_types::{HostName, InterfaceAddress, IpAddr, NodeId, Seed};
 
 use nexus_usernet::{ADDRESSES, Publish, Resolvers, UserNet, UserNetError};
@@ -70,7 +70,8 @@ pub struct Wire {
 impl Wire {
     /// The MTU below which the interface is of no use: RFC 791 section 3.1, RFC 8200 section 5.
     fn least_mtu(&self) -> usize {
-        let v6 = self.addresses.fixed.iter().any(|a| a.address().is_ipv6());
+        let mut fixed = self.addresses.fixed.iter();
+        let v6 = self.addresses.slaac || fixed.any(|a| a.address().is_ipv6());
         self.mtu.unwrap_or(if v6 { 1_280 } else { 576 })
     }
 }
@@ -133,6 +134,9 @@ impl Network {
                 let mut config = Config::new(MTU_ETHERNET, wire.addresses.fixed.clone());
                 if wire.addresses.dhcp {
                     config.addressing_v4 = AddressingV4::Dhcp;
+                }
+                if wire.addresses.slaac {
+                    config.addressing_v6 = AddressingV6::Slaac;
                 }
                 for gateway in &wire.gateways {
                     match gateway {

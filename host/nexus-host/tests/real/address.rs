@@ -1,4 +1,4 @@
-//! Addresses: from a DHCP server, and those that somebody has.
+//! Addresses: from a DHCP server, from routers, and those that somebody has.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
@@ -103,6 +103,52 @@ fn an_app_lives_on_addresses_from_dhcp() {
     assert!(app.runs());
     echo("10.77.0.9:7777", MIB);
     app.end();
+}
+
+/// Goal: an app starts with an address made of what a real router advertises, beside one from DHCP, and is reached at
+/// both. Method: dnsmasq advertises the prefix of its interface, and is the DHCP server.
+#[test]
+#[ignore = "needs root: cargo xtask test --real"]
+fn an_app_lives_on_an_address_from_a_router() {
+    let _network = Network::tap(1500);
+    let router = [
+        "--enable-ra",
+        "--dhcp-range=fd77::,ra-only,64,2m",
+        "--dhcp-option=option6:dns-server,[fd77::53]",
+    ];
+    let _server = Server::start("10.77.0.2", &router);
+    let mut app = start("dhcp,slaac", "[::]:7777");
+    let mut said = app.says("SLAAC; ");
+    let mut app = app.prints("listening on");
+    let got = loop {
+        if let Some((_, after)) = said.split_once("got fd77::") {
+            let (rest, ways) = after.split_once("/64 from SLAAC; ").expect("a prefix");
+            assert!(ways.starts_with("gateway fe80::"), "{ways}");
+            let ways = ways.lines().next().unwrap();
+            assert!(ways.contains("fd77::53"), "{ways}");
+            break format!("[fd77::{rest}]:7777");
+        }
+        said += &app.says("SLAAC; ");
+    };
+    echo(&got, MIB);
+    app.end();
+}
+
+/// Goal: where no router advertises anything no app starts.
+#[test]
+#[ignore = "needs root: cargo xtask test --real"]
+fn reject_a_link_without_a_router() {
+    let _network = Network::tap(1500);
+    let (code, out, err) = start("10.77.0.2/24,slaac", "0.0.0.0:7777").wait();
+    assert_eq!((code, &*out), (1, ""), "{err}");
+    assert!(
+        err.contains("waiting for an address from SLAAC on tap:nx0"),
+        "{err}"
+    );
+    assert!(
+        err.contains("no router on tap:nx0 advertised a prefix"),
+        "{err}"
+    );
 }
 
 /// Goal: the gateway and the name server that a lease names are no app's to reach, other stations are.

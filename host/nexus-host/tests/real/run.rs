@@ -54,15 +54,15 @@ impl Run {
         }
     }
 
-    /// Waits until it says something that it has not said yet.
-    pub(crate) fn says(&mut self, text: &str) {
+    /// Waits until it says something that it has not said yet; what it says up to there.
+    pub(crate) fn says(&mut self, text: &str) -> String {
         while !self.heard.contains(text) {
             let Ok(line) = self.said.recv_timeout(PATIENCE) else {
                 panic!("never says `{text}`:\n{}{}", self.heard, self.printed);
             };
             self.hear(line);
         }
-        self.heard.clear();
+        std::mem::take(&mut self.heard)
     }
 
     /// Waits until the app prints something.
