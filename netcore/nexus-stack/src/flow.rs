@@ -343,6 +343,14 @@ impl Flow {
         if ended && seq_lt(self.rcv_nxt(), segment.seq.wrapping_add(segment.len())) {
             return Judgement::Ignore;
         }
+        // Only our end is under way. smoltcp would take three acknowledgements without it for a loss of
+        // bytes, find none to send again, and forget the timer of the end: it would never be sent again.
+        let at_end = matches!(state, State::FinWait1 | State::LastAck | State::Closing)
+            && self.socket.send_queue() == 0
+            && segment.ack.wrapping_add(1) == self.snd_max;
+        if at_end && segment.len() == 0 && segment.seq == self.rcv_nxt() {
+            return Judgement::Ignore;
+        }
         Judgement::Take
     }
 
