@@ -15,6 +15,7 @@ use crate::id::{Key, Scope};
 use crate::key::{FlowKey, Path};
 use crate::offload::Offload;
 use crate::packet::{self, ACK, FIN, RST, SYN, Segment, seq_lt, u32_at};
+use crate::recovery::Recovery;
 use crate::socket::Socket;
 use crate::wakers::Wakers;
 
@@ -71,6 +72,8 @@ pub(crate) struct Flow {
     read: u32,
     /// SND.MAX: the end of what was ever sent. smoltcp goes back behind it after a timeout.
     pub(crate) snd_max: u32,
+    /// What of ours was found lost.
+    pub(crate) recovery: Recovery,
     /// What we last acknowledged.
     pub(crate) told: u32,
     /// The window we last told, as it stood in the segment.
@@ -137,6 +140,7 @@ impl Flow {
             mss: MSS_DEFAULT,
             read: 0,
             snd_max: 0,
+            recovery: Recovery::default(),
             told: 0,
             window: 0,
             no_room: None,

@@ -32,6 +32,7 @@ mod offload;
 mod options;
 mod packet;
 mod ports;
+mod recovery;
 pub mod resolver;
 mod rng;
 mod slab;

@@ -12,6 +12,7 @@ use crate::flow::{Judgement, Owner, Sums};
 use crate::id::Key;
 use crate::key::{FlowKey, Path};
 use crate::packet::{self, ACK, Packet, RST, SYN, Segment, SynOptions};
+use crate::recovery;
 use crate::time_wait::TimeWait;
 
 impl Stack {
@@ -84,6 +85,10 @@ impl Stack {
         let state = flow.socket.state();
         let unsent = flow.socket.send_queue();
         let path = flow.path;
+        let news = flow.recovery.is_news(segment, flow.snd_max);
+        // From one left of the window to its right edge.
+        let ahead = segment.seq.wrapping_sub(flow.rcv_nxt()).wrapping_add(1);
+        let beside = ahead <= flow.receive_room() + 1;
         // smoltcp reads no IPv6 extension headers: it gets the packet without them.
         let stripped;
         let bytes = if packet.src.is_ipv6() && !packet.is_plain() {
@@ -103,6 +108,25 @@ impl Stack {
             .with_set_mut(|set| engine.ingress(now, path, bytes, set, pool));
         if let Some(delay) = delayed {
             flow.delay_acks(delay);
+        }
+        let headers = if packet.src.is_ipv4() { 40 } else { 60 };
+        let mss = (engine.mtu(path) - headers) as u32;
+        let payload = packet.payload();
+        let lost = flow.recovery.is_due(segment, payload, flow.snd_max, mss);
+        let untaken = flow.socket.send_queue() == unsent && flow.socket.state() == state;
+        if news && (beside || !untaken) {
+            flow.recovery.acknowledged(segment);
+        }
+        let acks = match (lost, news && untaken && beside) {
+            (true, _) => recovery::REPEATS,
+            (false, more) => usize::from(more),
+        };
+        if acks > 0 {
+            let (bare, len) = recovery::bare_ack(packet, flow.rcv_nxt());
+            for _ in 0..acks {
+                flow.socket
+                    .with_set_mut(|set| engine.ingress(now, path, &bare[..len], set, pool));
+            }
         }
         flow.heard_at = now;
         let after = flow.socket.state();

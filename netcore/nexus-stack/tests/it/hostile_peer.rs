@@ -14,17 +14,17 @@ const URG: u8 = 0x20;
 const US: &str = "10.0.0.1:80";
 
 /// One stack, and the far end's side of one connection with it.
-struct Far {
-    stack: Stack,
-    now: Instant,
+pub(crate) struct Far {
+    pub(crate) stack: Stack,
+    pub(crate) now: Instant,
     us: SocketAddr,
     far: SocketAddr,
     /// What the far end sends next, and what it has received.
-    next: u32,
-    received: u32,
+    pub(crate) next: u32,
+    pub(crate) received: u32,
     window: u16,
     /// Every segment the stack sent, with its window.
-    sent: Vec<(Segment, u16)>,
+    pub(crate) sent: Vec<(Segment, u16)>,
 }
 
 impl Far {
@@ -50,7 +50,7 @@ impl Far {
     }
 
     /// A listener, and a connection to it that was accepted.
-    fn established() -> (Self, TcpId) {
+    pub(crate) fn established() -> (Self, TcpId) {
         let mut far = Self::new(US, "10.0.0.2:5000");
         let listener = far.listen();
         let id = far.dial(listener, &[]);
@@ -75,7 +75,14 @@ impl Far {
         self.send_ack(flags, ahead, 0, options, data);
     }
 
-    fn send_ack(&mut self, flags: u8, ahead: u32, ack: u32, options: &[u8], data: &[u8]) {
+    pub(crate) fn send_ack(
+        &mut self,
+        flags: u8,
+        ahead: u32,
+        ack: u32,
+        options: &[u8],
+        data: &[u8],
+    ) {
         let mut bytes = Vec::new();
         bytes.extend(self.far.port().to_be_bytes());
         bytes.extend(self.us.port().to_be_bytes());
@@ -92,14 +99,14 @@ impl Far {
     }
 
     /// Data or an end in order; the far end goes on by it.
-    fn say(&mut self, flags: u8, data: &[u8]) {
+    pub(crate) fn say(&mut self, flags: u8, data: &[u8]) {
         self.send(flags, 0, &[], data);
         let end = u32::from(flags & FIN != 0);
         self.next = self.next.wrapping_add(data.len() as u32 + end);
     }
 
     /// What the stack sends; data in order is received, not yet acknowledged.
-    fn take(&mut self) {
+    pub(crate) fn take(&mut self) {
         for _ in 0..10_000 {
             let Some(frame) = self.stack.poll_transmit(self.now) else {
                 return;
@@ -122,12 +129,12 @@ impl Far {
         panic!("frames without an end");
     }
 
-    fn last(&self) -> &Segment {
+    pub(crate) fn last(&self) -> &Segment {
         &self.sent.last().expect("something was sent").0
     }
 
     /// Time passes with the far end silent.
-    fn run(&mut self, time: Duration) {
+    pub(crate) fn run(&mut self, time: Duration) {
         let until = self.now + time;
         for _ in 0..100_000 {
             self.take();

@@ -15,6 +15,7 @@ mod offload;
 mod pair;
 mod raw;
 mod ready;
+mod recovery;
 mod reuse;
 mod seeds;
 mod settings;
