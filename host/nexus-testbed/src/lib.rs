@@ -3,6 +3,7 @@
 //! ```text
 //!   Network::tap    near: nx0 (TAP), the kernel at it with KERNEL_V4 and KERNEL_V6; the test attaches
 //!   Network::veth   near: nx0 without an address ---- far: nx1, the kernel there with both addresses
+//!   Network::tap_cut, veth_cut   the same with nx2 as the kernel's end; a test joins the two ends
 //! ```
 //!
 //! What holds: a test has the machine to itself ([`alone`]); nothing of this machine's own network is
@@ -12,6 +13,7 @@
 //! It knows none of our crates, so that what they do is judged from outside. Nothing of it is part of
 //! the product; it needs root, iproute2, procps and util-linux: `cargo xtask test --real`.
 
+mod dice;
 pub mod frames;
 mod namespace;
 mod network;
@@ -20,8 +22,9 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use dice::Dice;
 pub use namespace::Namespace;
-pub use network::{GUEST_V4, GUEST_V6, KERNEL_V4, KERNEL_V6, Network};
+pub use network::{GUEST_V4, GUEST_V6, KERNEL_MAC, KERNEL_V4, KERNEL_V6, Network};
 
 /// How long anything may take before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! The two networks of the tests: a TAP interface, and a veth pair.
+//! The two networks of the tests, a TAP interface and a veth pair; each also with its cable cut.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::MutexGuard;
@@ -19,8 +19,19 @@ pub const KERNEL_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
 pub struct Network {
     near: Namespace,
     far: Option<Namespace>,
+    cut: Option<Cut>,
     _alone: MutexGuard<'static, ()>,
 }
+
+/// Where a cable is cut: the near end's namespace if it is one of its own, and its interface.
+#[derive(Debug)]
+struct Cut {
+    near: Option<Namespace>,
+    interface: &'static str,
+}
+
+/// The hardware address of the kernel's interface where the cable is cut.
+pub const KERNEL_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 impl Network {
     /// One namespace without an interface.
@@ -31,6 +42,7 @@ impl Network {
         Self {
             near,
             far: None,
+            cut: None,
             _alone: alone,
         }
     }
@@ -44,6 +56,19 @@ impl Network {
         network
     }
 
+    /// The same, cut: [`Network::ends`] are to be joined by the test.
+    pub fn tap_cut() -> Self {
+        let mut network = Self::empty();
+        network.near.run("ip tuntap add dev nx0 mode tap");
+        network.near.run("ip link set nx0 up");
+        network.kernel_apart();
+        network.cut = Some(Cut {
+            near: None,
+            interface: "nx0",
+        });
+        network
+    }
+
     /// A veth pair: nx0 near without an address, nx1 far with the kernel's.
     pub fn veth() -> Self {
         let mut network = Self::empty();
@@ -54,6 +79,47 @@ impl Network {
         network.near.run("ip link set nx0 up");
         network.kernel_at("nx1");
         network
+    }
+
+    /// The same, cut: [`Network::ends`] are to be joined by the test.
+    pub fn veth_cut() -> Self {
+        let mut network = Self::empty();
+        let middle = Namespace::new();
+        network.near.run(&format!(
+            "ip link add nx0 type veth peer name nx1 netns {}",
+            middle.id()
+        ));
+        network.near.run("ip link set nx0 up");
+        middle.run("ip link set nx1 up");
+        network.kernel_apart();
+        network.cut = Some(Cut {
+            near: Some(middle),
+            interface: "nx1",
+        });
+        network
+    }
+
+    /// A far end that nothing leads to: nx2, a TAP interface of the kernel's. It has a namespace of
+    /// its own, since a kernel answers for an address on every interface it has.
+    fn kernel_apart(&mut self) {
+        let far = self.far.insert(Namespace::new());
+        far.run("ip tuntap add dev nx2 mode tap");
+        let mac = KERNEL_MAC.map(|byte| format!("{byte:02x}")).join(":");
+        far.run(&format!("ip link set nx2 address {mac}"));
+        self.kernel_at("nx2");
+    }
+
+    /// The two ends of a cut cable, near and far: a namespace, and what `--net` would name.
+    ///
+    /// # Panics
+    /// Where nothing is cut.
+    pub fn ends(&self) -> [(&Namespace, String); 2] {
+        let cut = self.cut.as_ref().expect("the cable is cut");
+        let near = cut.near.as_ref().unwrap_or(&self.near);
+        [
+            (near, format!("packet:{}", cut.interface)),
+            (self.far(), "tap:nx2".to_owned()),
+        ]
     }
 
     /// Gives the far end's interface the kernel's addresses, and brings it up.
