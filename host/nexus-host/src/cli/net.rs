@@ -7,7 +7,7 @@ use clap::Args;
 use nexus_types::InterfaceAddress;
 use nexus_usernet::{Publish, Resolvers};
 
-use super::values::{AddressSource, Net, parse_address_source, parse_resolver};
+use super::values::{AddressSource, Net, Switch, parse_address_source, parse_resolver};
 use super::{CliError, Kind};
 use crate::driver::{Addresses, Network, Wire};
 
@@ -43,6 +43,10 @@ pub(super) struct NetArgs {
     /// Most bytes of one packet [default: what the interface carries] (with tap, packet)
     #[arg(long, value_name = "BYTES", env = "NEXUS_MTU")]
     mtu: Option<usize>,
+    /// Whether the interface makes checksums and segments of TCP, or the host [default: on] (with
+    /// tap, packet)
+    #[arg(long, value_name = "WHETHER", env = "NEXUS_OFFLOAD")]
+    offload: Option<Switch>,
     /// Write every frame of the node to this file, for Wireshark
     #[arg(long, value_name = "FILE", env = "NEXUS_PCAP")]
     pub(super) pcap: Option<PathBuf>,
@@ -62,6 +66,7 @@ impl NetArgs {
                 gateways: self.gateway.clone(),
                 resolvers: self.dns.clone(),
                 mtu: self.mtu,
+                offload: self.offload != Some(Switch::Off),
             }),
             // What cannot call a network has no use for its sockets.
             Net::User | Net::Wire(_) | Net::None => Network::None,
@@ -83,6 +88,7 @@ impl NetArgs {
                 ("--gateway", !self.gateway.is_empty()),
                 ("--dns", !self.dns.is_empty()),
                 ("--mtu", self.mtu.is_some()),
+                ("--offload", self.offload.is_some()),
             ];
             return match given.iter().find(|(_, given)| *given) {
                 Some((flag, _)) => usage(format!(

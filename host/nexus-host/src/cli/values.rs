@@ -43,6 +43,13 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Whether.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum Switch {
+    On,
+    Off,
+}
+
 /// What the node's stack is connected to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Net {

@@ -144,6 +144,7 @@ mod file {
         #[serde(default)]
         pub(super) dns: Vec<Spanned<String>>,
         pub(super) mtu: Option<Spanned<usize>>,
+        pub(super) offload: Option<Spanned<bool>>,
         #[serde(default)]
         pub(super) publish: Vec<Spanned<String>>,
         #[serde(default)]
@@ -317,6 +318,7 @@ impl Checker<'_> {
             .into_iter()
             .filter_map(|list| list.first().map(Spanned::span))
             .chain(node.mtu.as_ref().map(Spanned::span))
+            .chain(node.offload.as_ref().map(Spanned::span))
             .collect();
         if node.link.is_none() {
             given.extend(node.addresses.first().map(Spanned::span));
@@ -350,6 +352,7 @@ impl Checker<'_> {
             gateways,
             resolvers,
             mtu: node.mtu.as_ref().map(|mtu| *mtu.get_ref()),
+            offload: node.offload.as_ref().is_none_or(|on| *on.get_ref()),
         })
     }
 

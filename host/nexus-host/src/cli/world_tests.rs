@@ -106,7 +106,7 @@ fn a_node_on_a_real_interface_has_addresses() {
     let text = GOOD.replace(
         "publish = [\"8080:80\"]",
         "net = \"tap:tap0\"\naddresses = [\"10.0.0.2/24\"]\ngateways = [\"10.0.0.1\"]\n\
-         dns = [\"10.0.0.1\"]\nmtu = 9000",
+         dns = [\"10.0.0.1\"]\nmtu = 9000\noffload = false",
     );
     let world = World::parse(&text, "world.toml", Path::new(".")).unwrap();
     let wire = world.nodes.iter().find_map(|node| match &node.attachment {
@@ -117,6 +117,7 @@ fn a_node_on_a_real_interface_has_addresses() {
     assert_eq!(wire.target.to_string(), "tap:tap0");
     assert_eq!(wire.resolvers, [([10, 0, 0, 1], 53).into()]);
     assert_eq!((wire.addresses.fixed.len(), wire.mtu), (1, Some(9000)));
+    assert!(!wire.offload);
     assert!(!wire.addresses.dhcp);
 }
 
@@ -137,6 +138,7 @@ fn reject_what_a_real_interface_cannot_be_given() {
             "net = \"tap:tap0\"\naddresses = [\"10.0.0.2/24\"]\npublish = [\"80:80\"]",
             "publishes ports",
         ),
+        ("net = \"user\"\noffload = true", "no addresses of its own"),
         (
             "net = \"user\"\ndns = [\"10.0.0.1\"]",
             "no addresses of its own",

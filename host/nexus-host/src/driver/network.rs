@@ -65,6 +65,8 @@ pub struct Wire {
     pub resolvers: Vec<SocketAddr>,
     /// Most bytes of one packet; none: what the interface carries.
     pub mtu: Option<usize>,
+    /// Whether checksums and segments of TCP are left to the interface.
+    pub offload: bool,
 }
 
 impl Wire {
@@ -239,13 +241,13 @@ impl Driver {
             let opened = nexus_nic::Nic::open(&nexus_nic::Config {
                 target: wire.target.clone(),
                 mac: Mac::from_seed(seed),
-                // The stack takes frames as a wire carries them.
-                offload: false,
+                offload: wire.offload,
                 least_mtu: wire.least_mtu(),
             })
             .map_err(NetworkError::Nic)?;
             config.stack.medium = Medium::Ethernet(opened.mac().bytes());
             config.stack.mtu = wire.mtu.unwrap_or(opened.link().mtu);
+            config.stack.offload = wire.offload;
             nic = Some(opened);
         }
         let link = match network {

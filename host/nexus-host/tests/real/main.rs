@@ -12,6 +12,7 @@ mod connect;
 mod echo;
 mod forwarder;
 mod lifecycle;
+mod offload;
 mod peer;
 mod refuse;
 mod run;
