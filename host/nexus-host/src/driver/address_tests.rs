@@ -306,3 +306,30 @@ fn reject_a_link_on_which_no_router_gives_a_prefix() {
     assert!(error.to_string().starts_with("no router on tap:nx0"));
     assert!(error.hint().contains("instead of slaac"));
 }
+
+/// Goal: who waits goes on as soon as a timer has made an address sure. Method: a node on the real clock that asks once
+/// for 10 ms; its next timer, which would find the news later, is 2 s away.
+#[test]
+fn a_timer_that_makes_an_address_sure_wakes_who_waits() {
+    let mut driver = Driver::new(Mesh::new(), crate::driver::OsClock::start()).unwrap();
+    let wanted = wanted(&["10.0.0.2/24"], false);
+    let mut stack = nexus_stack::Config::new(1_500, wanted.fixed.clone());
+    stack.medium = nexus_stack::Medium::Ethernet(MAC);
+    stack.duplicate_detection = Some(nexus_stack::DuplicateDetection {
+        probes: 1,
+        interval: Duration::from_millis(10),
+    });
+    let config = nexus_node::NodeConfig {
+        stack,
+        topology: nexus_policy::Topology::default(),
+        seed: nexus_types::Seed::from_number(1),
+    };
+    let node = driver.shard().enter(|mesh, now| mesh.add_node(config, now));
+    let node = node.unwrap();
+    driver.shard().enter(|mesh, _| mesh.touch_nic(node));
+    driver.stations.borrow_mut().add(node, target(), wanted);
+    let begun = driver.shard().now();
+    let joined = driver.joined(node);
+    assert_eq!(driver.block_on(joined).unwrap(), Ok(()));
+    assert!(driver.shard().now() - begun < Duration::from_millis(1_500));
+}

@@ -167,9 +167,10 @@ impl Driver {
                 Ok(None) => {}
                 Err(oneshot::Canceled) => unreachable!("only a finished task drops its sender"),
             }
-            self.poll_timers();
-            // What a timer brought about may be what a task waits for.
-            self.tell_events();
+            if self.poll_timers() {
+                // What a timer brought about may be what a task waits for.
+                self.tell_events();
+            }
             self.poll_nics()?;
         }
     }
@@ -209,14 +210,14 @@ impl Driver {
         }
     }
 
-    fn poll_timers(&mut self) {
-        if self
-            .shard
-            .poll_timeout()
-            .is_some_and(|due| due <= self.shard.now())
-        {
+    /// Lets timers that are due act. Whether any was.
+    fn poll_timers(&mut self) -> bool {
+        let due = self.shard.poll_timeout();
+        let due = due.is_some_and(|due| due <= self.shard.now());
+        if due {
             self.shard.handle_timeout();
         }
+        due
     }
 
     /// Takes what NICs have; waits for it, at most until the next timer, when no task is ready.
