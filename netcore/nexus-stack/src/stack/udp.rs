@@ -130,6 +130,8 @@ impl Stack {
         let source = match socket.local.ip() {
             ip if ip.is_unspecified() => self.source_for(path, to.ip()),
             ip if ip.is_loopback() && path == Path::Wire => None,
+            // It was ours when the socket was bound.
+            ip if path == Path::Wire && !self.config.any_address && !self.owns(ip) => None,
             ip => Some(ip),
         };
         let from = SocketAddr::new(source.ok_or(UdpError::NoSource)?, socket.local.port());

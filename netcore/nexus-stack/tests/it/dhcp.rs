@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nexus_stack::{
     AddressEvent, AddressingV4, Config, ConfigError, ConnectError, Medium, Stack, TcpError,
-    TcpOptions, UdpOptions,
+    TcpOptions, UdpError, UdpOptions,
 };
 use nexus_types::{Instant, InterfaceAddress, Ipv4Addr, Seed, SocketAddr};
 
@@ -346,6 +346,9 @@ fn flows_on_a_lost_address_end() {
     assert_eq!(ended(&mut desk, young), unreachable);
     let told = desk.stack.poll_udp_recv(desk.now, udp, idle(), |_, _| ());
     assert!(matches!(told, std::task::Poll::Ready(Err(_))));
+    // Nor does anything more go out in its name.
+    let sent = desk.stack.udp_send(desk.now, udp, b"x", to);
+    assert_eq!(sent, Err(UdpError::NoSource));
     let again = desk.stack.tcp_connect(desk.now, APP, None, to, &options);
     assert_eq!(again, Err(ConnectError::NoSource));
     assert!(desk.asks(Duration::from_secs(9)).is_none(), "a pause");
