@@ -13,6 +13,7 @@ use nexus_stack::{
 use nexus_types::{Duration, HostName, Instant, InterfaceAddress, Seed, SocketAddr};
 
 use crate::input::Input;
+use crate::wire::checksum;
 
 const APP: Scope = Scope(1);
 const MTU: usize = 1_500;
@@ -452,20 +453,6 @@ fn packet(six: bool, elsewhere: bool, protocol: u8, payload: &[u8]) -> Vec<u8> {
     };
     packet[at + place..at + place + 2].copy_from_slice(&sum);
     packet
-}
-
-/// RFC 1071, over parts of even length but for the last.
-fn checksum(parts: &[&[u8]]) -> [u8; 2] {
-    let mut sum = 0_u32;
-    for part in parts {
-        for pair in part.chunks(2) {
-            sum += u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));
-        }
-    }
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    (!(sum as u16)).to_be_bytes()
 }
 
 /// Swaps addresses and ports: the sums stay right.

@@ -12,10 +12,12 @@
 
 pub mod config;
 pub mod dns;
+pub mod ethernet;
 pub mod frame;
 mod input;
 pub mod reassembler;
 pub mod rule;
+mod wire;
 
 /// A target's name, which is its corpus folder's too, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
@@ -24,6 +26,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("config", config::run),
     ("dns", dns::run),
+    ("ethernet", ethernet::run),
     ("frame", frame::run),
     ("reassembler", reassembler::run),
     ("rule", rule::run),
