@@ -27,6 +27,7 @@ const EXAMPLES: &str = "Examples:
   nexus-host run tcp-echo.wasm --publish 8080:7777 --allow network.tcp.listen=any:7777
   nexus-host run app.wasm --timeout 30s --report r.json
   nexus-host run tcp-echo.wasm --net tap:tap0 --address 10.0.0.2/24 --allow network.tcp.listen=any:7777
+  nexus-host run app.wasm --net packet:eth0 --address dhcp,slaac
 
 Names: host.internal is this machine, reachable only through a rule that names it.";
 

@@ -11,11 +11,15 @@ use crate::run::{Run, file};
 
 /// An echo on nx0 with these addresses.
 fn start(addresses: &str, to_echo: &str) -> Run {
+    start_on("tap:nx0", addresses, to_echo)
+}
+
+fn start_on(net: &str, addresses: &str, to_echo: &str) -> Run {
     Run::start(
         "tcp-echo",
         &[
             "--net",
-            "tap:nx0",
+            net,
             "--address",
             addresses,
             "--allow-manifest",
@@ -29,7 +33,7 @@ fn start(addresses: &str, to_echo: &str) -> Run {
     )
 }
 
-/// dnsmasq on nx0, which leases one address. It ends with the test, however that ends.
+/// dnsmasq where the kernel is, which leases one address. It ends with the test, however that ends.
 struct Server {
     child: Child,
     log: tempfile::NamedTempFile,
@@ -37,11 +41,18 @@ struct Server {
 
 impl Server {
     fn start(address: &str, more: &[&str]) -> Self {
+        Self::start_on("nx0", &["dnsmasq"], address, more)
+    }
+
+    fn start_on(interface: &str, program: &[&str], address: &str, more: &[&str]) -> Self {
         let log = file("");
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "dnsmasq", "--keep-in-foreground"])
+            .args(["--pdeathsig", "KILL"])
+            .args(program)
+            .arg("--keep-in-foreground")
             .args(["--conf-file=/dev/null", "--no-resolv", "--no-hosts"])
-            .args(["--port=0", "--interface=nx0", "--bind-interfaces"])
+            .args(["--port=0", "--bind-interfaces"])
+            .arg(format!("--interface={interface}"))
             .args(["--user=root", "--pid-file=", "--leasefile-ro", "--no-ping"])
             .args(["--log-dhcp", "--dhcp-authoritative"])
             .arg(format!("--log-facility={}", log.path().display()))
@@ -105,32 +116,51 @@ fn an_app_lives_on_addresses_from_dhcp() {
     app.end();
 }
 
+/// An echo that has its address of the router's fd77::/64, and that address.
+fn echo_at_the_routers(mut app: Run) -> (Run, String) {
+    let mut said = app.says("SLAAC; ");
+    loop {
+        let Some((_, after)) = said.split_once("got fd77::") else {
+            said += &app.says("SLAAC; ");
+            continue;
+        };
+        let (rest, ways) = after.split_once("/64 from SLAAC; ").expect("a prefix");
+        let ways = ways.lines().next().unwrap();
+        assert!(ways.starts_with("gateway fe80::"), "{ways}");
+        assert!(ways.contains("fd77::53"), "{ways}");
+        return (app.prints("listening on"), format!("[fd77::{rest}]:7777"));
+    }
+}
+
+const ROUTER: [&str; 3] = [
+    "--enable-ra",
+    "--dhcp-range=fd77::,ra-only,64,2m",
+    "--dhcp-option=option6:dns-server,[fd77::53]",
+];
+
 /// Goal: an app starts with an address made of what a real router advertises, beside one from DHCP, and is reached at
-/// both. Method: dnsmasq advertises the prefix of its interface, and is the DHCP server.
+/// it. Method: dnsmasq advertises the prefix of its interface, and is the DHCP server.
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn an_app_lives_on_an_address_from_a_router() {
     let _network = Network::tap(1500);
-    let router = [
-        "--enable-ra",
-        "--dhcp-range=fd77::,ra-only,64,2m",
-        "--dhcp-option=option6:dns-server,[fd77::53]",
-    ];
-    let _server = Server::start("10.77.0.2", &router);
-    let mut app = start("dhcp,slaac", "[::]:7777");
-    let mut said = app.says("SLAAC; ");
-    let mut app = app.prints("listening on");
-    let got = loop {
-        if let Some((_, after)) = said.split_once("got fd77::") {
-            let (rest, ways) = after.split_once("/64 from SLAAC; ").expect("a prefix");
-            assert!(ways.starts_with("gateway fe80::"), "{ways}");
-            let ways = ways.lines().next().unwrap();
-            assert!(ways.contains("fd77::53"), "{ways}");
-            break format!("[fd77::{rest}]:7777");
-        }
-        said += &app.says("SLAAC; ");
-    };
-    echo(&got, MIB);
+    let _server = Server::start("10.77.0.2", &ROUTER);
+    let (app, at) = echo_at_the_routers(start("dhcp,slaac", "[::]:7777"));
+    echo(&at, MIB);
+    app.end();
+}
+
+/// Goal: the same beside the kernel's stack, where checksums of what the far kernel sends are not made yet.
+#[test]
+#[ignore = "needs root: cargo xtask test --real"]
+fn an_app_on_a_packet_socket_lives_on_what_the_link_gives() {
+    let network = Network::veth();
+    let far = format!("--net=/proc/{}/ns/net", network.far().id());
+    let program = ["nsenter", &far, "dnsmasq"];
+    let _server = Server::start_on("nx1", &program, "10.77.0.2", &ROUTER);
+    let app = start_on("packet:nx0", "dhcp,slaac", "[::]:7777");
+    let (app, at) = echo_at_the_routers(app);
+    network.far().spawn(move || echo(&at, MIB)).join().unwrap();
     app.end();
 }
 
