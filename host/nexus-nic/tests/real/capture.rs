@@ -1,35 +1,50 @@
 //! A capture on a disk that becomes full.
 
-use std::path::Path;
-use std::process::Command;
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nexus_nic::{Capture, Direction, LinkType};
-
 use nexus_testbed::alone;
 
-/// A small disk, unmounted when dropped.
-struct Disk(tempfile::TempDir);
+/// A small disk, in a mount namespace of its own: gone with the child that holds that, and so with us.
+struct Disk {
+    holder: Child,
+    folder: tempfile::TempDir,
+}
 
 impl Disk {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=512k", "nexus-nic"])
+        let mount = r#"mount -t tmpfs -o size=512k nexus-nic "$0" && exec cat"#;
+        let mut holder = Command::new("unshare")
+            .args(["--mount", "sh", "-c", mount])
             .arg(folder.path())
-            .status();
-        assert!(mount.is_ok_and(|status| status.success()), "needs root");
-        Self(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare is in util-linux");
+        // What comes back has passed `cat`, which runs once the disk is there.
+        let made = holder.stdin.as_mut().map(|pipe| pipe.write_all(b"\n"));
+        made.expect("a pipe").expect("it takes it");
+        let answer = holder.stdout.as_mut().map(|pipe| pipe.read_exact(&mut [0]));
+        answer.expect("a pipe").expect("root may mount a disk");
+        Self { holder, folder }
     }
 
-    fn path(&self) -> &Path {
-        self.0.path()
+    /// The folder as the holder sees it.
+    fn path(&self) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.holder.id()));
+        let folder = self.folder.path();
+        root.join(folder.strip_prefix("/").expect("it is absolute"))
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.path()).status();
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
     }
 }
 
