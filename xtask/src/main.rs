@@ -69,7 +69,7 @@ enum Verb {
         /// Instead, the tests against real interfaces of the kernel. Needs root: they make network
         /// namespaces of their own and remove them. Programs they need and this machine lacks are
         /// installed from the distribution.
-        #[arg(long, conflicts_with = "only")]
+        #[arg(long)]
         real: bool,
     },
     /// Run the benches and write the medians to bench/RESULTS.md.
@@ -122,7 +122,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
             Ok(())
         }
         Verb::Demo => demo::run(&workspace),
-        Verb::Test { real: true, .. } => real::run_all(&workspace),
+        Verb::Test { real: true, only } => real::run_all(&workspace, only.as_deref()),
         Verb::Test { only, .. } => test::run_all(&workspace, only.as_deref()),
         Verb::Bench {
             peers,

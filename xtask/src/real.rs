@@ -18,29 +18,33 @@ use crate::workspace::Workspace;
 const PROGRAMS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("sysctl", "procps"),
-    ("tcpdump", "tcpdump"),
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+    ("setpriv", "util-linux"),
     ("dnsmasq", "dnsmasq-base"),
+    ("iperf3", "iperf3"),
+    ("tshark", "tshark"),
 ];
 
 /// The crates that have such tests, in a file called real.
 const CRATES: &[&str] = &["nexus-nic", "nexus-host"];
 
-pub(crate) fn run_all(workspace: &Workspace) -> Result<()> {
+/// Runs all, or the tests whose name contains `only`.
+pub(crate) fn run_all(workspace: &Workspace, only: Option<&str>) -> Result<()> {
     prepare()?;
     build::guests(workspace)?;
     let mut tally = Tally::default();
     for name in CRATES {
         let step = Step::begin(format!("{name} on real interfaces"), "3 min");
-        tally.run(workspace.cargo().args([
-            "test",
-            "--release",
-            "-p",
-            name,
-            "--test",
-            "real",
-            "--",
-            "--ignored",
-        ]))?;
+        // What a test prints when it passes are figures.
+        let cargo = ["test", "--release", "-p", name, "--test", "real", "--"];
+        tally.run(
+            workspace
+                .cargo()
+                .args(cargo)
+                .args(["--ignored", "--show-output"])
+                .args(only),
+        )?;
         step.end();
     }
     tally.print();
@@ -60,23 +64,42 @@ fn prepare() -> Result<()> {
         Path::new("/dev/net/tun").exists(),
         "there is no /dev/net/tun: load it (modprobe tun), or give the container that device"
     );
-    let missing: Vec<&str> = PROGRAMS
+    let mut missing: Vec<&str> = PROGRAMS
         .iter()
         .filter(|(program, _)| !is_there(program))
         .map(|(_, package)| *package)
         .collect();
+    missing.dedup();
     if !missing.is_empty() {
-        let step = Step::begin(format!("install {}", missing.join(", ")), "1 min");
-        run_quietly(
-            Command::new("apt-get").args(["-q", "update"]),
-            Duration::from_secs(300),
-        )?;
-        run(Command::new("apt-get")
-            .args(["-qy", "install", "--no-install-recommends"])
-            .args(&missing)
-            .env("DEBIAN_FRONTEND", "noninteractive"))?;
-        step.end();
+        install(&missing).with_context(|| {
+            format!(
+                "the tests need programs that are not here and cannot be installed; on a machine \
+                 without apt-get, install what is in Debian's {}",
+                missing.join(", ")
+            )
+        })?;
     }
+    for (program, package) in PROGRAMS {
+        ensure!(
+            is_there(program),
+            "there is no {program}, although {package} is installed: it has to be in PATH"
+        );
+    }
+    Ok(())
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let step = Step::begin(format!("install {}", packages.join(", ")), "1 min");
+    run_quietly(
+        Command::new("apt-get").args(["-q", "update"]),
+        Duration::from_secs(300),
+    )?;
+    // It would ask whether everybody may capture packets. The default is no, and stays.
+    run(Command::new("apt-get")
+        .args(["-qy", "install", "--no-install-recommends"])
+        .args(packages)
+        .env("DEBIAN_FRONTEND", "noninteractive"))?;
+    step.end();
     Ok(())
 }
 
