@@ -4,8 +4,8 @@
 use std::task::{Poll, Waker};
 
 use nexus_stack::{
-    Checksums, Config, Congestion, Medium, Offload, Received, Scope, Stack, TcpId, TcpOptions,
-    UdpId, UdpOptions,
+    AddressingV6, Checksums, Config, Congestion, Medium, Offload, Received, Scope, Stack, TcpId,
+    TcpOptions, UdpId, UdpOptions,
 };
 use nexus_types::{Duration, Instant, InterfaceAddress, Seed, SocketAddr};
 
@@ -202,6 +202,37 @@ fn datagrams_there_and_back_allocate_nothing() {
             call(&mut pair, remote, sockets, &[7; 1_000])
         });
     });
+}
+
+/// Two that a router gave their addresses: who is on the link and who speaks for us is looked up for each packet.
+#[test]
+fn learnt_addresses_allocate_nothing() {
+    let mut pair = Pair::new(|config, number| {
+        config.medium = Medium::Ethernet([2, 0, 0, 0, 0, number]);
+        config.addresses.retain(|own| own.address().is_ipv4());
+        config.addressing_v6 = AddressingV6::Slaac;
+        config.duplicate_detection = None;
+        config.checksums = Checksums::None;
+    });
+    // From fe80::3 to all: fd00::/64 is on the link, and to make addresses of.
+    let mut advert = vec![0x33, 0x33, 0, 0, 0, 1, 2, 0, 0, 0, 0, 3, 0x86, 0xdd];
+    advert.extend([0x60, 0, 0, 0, 0, 48, 58, 255, 0xfe, 0x80]);
+    advert.extend([0; 13]);
+    advert.extend([3, 0xff, 2]);
+    advert.extend([0; 13]);
+    advert.extend([1, 134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
+    advert.extend([3, 4, 64, 0xc0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xfd]);
+    advert.extend([0; 15]);
+    pair.a.handle_frame(pair.now, &advert);
+    pair.b.handle_frame(pair.now, &advert);
+    let learnt = pair.b.addresses().last().unwrap().address();
+    assert!(learnt.to_string().starts_with("fd00:"), "{learnt}");
+    let ends = pair.connection(SocketAddr::new(learnt, 80));
+    let mut buf = vec![7; 40_000];
+    allocates_nothing("TCP", || talk(&mut pair, ends, &mut buf));
+    let remote = SocketAddr::new(learnt, 53);
+    let sockets = pair.datagram_sockets(remote);
+    allocates_nothing("UDP", || call(&mut pair, remote, sockets, &[7; 1_000]));
 }
 
 /// Both ends in one stack, by the loopback of their scope.
