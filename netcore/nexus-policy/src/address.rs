@@ -252,28 +252,30 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The class of an address, in whatever form it is written.
+    /// The class of an address, in whatever form it is written. What it is here comes first: a router can
+    /// give a node an address, or name a server, that carries another address inside (`2002:…`).
     pub fn classify(&self, address: IpAddr) -> AddressClass {
-        self.classify_canonical(canonical(address).address)
+        let inside = canonical(address).address;
+        self.class_here(address)
+            .or_else(|| self.class_here(inside))
+            .unwrap_or_else(|| class_of(inside))
     }
 
-    /// The class of an address that is canonical already.
-    pub(crate) fn classify_canonical(&self, address: IpAddr) -> AddressClass {
+    /// What an address is on this network alone.
+    fn class_here(&self, address: IpAddr) -> Option<AddressClass> {
         if self.host.contains(&address) {
-            return AddressClass::Host;
+            return Some(AddressClass::Host);
         }
         if self.infrastructure.contains(&address) {
-            return AddressClass::Infrastructure;
+            return Some(AddressClass::Infrastructure);
         }
-        for own in &self.own {
+        self.own.iter().find_map(|own| {
             if own.address() == address {
-                return AddressClass::Loopback;
+                Some(AddressClass::Loopback)
+            } else {
+                is_directed_broadcast(*own, address).then_some(AddressClass::Reserved)
             }
-            if is_directed_broadcast(*own, address) {
-                return AddressClass::Reserved;
-            }
-        }
-        class_of(address)
+        })
     }
 
     /// Whether the host keeps this port for itself.

@@ -489,7 +489,7 @@ impl Gate {
     /// What is judged of a far end.
     pub(crate) fn remote_target(&self, remote: SocketAddr) -> RemoteTarget {
         let canonical = canonical(remote.ip());
-        let class = self.topology.classify_canonical(canonical.address);
+        let class = self.topology.classify(remote.ip());
         RemoteTarget {
             canonical,
             dialled: remote.ip(),

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{APP, Setup, addr, connect, identity, ip, topology};
-use nexus_policy::{Act, Gate, Topology};
+use nexus_policy::{Act, AddressClass, Gate, Topology};
 use nexus_types::{InstanceId, Instant, InterfaceAddress};
 
 const THIRD: &str = "10.0.2.77";
@@ -110,4 +110,32 @@ fn opening_a_udp_socket_is_judged_anew() {
     assert!(gate.decide(Instant::ZERO, APP, &Act::UdpOpen).is_err());
     let denial = gate.judge_again(Instant::ZERO, stamp, &Act::UdpOpen);
     assert_eq!(denial.unwrap_err().reason.as_str(), "revoked");
+}
+
+/// Goal: an address is what it is here, even where its form carries another, public one inside. Method: a router gives
+/// the node an address of 6to4's and of Teredo's networks, and names servers there.
+#[test]
+fn reject_what_is_here_by_an_address_that_carries_another() {
+    let mut gate = lan();
+    for carries in ["2002:808:808::15", "2001:0:102:304::f7f7:f7f7"] {
+        let act = connect(&format!("[{carries}]:80"));
+        gate.set_topology(Instant::ZERO, topology());
+        assert_eq!(gate.topology().classify(ip(carries)), AddressClass::Public);
+        assert!(gate.decide(Instant::ZERO, APP, &act).is_ok());
+        let own = InterfaceAddress::new(ip(carries), 64).expect("a prefix");
+        for (class, here) in [
+            (AddressClass::Loopback, changed(|t| t.own.push(own))),
+            (
+                AddressClass::Infrastructure,
+                changed(|t| t.infrastructure.push(ip(carries))),
+            ),
+        ] {
+            gate.set_topology(Instant::ZERO, here);
+            assert_eq!(gate.topology().classify(ip(carries)), class);
+            assert!(gate.decide(Instant::ZERO, APP, &act).is_err(), "{carries}");
+        }
+    }
+    // What is inside counts as ever.
+    let inside = gate.topology().classify(ip("2002:a00:203::1"));
+    assert_eq!(inside, AddressClass::Infrastructure);
 }
