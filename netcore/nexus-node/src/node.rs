@@ -137,9 +137,13 @@ impl Node {
         true
     }
 
+    /// What is the node's own stays that, whoever names it as a server: its apps' flows to it would end.
     fn infrastructure(&self) -> impl Iterator<Item = IpAddr> {
         let servers = self.stack.resolvers().iter().map(|server| server.ip());
+        let own = self.stack.addresses();
+        let is_own = move |ip: &IpAddr| own.iter().any(|own| own.address() == *ip);
         let learnt = self.stack.gateways().chain(servers);
+        let learnt = learnt.filter(move |ip| !is_own(ip));
         self.infrastructure.iter().copied().chain(learnt)
     }
 

@@ -365,6 +365,11 @@ fn a_lost_lease_leaves_the_gate_what_was_there_before() {
 
 /// A router at fe80::1 advertises fd77::/64 and a name server at fd77::53 (RFC 4861 section 4.2, RFC 8106).
 fn advertisement() -> Vec<u8> {
+    advertisement_of("fd77::53")
+}
+
+/// The same, with another name server.
+fn advertisement_of(server: &str) -> Vec<u8> {
     let ips: [Ipv6Addr; 2] = ["fe80::1", "ff02::1"].map(|ip| ip.parse().unwrap());
     let hour = 3_600_u32.to_be_bytes();
     let mut message = vec![134, 0, 0, 0, 64, 0, 7, 8];
@@ -374,7 +379,7 @@ fn advertisement() -> Vec<u8> {
     message.extend("fd77::".parse::<Ipv6Addr>().unwrap().octets());
     message.extend([25, 3, 0, 0]);
     message.extend(hour);
-    message.extend("fd77::53".parse::<Ipv6Addr>().unwrap().octets());
+    message.extend(server.parse::<Ipv6Addr>().unwrap().octets());
     let mut summed = ips.map(|ip| ip.octets()).concat();
     summed.extend((message.len() as u32).to_be_bytes());
     summed.extend([0, 0, 0, 58]);
@@ -425,6 +430,25 @@ fn what_a_router_gives_reaches_the_gate() {
     let events = desk.events();
     assert!(events.contains(&AddressEvent::Changed), "{events:?}");
     assert!(events.contains(&AddressEvent::Ready(made)), "{events:?}");
+}
+
+/// Goal: whatever a router names as a name server, what is the node's own stays that.
+#[test]
+fn reject_a_name_server_that_is_the_node_itself() {
+    let mut desk = Desk::new(|config| config.stack.addressing_v6 = AddressingV6::Slaac);
+    let send = |desk: &mut Desk, frame| {
+        desk.cable.0.lock().unwrap().to_node.push_back(frame);
+        desk.pass(Duration::from_secs(2));
+    };
+    send(&mut desk, advertisement());
+    let [_, made] = desk.topology().own[..] else {
+        panic!("{:?}", desk.topology())
+    };
+    let made = made.address().to_string();
+    send(&mut desk, advertisement_of(&made));
+    assert_eq!(desk.class(&made), AddressClass::Loopback);
+    let learnt = [ip("fe80::1"), ip("fd77::53")];
+    assert_eq!(desk.topology().infrastructure, learnt);
 }
 
 /// Goal: an address of ours that somebody has is theirs at the gate as well, and the owner learns who.
