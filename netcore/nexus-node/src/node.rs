@@ -33,7 +33,7 @@ pub struct NodeConfig {
 pub struct Node {
     id: NodeId,
     pub(crate) stack: Stack,
-    gate: Gate,
+    pub(crate) gate: Gate,
     /// Whether its addresses may change while it stands.
     learns: bool,
     /// The infrastructure it was made with.

@@ -34,6 +34,8 @@ pub(crate) struct Remotes {
     /// The policy all of this was decided under.
     epoch: PolicyEpoch,
     permitted: FarEnds,
+    /// Whom it might send to under older policies, and was not asked about under this one.
+    earlier: FarEnds,
     /// Whom a bound socket has heard, whatever the policy says of it.
     heard: FarEnds,
 }
@@ -78,6 +80,7 @@ impl Remotes {
             stamp,
             epoch,
             permitted: FarEnds::default(),
+            earlier: FarEnds::default(),
             heard: FarEnds::default(),
         }
     }
@@ -92,6 +95,15 @@ impl Remotes {
 
     fn permits(&self, remote: SocketAddr) -> bool {
         self.permitted.set.contains(&remote)
+    }
+
+    /// Whether it hears whom it sent to under an older policy: `may` asks this one, once for each.
+    fn still_permits(&mut self, remote: SocketAddr, may: impl FnOnce(&Act<'_>) -> bool) -> bool {
+        let may = self.earlier.set.remove(&remote) && may(&Act::UdpSend { remote, name: None });
+        if may {
+            self.permitted.remember(remote);
+        }
+        may
     }
 
     /// What sending there is.
@@ -266,6 +278,7 @@ impl Node {
                 .get_mut(&socket.id)
                 .ok_or_else(NetError::closed)?;
             let hears_everyone = remotes.is_bound() || self.stack.udp_remote(socket.id).is_some();
+            let (gate, stamp) = (&mut self.gate, remotes.stamp);
             let mut length = 0;
             let received = self
                 .stack
@@ -274,7 +287,11 @@ impl Node {
                         remotes.heard.remember(remote);
                     }
                     length = data.len() as u64;
-                    (hears_everyone || remotes.permits(remote)).then(|| f(remote, data))
+                    let hears = hears_everyone
+                        || remotes.permits(remote)
+                        || remotes
+                            .still_permits(remote, |act| gate.judge_again(now, stamp, act).is_ok());
+                    hears.then(|| f(remote, data))
                 });
             match received {
                 Poll::Pending => return Poll::Pending,
@@ -300,7 +317,9 @@ impl Node {
             return Ok(());
         }
         remotes.epoch = epoch;
-        remotes.permitted = FarEnds::default();
+        for remote in core::mem::take(&mut remotes.permitted).oldest_first {
+            remotes.earlier.remember(remote);
+        }
         let (opened, stamp) = (remotes.opened, remotes.stamp);
         let act = match opened {
             Opened::Unconnected => Act::UdpOpen,

@@ -451,6 +451,63 @@ fn reject_a_name_server_that_is_the_node_itself() {
     assert_eq!(desk.topology().infrastructure, learnt);
 }
 
+/// A datagram from port 7 of a station to a port of the node's.
+fn datagram(from: [u8; 4], port: u16) -> Vec<u8> {
+    let mut packet = vec![0x45, 0, 0, 29, 0, 0, 0x40, 0, 64, 17, 0, 0];
+    packet.extend(from);
+    packet.extend([10, 0, 0, 9]);
+    let sum: u32 = packet
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+        .sum();
+    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    packet.extend([0, 7]);
+    packet.extend(port.to_be_bytes());
+    packet.extend([0, 9, 0, 0, b'y']);
+    let mut frame = OURS.to_vec();
+    frame.extend(SERVER);
+    frame.extend([8, 0]);
+    frame.extend(packet);
+    frame
+}
+
+/// Goal: a socket hears the answers to what it sent before the network changed, from whom it still may send to, and
+/// from nobody else. Method: one of two stations becomes the name server; both answer, and a third speaks up.
+#[test]
+fn an_answer_outlives_a_change_that_leaves_it_allowed() {
+    let mut desk = Desk::with_lease();
+    desk.pass(Duration::from_secs(1));
+    desk.admit();
+    let now = desk.now;
+    let node = desk.mesh.node_mut(desk.node);
+    let permit = node.permit(now, CLIENT, &Act::UdpOpen).unwrap();
+    let socket = node.udp_open(now, permit, true).unwrap();
+    let port = node.udp_local(socket).unwrap().port();
+    for to in ["10.0.0.77:7", "10.0.0.78:7"] {
+        let sent = node.udp_send(now, socket, b"x", Some(to.parse().unwrap()));
+        assert_eq!(sent, Ok(()));
+    }
+    // Two changes, between which nobody looks at the socket.
+    for dns in [[10, 0, 0, 54], [10, 0, 0, 77]] {
+        desk.lease.as_mut().unwrap().dns = dns.to_vec();
+        desk.pass(Duration::from_secs(1_900));
+    }
+    for from in [[10, 0, 0, 77], [10, 0, 0, 79], [10, 0, 0, 78]] {
+        let to_node = &mut desk.cable.0.lock().unwrap().to_node;
+        to_node.push_back(datagram(from, port));
+    }
+    desk.settle();
+    let now = desk.now;
+    let node = desk.mesh.node_mut(desk.node);
+    let mut heard = Vec::new();
+    while let Poll::Ready(from) = node.poll_udp_receive(now, socket, Waker::noop(), |from, _| from)
+    {
+        heard.push(from.unwrap());
+    }
+    assert_eq!(heard, ["10.0.0.78:7".parse().unwrap()]);
+}
+
 /// Goal: an address of ours that somebody has is theirs at the gate as well, and the owner learns who.
 #[test]
 fn reject_an_address_that_somebody_has_at_the_gate() {
