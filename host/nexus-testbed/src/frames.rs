@@ -1,7 +1,9 @@
 //! Frames written and read by hand, independent of what is under test: between [`GUEST_V4`] and
 //! [`KERNEL_V4`], hosts 2 and 1 of their IPv6 network.
 
-use crate::{GUEST_V4, KERNEL_V4};
+use std::net::Ipv6Addr;
+
+use crate::{GUEST_V4, GUEST_V6, KERNEL_V4};
 
 /// A hardware address.
 pub type Mac = [u8; 6];
@@ -97,6 +99,23 @@ pub fn pong(frame: &[u8]) -> Option<u16> {
     assert_eq!(checksum(&[&packet[..20]]), 0);
     assert_eq!(checksum(&[&packet[20..total]]), 0);
     Some(u16::from_be_bytes([packet[26], packet[27]]))
+}
+
+/// A neighbour solicitation (RFC 4861 section 4.3) for [`GUEST_V6`], sent to its hardware address: whoever
+/// it is from has this address and this hardware address.
+pub fn solicitation(to: Mac, from: Mac, from_ip: Ipv6Addr) -> Vec<u8> {
+    let mut message = vec![135, 0, 0, 0, 0, 0, 0, 0];
+    message.extend(GUEST_V6.octets());
+    message.extend([1, 1]);
+    message.extend(from);
+    let addresses = [from_ip.octets(), GUEST_V6.octets()].concat();
+    let pseudo = [0, 0, 0, message.len() as u8, 0, 0, 0, 58];
+    let sum = checksum(&[&addresses, &pseudo, &message]);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let mut packet = vec![0x60, 0, 0, 0, 0, message.len() as u8, 58, 255];
+    packet.extend(addresses);
+    packet.extend(message);
+    ethernet(to, from, 0x86dd, &packet)
 }
 
 /// A TCP segment of an IPv4 frame.

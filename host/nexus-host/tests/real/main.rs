@@ -7,11 +7,13 @@
 mod guests;
 
 mod address;
+mod attack;
 mod capture;
 mod connect;
 mod echo;
 mod forwarder;
 mod lifecycle;
+mod live;
 mod offload;
 mod peer;
 mod refuse;
