@@ -12,6 +12,7 @@ mod capture;
 mod connect;
 mod echo;
 mod forwarder;
+mod iperf;
 mod lifecycle;
 mod live;
 mod offload;

@@ -16,7 +16,7 @@ pub(crate) fn file(text: &str) -> tempfile::NamedTempFile {
     file
 }
 
-/// The host, where the test is.
+/// The host, or another program, where the calling thread is.
 pub(crate) struct Run {
     child: Child,
     said: Receiver<(bool, String)>,
@@ -34,15 +34,20 @@ impl Run {
 
     /// `nexus-host` with these arguments.
     pub(crate) fn of(arguments: &[&str]) -> Self {
+        Self::program(&[&[HOST], arguments].concat())
+    }
+
+    /// Any program.
+    pub(crate) fn program(words: &[&str]) -> Self {
         // It ends with the thread that starts it, also when that is killed.
         let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", HOST])
-            .args(arguments)
+            .args(["--pdeathsig", "KILL"])
+            .args(words)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the host starts");
+            .unwrap_or_else(|error| panic!("{words:?}: {error}"));
         let (tell, said) = channel();
         listen(child.stderr.take().expect("a pipe"), false, tell.clone());
         listen(child.stdout.take().expect("a pipe"), true, tell);
@@ -113,7 +118,7 @@ impl Run {
     fn ended(&mut self) -> ExitStatus {
         let deadline = Deadline::after(PATIENCE);
         loop {
-            match self.said.recv_timeout(deadline.left("the host to end")) {
+            match self.said.recv_timeout(deadline.left("the program to end")) {
                 Ok(line) => self.hear(line),
                 Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap(),
                 Err(RecvTimeoutError::Timeout) => {}
