@@ -502,3 +502,36 @@ fn a_node_with_static_addresses_believes_no_router() {
     let way = desk.stack.tcp_connect(desk.now, APP, None, to, &options);
     assert!(way.is_err());
 }
+
+/// Goal: who asks for a neighbour says where an address is, so never with one that may be another's (RFC 4862 section
+/// 5.4). Method: a packet from a sure address, to a network where ours is not sure yet.
+#[test]
+fn neighbours_are_asked_for_from_an_address_that_is_sure() {
+    let mut desk = Desk::settled();
+    let sure = desk.address_in("2001:db8:1::").expect("made");
+    desk.hear(&advert(2).prefix(|p| p.prefix = ip("2001:db8:2::")));
+    let unsure = desk.address_in("2001:db8:2::").expect("made");
+    desk.alive = vec![ip("2001:db8:2::7")];
+    let (from, to) = (
+        SocketAddr::new(sure.into(), 0),
+        address("[2001:db8:2::7]:9"),
+    );
+    let options = UdpOptions::default();
+    let socket = desk.stack.udp_bind(desk.now, APP, from, &options);
+    let sent = desk
+        .stack
+        .udp_send(desk.now, socket.expect("ours"), b"x", to);
+    sent.expect("room");
+    let sent = desk.run(Duration::ZERO);
+    let asked = sent.iter().filter_map(|(_, frame)| discovery(frame));
+    let asked: Vec<_> = asked.filter(|asked| asked.3 != Some(unsure)).collect();
+    let [(135, source, _, Some(_))] = asked[..] else {
+        panic!("{asked:?}")
+    };
+    assert_ne!(source, unsure);
+    assert!(own(&desk.stack).contains(&source));
+    assert!(
+        sent.iter()
+            .any(|(_, frame)| frame[20] == 17 && at(frame, 22) == sure)
+    );
+}
