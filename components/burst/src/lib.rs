@@ -30,6 +30,10 @@ impl Binding for Nexus {
         Duration::from_nanos(time::now().as_nanos())
     }
 
+    async fn pause(duration: Duration) {
+        time::sleep(duration).await;
+    }
+
     async fn connect(remote: &str, io: Io) -> Result<Flow, String> {
         let stream = TcpStream::connect(remote).await.map_err(text)?;
         Flow::new(stream, io).map_err(text)

@@ -17,6 +17,9 @@ const READ_BYTES: usize = 256 * 1024;
 
 const HELLO_BYTES: usize = 9;
 
+/// How long a client waits before it tries again to connect.
+const TRY_EVERY: Duration = Duration::from_millis(10);
+
 /// One way to reach the network.
 pub(crate) trait Binding {
     /// For the report.
@@ -26,6 +29,7 @@ pub(crate) trait Binding {
 
     /// The time since some origin.
     fn now() -> Duration;
+    async fn pause(time: Duration);
     async fn connect(remote: &str, io: Io) -> Result<Self::Connection, String>;
     async fn listen(local: SocketAddr) -> Result<Self::Listener, String>;
 }
@@ -64,8 +68,13 @@ pub(crate) async fn run<B: Binding>(options: &Options) -> Result<(), String> {
             }
             Ok(())
         }
-        Options::Client { to, mode, io } => {
-            let mut connection = B::connect(to, *io).await?;
+        Options::Client {
+            to,
+            mode,
+            io,
+            tries,
+        } => {
+            let mut connection = connect::<B>(to, *io, *tries).await?;
             let line = match *mode {
                 Mode::Throughput { bytes, write_size } => {
                     let time = pour::<B>(&mut connection, bytes, write_size).await?;
@@ -80,6 +89,17 @@ pub(crate) async fn run<B: Binding>(options: &Options) -> Result<(), String> {
             Ok(())
         }
     }
+}
+
+/// Connects; a server that does not listen yet is tried again.
+async fn connect<B: Binding>(to: &str, io: Io, tries: u32) -> Result<B::Connection, String> {
+    for _ in 1..tries {
+        match B::connect(to, io).await {
+            Ok(connection) => return Ok(connection),
+            Err(_) => B::pause(TRY_EVERY).await,
+        }
+    }
+    B::connect(to, io).await
 }
 
 async fn serve<C: Connection>(connection: &mut C) -> Result<(), String> {

@@ -11,6 +11,9 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// The most rounds: their times are kept.
 const ROUNDS_MAX: u32 = 10_000_000;
 
+/// The most tries to connect: ten seconds.
+const TRIES_MAX: u64 = 1_000;
+
 /// How a connection is used, where the binding has a choice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Io {
@@ -39,13 +42,20 @@ pub(crate) enum Options {
         io: Io,
     },
     /// Measure against a server.
-    Client { to: String, mode: Mode, io: Io },
+    Client {
+        to: String,
+        mode: Mode,
+        io: Io,
+        /// How often it tries to connect, at most.
+        tries: u32,
+    },
 }
 
 /// Said with every complaint.
 pub(crate) const USAGE: &str = "usage: burst server [--listen ADDRESS:PORT] [--count N] [--io calls|streams]
        burst client --to HOST:PORT [--mode throughput] [--bytes N] [--write-size N] [--io calls|streams]
        burst client --to HOST:PORT --mode rtt [--rounds N] [--write-size N] [--io calls|streams]
+A client takes --tries N, for a server that may start later: one try every 10 ms.
 Numbers take K, M and G (powers of 1024). --io is for nexus:net; std::net knows calls alone.";
 
 impl Options {
@@ -98,7 +108,13 @@ fn parse(args: &[String], binding: &str) -> Result<Options, String> {
                 Mode::Throughput { .. } if binding != "std::net" => Io::Streams,
                 _ => Io::Calls,
             });
-            Options::Client { to, mode, io }
+            let tries = values.number("tries", 1, TRIES_MAX)?.unwrap_or(1) as u32;
+            Options::Client {
+                to,
+                mode,
+                io,
+                tries,
+            }
         }
         other => return Err(format!("{other:?} is neither server nor client")),
     };
@@ -196,6 +212,7 @@ mod tests {
                     write_size: 64 << 10,
                 },
                 io: Io::Streams,
+                tries: 1,
             })
         );
     }
@@ -203,7 +220,9 @@ mod tests {
     #[test]
     fn everything_given() {
         assert_eq!(
-            parse("client --mode=rtt --to=[::1]:1 --rounds 5K --write-size 1 --io streams"),
+            parse(
+                "client --mode=rtt --to=[::1]:1 --rounds 5K --write-size 1 --io streams --tries 9"
+            ),
             Ok(Options::Client {
                 to: "[::1]:1".into(),
                 mode: Mode::Rtt {
@@ -211,6 +230,7 @@ mod tests {
                     write_size: 1,
                 },
                 io: Io::Streams,
+                tries: 9,
             })
         );
     }
@@ -229,6 +249,8 @@ mod tests {
             "client --to a:1 --write-size 17M",
             "client --to a:1 --bytes 99999999999G",
             "client --to a:1 --bytes +1",
+            "client --to a:1 --tries 0",
+            "server --tries 2",
             "server --to a:1",
             "server --listen localhost:1",
             "server --io both",

@@ -50,6 +50,10 @@ impl Binding for Std {
         ORIGIN.get_or_init(Instant::now).elapsed()
     }
 
+    async fn pause(time: Duration) {
+        std::thread::sleep(time);
+    }
+
     async fn connect(remote: &str, _: Io) -> Result<TcpStream, String> {
         let stream = TcpStream::connect(remote).map_err(text)?;
         // Not there in WASI, where the host decides; natively it is what a latency test means.
