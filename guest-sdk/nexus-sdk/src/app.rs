@@ -1,6 +1,7 @@
 //! What an app is: an async function, arguments in, text and an exit code out.
 
 use core::fmt::Display;
+use core::future::Future;
 
 /// Makes an async function the app's entry: `nexus_sdk::main!(run);`
 ///
@@ -34,7 +35,7 @@ macro_rules! main {
             struct App;
             impl $crate::__private::run::exports::wasi::cli::run::Guest for App {
                 async fn run() -> ::core::result::Result<(), ()> {
-                    $crate::__private::finish($run().await).await
+                    $crate::__private::app($run()).await
                 }
             }
     $crate::__private::run::export_run!(App with_types_in $crate::__private::run);
@@ -44,7 +45,7 @@ macro_rules! main {
         const _: () = {
             #[allow(dead_code, reason = "type-checked only")]
             async fn check() -> ::core::result::Result<(), ()> {
-                $crate::__private::finish($run().await).await
+                $crate::__private::app($run()).await
             }
         };
     };
@@ -68,8 +69,13 @@ impl<E: Display> Outcome for Result<(), E> {
     }
 }
 
+/// The whole of an app: what it runs, beside what that spawns.
 #[doc(hidden)]
-pub async fn finish(outcome: impl Outcome) -> Result<(), ()> {
+pub async fn app<O: Outcome>(run: impl Future<Output = O>) -> Result<(), ()> {
+    crate::task::with_spawned(async { finish(run.await).await }).await
+}
+
+async fn finish(outcome: impl Outcome) -> Result<(), ()> {
     flush();
     match outcome.failure() {
         None => Ok(()),

@@ -112,7 +112,7 @@ pub use error::{Error, ErrorCode};
 /// For `main!`, and for the probes, which check what the SDK does not let an app do. Not for apps.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::app::finish;
+    pub use crate::app::app;
     pub use crate::bindings as raw;
     pub use crate::run;
     pub use wit_bindgen;

@@ -1,15 +1,19 @@
 //! Several things at once, on the app's one thread.
 
+mod set;
+
 use core::future::Future;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
+
+pub(crate) use set::with_spawned;
 
 /// Runs `future` beside the current one until it is done or the app ends.
 ///
 /// Nothing limits how many are started: bound it where the outside decides, as
 /// [`TcpListener::serve`](crate::svc::net::TcpListener::serve) does.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
-    wit_bindgen::spawn_local(future);
+    set::spawn(Box::pin(future));
 }
 
 /// Waits for both, at the same time.
