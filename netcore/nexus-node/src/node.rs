@@ -38,6 +38,8 @@ pub struct Node {
     learns: bool,
     /// The infrastructure it was made with.
     infrastructure: Vec<IpAddr>,
+    /// What one connection's buffers count for.
+    pub(crate) connection_bytes: u64,
     instances: BTreeMap<InstanceId, Instance>,
     scopes: u32,
     pub(crate) remotes: BTreeMap<nexus_stack::UdpId, Remotes>,
@@ -72,8 +74,10 @@ impl Node {
     pub(crate) fn new(id: NodeId, config: NodeConfig, now: Instant) -> Result<Self, ConfigError> {
         let learns = matches!(config.stack.medium, Medium::Ethernet(_));
         let infrastructure = config.topology.infrastructure.clone();
+        let tcp = &config.stack.tcp;
         let mut node = Self {
             id,
+            connection_bytes: tcp.rx_bytes as u64 + tcp.tx_bytes as u64,
             stack: Stack::new(config.stack, now, config.seed.split("stack"))?,
             gate: Gate::new(config.topology),
             learns,

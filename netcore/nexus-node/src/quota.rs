@@ -24,9 +24,6 @@ pub struct Quota {
     pub bytes_in_flight: u64,
 }
 
-/// What one connection's buffers count for.
-pub(crate) const CONNECTION_BYTES: u64 = limits::TCP_RX_BYTES as u64 + limits::TCP_TX_BYTES as u64;
-
 impl Default for Quota {
     fn default() -> Self {
         Self {
@@ -74,10 +71,11 @@ impl Usage {
         Ok(())
     }
 
-    /// What the stack may hold for the app beside this, and whether it may hand over one connection more.
-    pub(crate) fn scope_limits(&self, quota: &Quota) -> ScopeLimits {
+    /// What the stack may hold for the app beside this, and whether it may hand over one connection more, whose
+    /// buffers count for `connection` bytes.
+    pub(crate) fn scope_limits(&self, quota: &Quota, connection: u64) -> ScopeLimits {
         let fit = |sockets: u32, bytes: u64| {
-            sockets.min(u32::try_from(bytes / CONNECTION_BYTES).unwrap_or(u32::MAX))
+            sockets.min(u32::try_from(bytes / connection.max(1)).unwrap_or(u32::MAX))
         };
         let room = fit(
             quota.sockets.saturating_sub(self.sockets),
@@ -105,6 +103,8 @@ impl Usage {
 mod tests {
     use super::*;
     use nexus_types::ErrorCode;
+
+    const CONNECTION_BYTES: u64 = 128 << 10;
 
     const QUOTA: Quota = Quota {
         sockets: 2,
@@ -154,9 +154,15 @@ mod tests {
             (quota(1, 1), 1),
         ] {
             let mut usage = Usage::default();
-            assert_eq!(usage.scope_limits(&quota).waiting, waiting);
+            assert_eq!(
+                usage.scope_limits(&quota, CONNECTION_BYTES).waiting,
+                waiting
+            );
             usage.take(&quota, CONNECTION_BYTES).unwrap();
-            assert_eq!(usage.scope_limits(&quota).waiting, waiting);
+            assert_eq!(
+                usage.scope_limits(&quota, CONNECTION_BYTES).waiting,
+                waiting
+            );
         }
     }
 
@@ -174,11 +180,11 @@ mod tests {
         ] {
             let mut usage = Usage::default();
             usage.take(&quota, CONNECTION_BYTES).unwrap();
-            assert!(usage.scope_limits(&quota).accepting);
+            assert!(usage.scope_limits(&quota, CONNECTION_BYTES).accepting);
             usage.take(&quota, CONNECTION_BYTES).unwrap();
-            assert!(!usage.scope_limits(&quota).accepting);
+            assert!(!usage.scope_limits(&quota, CONNECTION_BYTES).accepting);
             usage.give_back(CONNECTION_BYTES);
-            assert!(usage.scope_limits(&quota).accepting);
+            assert!(usage.scope_limits(&quota, CONNECTION_BYTES).accepting);
         }
     }
 }

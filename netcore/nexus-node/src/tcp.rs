@@ -9,7 +9,6 @@ use nexus_stack::{ListenerId, TcpId, TcpOptions};
 use nexus_types::{ErrorCode, InstanceId, Instant, SocketAddr, limits};
 
 use crate::node::Handle;
-use crate::quota::CONNECTION_BYTES;
 use crate::{NetError, Node};
 
 /// An open connection of an app, and the permit it was opened under.
@@ -37,14 +36,14 @@ impl Node {
         };
         let act = Act::Connect { remote, name: None };
         let stamp = self.still_permitted(now, permit.stamp(), &act)?;
-        let scope = self.take(stamp.instance(), CONNECTION_BYTES)?;
+        let scope = self.take(stamp.instance(), self.connection_bytes)?;
         match self
             .stack_mut()
             .tcp_connect(now, scope, None, remote, &TcpOptions::default())
         {
             Ok(id) => Ok(TcpSocket { id, stamp }),
             Err(error) => {
-                self.give_back(stamp.instance(), CONNECTION_BYTES);
+                self.give_back(stamp.instance(), self.connection_bytes);
                 Err(error.into())
             }
         }
@@ -114,7 +113,7 @@ impl Node {
             match self.permit(now, instance, &Act::Accept { local, remote }) {
                 Ok(permit) => {
                     // The stack hands none over without room for it; were it otherwise, this one is refused.
-                    if let Err(full) = self.take(instance, CONNECTION_BYTES) {
+                    if let Err(full) = self.take(instance, self.connection_bytes) {
                         self.stack_mut().tcp_abort(now, id);
                         return Poll::Ready(Err(full));
                     }
@@ -269,7 +268,7 @@ impl Node {
         if self.tcp_addresses(socket).is_some() {
             self.stack_mut().tcp_close(now, socket.id);
             self.judged.remove(&Handle::Tcp(socket.id));
-            self.give_back(socket.stamp.instance(), CONNECTION_BYTES);
+            self.give_back(socket.stamp.instance(), self.connection_bytes);
         }
     }
 
@@ -278,7 +277,7 @@ impl Node {
         if self.tcp_addresses(socket).is_some() {
             self.stack_mut().tcp_abort(now, socket.id);
             self.judged.remove(&Handle::Tcp(socket.id));
-            self.give_back(socket.stamp.instance(), CONNECTION_BYTES);
+            self.give_back(socket.stamp.instance(), self.connection_bytes);
         }
     }
 
@@ -363,8 +362,10 @@ impl Node {
 
     /// Tells the stack what it may hold for an app beside what the app holds itself.
     pub(crate) fn limit_unheld(&mut self, instance: InstanceId) {
+        let connection = self.connection_bytes;
         if let Ok(limited) = self.instance(instance) {
-            let (scope, limits) = (limited.scope, limited.usage.scope_limits(&limited.quota));
+            let limits = limited.usage.scope_limits(&limited.quota, connection);
+            let scope = limited.scope;
             self.stack_mut().limit_scope(scope, limits);
         }
     }

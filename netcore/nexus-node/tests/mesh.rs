@@ -148,6 +148,39 @@ fn reject_a_socket_over_the_quota_and_never_as_a_permission() {
     assert_eq!(node.usage(third).denials, 0, "a quota is no refusal");
 }
 
+/// Goal: a connection counts for the buffers it has, whatever the node's are. Method: buffers of twice the default,
+/// an app that may hold two connections of them, and one that may hold a byte less.
+#[test]
+fn reject_a_connection_whose_buffers_are_over_the_quota() {
+    let bytes = 256 << 10;
+    let mut world = World::with([10, 0, 0], |stack| {
+        stack.tcp.rx_bytes = 128 << 10;
+        stack.tcp.tx_bytes = 128 << 10;
+    });
+    for (instance, bytes_in_flight, fit) in [(3, 2 * bytes, 2), (4, 2 * bytes - 1, 1)] {
+        let instance = InstanceId(instance);
+        let quota = Quota {
+            bytes_in_flight,
+            ..Quota::default()
+        };
+        world.admit(world.a, instance, CLIENT_MANIFEST, quota);
+        let now = world.now;
+        let remote: SocketAddr = "10.0.0.2:80".parse().unwrap();
+        let node = world.mesh.node_mut(world.a);
+        let mut open = || {
+            let permit = node.permit(now, instance, &Act::Connect { remote, name: None })?;
+            node.tcp_connect(now, permit)
+        };
+        let opened: Vec<_> = (0..fit).map(|_| open().unwrap()).collect();
+        assert_eq!(open().unwrap_err().code, ErrorCode::NoCapacity);
+        assert_eq!(node.usage(instance).bytes_in_flight, fit * bytes);
+        for socket in opened {
+            node.tcp_close(now, socket);
+        }
+        assert_eq!(node.usage(instance).bytes_in_flight, 0);
+    }
+}
+
 #[test]
 fn a_new_policy_ends_what_it_forbids_and_nothing_else() {
     let mut world = World::new();

@@ -63,7 +63,12 @@ impl World {
     }
 
     /// With these first three bytes of everybody's address.
-    pub fn on([first, second, third]: [u8; 3]) -> Self {
+    pub fn on(network: [u8; 3]) -> Self {
+        Self::with(network, |_| {})
+    }
+
+    /// With stacks that are set so.
+    pub fn with([first, second, third]: [u8; 3], change: impl Fn(&mut Config)) -> Self {
         let mut mesh = Mesh::new();
         let segment = mesh.add_segment();
         let now = Instant::from_secs(1);
@@ -73,6 +78,7 @@ impl World {
             stack.checksums = Checksums::None;
             stack.tcp.congestion = Congestion::None;
             stack.tcp.ack_delay = None;
+            change(&mut stack);
             let topology = Topology {
                 own,
                 ..Topology::default()
