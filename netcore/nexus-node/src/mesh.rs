@@ -98,8 +98,11 @@ struct Member {
     eventful: bool,
     /// Stands in `Mesh::learning`.
     learning: bool,
-    /// Stands in `Mesh::timeouts` with this.
+    /// When it is due.
     due: Option<Instant>,
+    /// Stands in `Mesh::timeouts` with this, which is not after `due`: what is put off, as the deadline of a
+    /// connection is with every packet, moves when its old time comes up.
+    listed: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -141,6 +144,7 @@ impl Mesh {
             eventful: false,
             learning: false,
             due: None,
+            listed: None,
         });
         self.follow_addresses(id.0 as usize, now);
         Ok(id)
@@ -354,18 +358,33 @@ impl Mesh {
             Attachment::Nic(nic) => nic.poll_timeout(),
             _ => None,
         };
-        let due = [member.node.poll_timeout(), nic]
+        member.due = [member.node.poll_timeout(), nic]
             .into_iter()
             .flatten()
             .min();
-        if due != member.due {
-            if let Some(old) = member.due {
-                self.timeouts.remove(&(old, index));
+        let Some(due) = member.due else { return };
+        match member.listed {
+            Some(listed) if listed <= due => return,
+            Some(listed) => _ = self.timeouts.remove(&(listed, index)),
+            None => {}
+        }
+        member.listed = Some(due);
+        self.timeouts.insert((due, index));
+    }
+
+    /// The first member that is due, and when; members whose time was put off move to where they belong.
+    fn first_due(&mut self) -> Option<(Instant, usize)> {
+        loop {
+            let (listed, index) = *self.timeouts.first()?;
+            let member = &mut self.members[index];
+            if member.due == Some(listed) {
+                return Some((listed, index));
             }
-            if let Some(new) = due {
-                self.timeouts.insert((new, index));
+            self.timeouts.pop_first();
+            member.listed = member.due;
+            if let Some(due) = member.due {
+                self.timeouts.insert((due, index));
             }
-            member.due = due;
         }
     }
 
@@ -413,18 +432,19 @@ impl Mesh {
         if !self.dirty.is_empty() {
             return Some(Instant::ZERO);
         }
-        self.timeouts.first().map(|(due, _)| *due)
+        self.first_due().map(|(due, _)| due)
     }
 
     /// Lets every node whose timer is due act. [`Mesh::step`] moves what that set in motion.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(&(due, index)) = self.timeouts.first() {
+        while let Some((due, index)) = self.first_due() {
             if due > now {
                 break;
             }
             self.timeouts.pop_first();
             let member = &mut self.members[index];
             member.due = None;
+            member.listed = None;
             member.node.handle_timeout(now);
             if let Attachment::Nic(nic) = &mut member.attachment {
                 nic.handle_timeout(now);
