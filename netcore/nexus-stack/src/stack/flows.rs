@@ -219,17 +219,30 @@ impl Stack {
         let path = flow.path;
         let (engine, pool) = (&mut self.engine, &mut self.pool);
         let large = flow.is_established();
+        // Behind a full segment there is mostly another. Elsewhere it is cheaper to ask than to try: most turns
+        // of a flow, as after an acknowledgement, come to nothing.
+        if !self.train {
+            let next = flow.socket.with_set(|set| engine.poll_at(now, path, set));
+            if next.is_none_or(|at| at > now) {
+                flow.dirty = false;
+                self.settle_flow(now, index, next);
+                return false;
+            }
+        }
         match flow
             .socket
             .with_set_mut(|set| engine.egress(now, path, large, set, pool))
         {
             Some(frame) => {
+                self.train = frame.packet().len() >= self.engine.mtu(path);
                 self.send_segment(index, frame);
                 true
             }
             None => {
                 flow.dirty = false;
-                self.settle_flow(now, index);
+                self.train = false;
+                let next = flow.socket.with_set(|set| engine.poll_at(now, path, set));
+                self.settle_flow(now, index, next);
                 false
             }
         }
@@ -251,7 +264,7 @@ impl Stack {
     }
 
     /// A flow has nothing to send now: when will it, and is it over?
-    fn settle_flow(&mut self, now: Instant, index: u32) {
+    fn settle_flow(&mut self, now: Instant, index: u32, next: Option<Instant>) {
         let Some(flow) = self.flows.at_mut(index) else {
             return;
         };
@@ -265,13 +278,8 @@ impl Stack {
         }
         let limits = &self.config.limits;
         let give_up = flow.give_up_at(limits.connect_timeout, limits.user_timeout);
-        let path = flow.path;
-        let engine = &mut self.engine;
-        let next = flow
-            .socket
-            .with_set(|set| engine.poll_at(now, path, set))
-            // It just had its turn: "now" would be a loop.
-            .map(|at| at.max(now + Duration::from_micros(100)));
+        // It just had its turn: "now" would be a loop.
+        let next = next.map(|at| at.max(now + Duration::from_micros(100)));
         let deadline = [next, give_up].into_iter().flatten().min();
         self.timers.set(index, deadline);
     }

@@ -84,6 +84,8 @@ pub struct Stack {
     dirty: VecDeque<u32>,
     /// Segments that the flow whose turn it is has sent in it.
     burst: u32,
+    /// The last one was a full one.
+    train: bool,
     half_open: HalfOpens,
     half_open_timers: Timers,
     time_wait: TimeWaits,
@@ -162,6 +164,7 @@ impl Stack {
             timers: Timers::default(),
             dirty: VecDeque::new(),
             burst: 0,
+            train: false,
             half_open: HalfOpens::new(if config.any_address {
                 config.limits.invitations
             } else {
@@ -232,6 +235,7 @@ impl Stack {
                 self.burst += 1;
                 if !more || self.burst == BURST {
                     self.burst = 0;
+                    self.train = false;
                     self.dirty.pop_front();
                     if more {
                         self.dirty.push_back(index);
