@@ -22,7 +22,7 @@ impl NetCtx {
     /// Acts on the node, then moves what the act set in motion.
     pub(crate) fn node<R>(&self, act: impl FnOnce(&mut Node, Instant) -> R) -> R {
         self.shard
-            .enter(|mesh: &mut Mesh, now| act(mesh.node_mut(self.node), now))
+            .enter_in_turn(|mesh: &mut Mesh, now| act(mesh.node_mut(self.node), now))
     }
 
     /// Asks the gate.

@@ -231,6 +231,8 @@ impl Driver {
         };
         let polled = self.poll.poll(&mut self.events, timeout);
         self.executor.ready().awake();
+        // Time has passed; what events set in motion is of now.
+        self.shard.now();
         match polled {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             other => other?,

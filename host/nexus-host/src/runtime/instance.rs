@@ -201,9 +201,10 @@ impl Prepared {
             let mut deadline = pin_option(deadline);
             std::future::poll_fn(|cx| {
                 // The guest first: what ends by itself at its deadline has ended by itself.
-                let begun = std::time::Instant::now();
+                // Read by the driver between turns; the guest's calls see that time, too.
+                let begun = shard.latest();
                 let polled = guest.as_mut().poll(cx);
-                cpu += begun.elapsed();
+                cpu += shard.now().saturating_since(begun);
                 after_turn();
                 if let Poll::Ready(outcome) = polled {
                     return Poll::Ready(outcome);
