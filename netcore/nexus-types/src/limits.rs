@@ -93,6 +93,10 @@ limits! {
         "Stops a fast peer from filling memory; the window closes.";
     TCP_TX_BYTES: u32 = 64 << 10, "send buffer", "bytes a connection",
         "Stops an app that writes for ever from filling memory; the write waits.";
+    LINK_RX_BYTES: u32 = 128 << 10, "receive buffer, link in one process", "bytes a connection",
+        "As the receive buffer; two of the largest packets, so that one is made while the other is read.";
+    LINK_TX_BYTES: u32 = 128 << 10, "send buffer, link in one process", "bytes a connection",
+        "As the send buffer; two of the largest packets, so that one is written while the other is on its way.";
     LINGER_MICROS: u64 = 60_000_000, "linger", "microseconds",
         "Stops a peer that never acknowledges from keeping a closed connection for ever; it is reset.";
     TIME_WAIT_MICROS: u64 = 10_000_000, "time-wait", "microseconds",
@@ -196,6 +200,8 @@ limits! {
 // The whole of one app's sockets, at default buffers, fits what it may have in flight.
 const _: () =
     assert!(SOCKETS as u64 * (TCP_RX_BYTES as u64 + TCP_TX_BYTES as u64) <= BYTES_IN_FLIGHT);
+const _: () =
+    assert!(SOCKETS as u64 * (LINK_RX_BYTES as u64 + LINK_TX_BYTES as u64) <= BYTES_IN_FLIGHT);
 const _: () = assert!(LINGER_MICROS <= TCP_USER_MICROS);
 const _: () = assert!(HALF_OPEN < FLOWS && BACKLOG <= BACKLOG_MAX && BACKLOG_MAX < FLOWS);
 const _: () = assert!(DNS_TTL_SECS_MIN < DNS_TTL_SECS_MAX && DNS_TTL_SECS_MIN < DNS_NEGATIVE_SECS);

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use nexus_nic::{Mac, NicError, Target};
 use nexus_node::{MeshError, NodeConfig, SegmentId};
 use nexus_policy::Topology;
 use nexus_stack::{AddressingV4, AddressingV6, Checksums, Config, Congestion, Medium};
-use nexus_types::{HostName, InterfaceAddress, IpAddr, NodeId, Seed};
+use nexus_types::{HostName, InterfaceAddress, IpAddr, NodeId, Seed, limits};
 
 use nexus_usernet::{ADDRESSES, Publish, Resolvers, UserNet, UserNetError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -21,6 +22,10 @@ use super::{Driver, Weight};
 
 /// The largest IP packet there is: what a link without a wire carries.
 const MTU_MAX: usize = 65_535;
+
+/// How long an acknowledgement waits for company on a link without a wire: longer than an app takes to
+/// answer, shorter than anybody notices who waits for the last one.
+const ACK_DELAY_LINK: Duration = Duration::from_micros(500);
 
 /// What a wire would carry (Ethernet): for links that are to behave like one.
 const MTU_ETHERNET: usize = 1_500;
@@ -158,8 +163,13 @@ impl Network {
                 let mtu = if *fidelity { MTU_ETHERNET } else { MTU_MAX };
                 let mut config = Config::new(mtu, addresses.clone());
                 config.resolver.hosts.clone_from(hosts);
+                config.tcp.rx_bytes = limits::LINK_RX_BYTES as usize;
+                config.tcp.tx_bytes = limits::LINK_TX_BYTES as usize;
                 if !fidelity {
                     without_a_wire(&mut config);
+                    // An acknowledgement waits for the answer it can ride on: half of the packets of
+                    // a conversation (docs/decisions/0005).
+                    config.tcp.ack_delay = Some(ACK_DELAY_LINK);
                 }
                 config
             }
@@ -314,5 +324,37 @@ impl Driver {
     /// Adds a link without members.
     pub fn add_segment(&mut self) -> SegmentId {
         self.shard().enter(|mesh, _| mesh.add_segment())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: what a link's connections hold is what the limits say and an app is charged for, and only in one process
+    /// is anything skipped. Method: the settings of both kinds of link, and of a node alone.
+    #[test]
+    fn a_link_has_the_buffers_of_its_limits() {
+        let link = |fidelity| Network::Link {
+            segment: Driver::new(nexus_node::Mesh::new(), crate::driver::OsClock::start())
+                .expect("file descriptors")
+                .add_segment(),
+            addresses: Vec::new(),
+            hosts: Vec::new(),
+            fidelity,
+        };
+        let buffers = |config: &Config| (config.tcp.rx_bytes, config.tcp.tx_bytes);
+        let of_links = (
+            limits::LINK_RX_BYTES as usize,
+            limits::LINK_TX_BYTES as usize,
+        );
+        let (fast, wire) = (link(false).stack(), link(true).stack());
+        assert_eq!(buffers(&fast), of_links);
+        assert_eq!(buffers(&wire), of_links);
+        assert_eq!(fast.tcp.ack_delay, Some(ACK_DELAY_LINK));
+        assert_eq!(wire.checksums, Checksums::Full);
+        assert_eq!(wire.tcp.congestion, Congestion::Cubic);
+        let alone = Network::None.stack();
+        assert_eq!(buffers(&alone), buffers(&Config::new(1_500, Vec::new())));
     }
 }
