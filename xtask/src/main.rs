@@ -8,6 +8,7 @@ mod build;
 mod componentize;
 mod demo;
 mod deny;
+mod instructions;
 mod peers;
 mod real;
 mod setup;
@@ -78,6 +79,13 @@ enum Verb {
         /// into target/tools on first use), and bare smoltcp on a TAP (needs root).
         #[arg(long)]
         peers: bool,
+        /// Instead, count the instructions of the packet path and compare them with
+        /// bench/instructions.toml (by valgrind, installed from the distribution if it is missing).
+        #[arg(long, conflicts_with_all = ["peers", "collect", "filter"])]
+        instructions: bool,
+        /// Write the counts of --instructions instead of comparing them.
+        #[arg(long, requires = "instructions")]
+        bless: bool,
         /// Do not run anything; write the table from the measurements that are there.
         #[arg(long)]
         collect: bool,
@@ -125,9 +133,15 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Test { real: true, only } => real::run_all(&workspace, only.as_deref()),
         Verb::Test { only, .. } => test::run_all(&workspace, only.as_deref()),
         Verb::Bench {
+            instructions: true,
+            bless,
+            ..
+        } => instructions::run(&workspace, bless),
+        Verb::Bench {
             peers,
             collect,
             filter,
+            ..
         } => {
             let request = bench::Request {
                 peers,

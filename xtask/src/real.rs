@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::build;
+use crate::instructions;
 use crate::step::{Step, run, run_quietly};
 use crate::test::Tally;
 use crate::workspace::Workspace;
@@ -47,6 +48,7 @@ pub(crate) fn run_all(workspace: &Workspace, only: Option<&str>) -> Result<()> {
         )?;
         step.end();
     }
+    instructions::run(workspace, false)?;
     tally.print();
     ensure!(tally.passed() > 0, "not one test ran");
     Ok(())
