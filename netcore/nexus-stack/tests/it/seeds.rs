@@ -155,11 +155,8 @@ fn none_of_4000_seeds_of_64_kib_stays_stuck() {
 /// of the first 600, 2 and 2.
 #[test]
 fn without_the_correction_some_stay_stuck() {
-    eprintln!(
-        "XX {:?} {:?}",
-        stuck(0..4000, 16 << 10, false),
-        stuck(0..4000, 64 << 10, false)
-    );
+    assert!(!stuck(0..600, 16 << 10, false).is_empty());
+    assert!(!stuck(0..600, 64 << 10, false).is_empty());
 }
 
 /// Corrupted frames are dropped by their checksum: no byte that arrives is another one than was sent
