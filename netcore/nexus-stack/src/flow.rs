@@ -352,10 +352,21 @@ impl Flow {
         let at_end = matches!(state, State::FinWait1 | State::LastAck | State::Closing)
             && self.socket.send_queue() == 0
             && segment.ack.wrapping_add(1) == self.snd_max;
-        if at_end && segment.len() == 0 && segment.seq == self.rcv_nxt() {
-            return Judgement::Ignore;
+        // Ahead of RCV.NXT, too: behind bytes that were lost.
+        let ahead = segment.seq.wrapping_sub(self.rcv_nxt());
+        if at_end && segment.len() == 0 && (ahead == 0 || ahead < self.receive_room()) {
+            return Judgement::Hear;
         }
         Judgement::Take
+    }
+
+    /// Notes that the far end is there, without our end. While it has no room it may be so for as long as
+    /// it likes (RFC 9293 section 3.8.6.1).
+    pub(crate) fn hear_at_end(&mut self, now: Instant, segment: &Segment) {
+        self.heard_at = now;
+        if segment.window == 0 {
+            self.waiting_since = Some(now);
+        }
     }
 
     /// Whether a challenge may go out: two a second and connection (RFC 5961 section 7). One bound
@@ -413,6 +424,8 @@ pub(crate) enum Sums {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Judgement {
     Take,
+    /// Only that it came counts.
+    Hear,
     Challenge,
     Ignore,
 }

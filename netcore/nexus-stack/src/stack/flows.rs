@@ -78,6 +78,7 @@ impl Stack {
         match flow.judge(segment) {
             Judgement::Take => {}
             Judgement::Ignore => return,
+            Judgement::Hear => return flow.hear_at_end(now, segment),
             Judgement::Challenge => return self.challenge(now, index),
         }
         self.stats.segments_in += 1;

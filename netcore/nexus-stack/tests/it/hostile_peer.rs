@@ -17,18 +17,18 @@ const US: &str = "10.0.0.1:80";
 pub(crate) struct Far {
     pub(crate) stack: Stack,
     pub(crate) now: Instant,
-    us: SocketAddr,
+    pub(crate) us: SocketAddr,
     far: SocketAddr,
     /// What the far end sends next, and what it has received.
     pub(crate) next: u32,
     pub(crate) received: u32,
-    window: u16,
+    pub(crate) window: u16,
     /// Every segment the stack sent, with its window.
     pub(crate) sent: Vec<(Segment, u16)>,
 }
 
 impl Far {
-    fn new(us: &str, far: &str) -> Self {
+    pub(crate) fn new(us: &str, far: &str) -> Self {
         let seed = Seed::from_number(11);
         let stack = Stack::new(config(A), Instant::ZERO, seed).expect("sound");
         Self {
@@ -57,7 +57,7 @@ impl Far {
         (far, id)
     }
 
-    fn dial(&mut self, listener: ListenerId, options: &[u8]) -> TcpId {
+    pub(crate) fn dial(&mut self, listener: ListenerId, options: &[u8]) -> TcpId {
         self.send(SYN, 0, options, b"");
         self.next = self.next.wrapping_add(1);
         let answer = self.last();

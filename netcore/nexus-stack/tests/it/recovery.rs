@@ -7,7 +7,7 @@ use nexus_stack::TcpId;
 
 use crate::hostile_peer::Far;
 use crate::pair::{A, B, Link, Pair, idle};
-use crate::raw::ACK;
+use crate::raw::{ACK, FIN, RST};
 
 /// Goal: a loss while bytes go both ways costs a round trip and not a second. Method: an echo of 1 MiB,
 /// one frame in a hundred lost, twenty seeds; how long that takes in virtual time. Half a
@@ -153,4 +153,42 @@ fn an_acknowledgement_on_a_probe_counts() {
     assert_eq!(far.stack.poll_flushed(id, idle()), Poll::Pending);
     far.send_ack(ACK, 1_u32.wrapping_neg(), 0, &[], b"");
     assert_eq!(far.stack.poll_flushed(id, idle()), Poll::Ready(Ok(())));
+}
+
+/// Our end is sent and lost: the far end, and by how much what it acknowledges differs from what `Far`
+/// believes.
+fn finished() -> (Far, u32) {
+    let (mut far, id) = Far::established();
+    let una = far.received;
+    far.stack.tcp_finish(far.now, id).expect("open");
+    far.take();
+    let missing = una.wrapping_sub(far.received);
+    assert_eq!(missing, u32::MAX, "the end is one");
+    (far, missing)
+}
+
+/// Goal: acknowledgements without our end do not stop it from being sent again, wherever in the window
+/// they stand. Method: they stand behind bytes of the far end's that were lost.
+#[test]
+fn acknowledgements_behind_a_hole_do_not_stop_the_end() {
+    let (mut far, missing) = finished();
+    for _ in 0..4 {
+        far.send_ack(ACK, 1_000, missing, &[], b"");
+    }
+    let sent = far.sent.len();
+    far.run(Duration::from_secs(20));
+    assert!(far.sent[sent..].iter().any(|(s, _)| s.flags & FIN != 0));
+}
+
+/// Goal: a far end that has no room may take our end as late as it likes (RFC 9293 section 3.8.6.1).
+/// Method: for ten minutes it says so once a second.
+#[test]
+fn the_end_waits_at_a_closed_window() {
+    let (mut far, missing) = finished();
+    far.window = 0;
+    for _ in 0..600 {
+        far.run(Duration::from_secs(1));
+        far.send_ack(ACK, 0, missing, &[], b"");
+    }
+    assert!(far.sent.iter().all(|(s, _)| s.flags & RST == 0));
 }
