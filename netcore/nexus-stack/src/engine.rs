@@ -81,22 +81,29 @@ impl Engine {
         pool: &mut Pool,
     ) -> Option<Frame> {
         let mtu = self.mtu(path);
-        match (path, &mut self.large) {
-            (Path::Wire, Some(interface)) if large => egress_on(interface, now, mtu, set, pool),
-            _ => egress_on(self.interface(path), now, mtu, set, pool),
-        }
+        egress_on(self.sender(path, large), now, mtu, set, pool)
     }
 
-    /// When a set's socket wants to be polled again; the past for "now".
+    /// When a set's socket wants to be polled again; the past for "now". `large` as in
+    /// [`Engine::egress`]: the two differ in what a full segment is, and so in what waits for one.
     pub(crate) fn poll_at(
         &mut self,
         now: Instant,
         path: Path,
+        large: bool,
         set: &SocketSet<'_>,
     ) -> Option<Instant> {
-        self.interface(path)
+        self.sender(path, large)
             .poll_at(time(now), set)
             .map(|at| Instant::from_micros(at.total_micros().try_into().unwrap_or(0)))
+    }
+
+    fn sender(&mut self, path: Path, large: bool) -> &mut Interface {
+        match (path, &mut self.large) {
+            (Path::Wire, Some(interface)) if large => interface,
+            (Path::Wire, _) => &mut self.wire,
+            (Path::Loop(_), _) => &mut self.looped,
+        }
     }
 
     fn interface(&mut self, path: Path) -> &mut Interface {

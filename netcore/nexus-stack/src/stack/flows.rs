@@ -223,7 +223,9 @@ impl Stack {
         // Behind a full segment there is mostly another. Elsewhere it is cheaper to ask than to try: most turns
         // of a flow, as after an acknowledgement, come to nothing.
         if !self.train {
-            let next = flow.socket.with_set(|set| engine.poll_at(now, path, set));
+            let next = flow
+                .socket
+                .with_set(|set| engine.poll_at(now, path, large, set));
             if next.is_none_or(|at| at > now) {
                 flow.dirty = false;
                 self.settle_flow(now, index, next);
@@ -242,7 +244,9 @@ impl Stack {
             None => {
                 flow.dirty = false;
                 self.train = false;
-                let next = flow.socket.with_set(|set| engine.poll_at(now, path, set));
+                let next = flow
+                    .socket
+                    .with_set(|set| engine.poll_at(now, path, large, set));
                 self.settle_flow(now, index, next);
                 false
             }

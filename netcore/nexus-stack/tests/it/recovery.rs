@@ -3,10 +3,11 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use nexus_stack::TcpId;
+use nexus_stack::{Stack, TcpId, TcpOptions};
+use nexus_types::{Instant, Seed};
 
 use crate::hostile_peer::Far;
-use crate::pair::{A, B, Link, Pair, idle};
+use crate::pair::{A, APP, B, Link, Pair, config, idle};
 use crate::raw::{ACK, FIN, RST};
 
 /// Goal: a loss while bytes go both ways costs a round trip and not a second. Method: an echo of 1 MiB,
@@ -191,4 +192,32 @@ fn the_end_waits_at_a_closed_window() {
         far.send_ack(ACK, 0, missing, &[], b"");
     }
     assert!(far.sent.iter().all(|(s, _)| s.flags & RST == 0));
+}
+
+/// Goal: what waits for company does not keep the stack awake where the far end takes longer segments than our
+/// MTU has. Method: offload, Nagle's algorithm, an MSS of 8960, two of our segments beside one under way.
+#[test]
+fn a_far_end_of_long_segments_is_waited_for_asleep() {
+    let mut far = Far::new("10.0.0.1:80", "10.0.0.2:5000");
+    let mut config = config(A);
+    config.offload = true;
+    far.stack = Stack::new(config, Instant::ZERO, Seed::from_number(11)).expect("sound");
+    let options = TcpOptions {
+        nagle: Some(true),
+        ..TcpOptions::default()
+    };
+    let listener = far.stack.tcp_listen(far.now, APP, far.us, 8, &options);
+    let id = far.dial(listener.expect("free"), &[2, 4, 0x23, 0]);
+    write(&mut far, id, &[7; 100]);
+    write(&mut far, id, &[7; 1_500]);
+    let until = far.now + Duration::from_millis(100);
+    for _ in 0..10 {
+        let Some(at) = far.stack.poll_timeout().filter(|at| *at <= until) else {
+            return;
+        };
+        far.now = far.now.max(at);
+        far.stack.handle_timeout(far.now);
+        far.take();
+    }
+    panic!("awake at {:?}", far.now);
 }
