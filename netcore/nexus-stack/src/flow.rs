@@ -67,7 +67,7 @@ pub(crate) struct Flow {
     /// Their first sequence number.
     pub(crate) irs: u32,
     /// The most data of one of our segments on a wire.
-    mss: NonZeroU16,
+    pub(crate) mss: NonZeroU16,
     /// Bytes read so far, on the circle.
     read: u32,
     /// SND.MAX: the end of what was ever sent. smoltcp goes back behind it after a timeout.

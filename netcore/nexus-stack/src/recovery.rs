@@ -67,7 +67,8 @@ impl Recovery {
         let beyond = match self.resent {
             // An old segment, passed by the one that told of more.
             Some((at, _)) if seq_lt(una, at) => return false,
-            Some((at, sent)) if at == una => sent,
+            // A segment from there on was sent again: who acknowledges it byte by byte gets no more of them.
+            Some((at, sent)) if una.wrapping_sub(at) < mss => sent,
             _ => una,
         };
         let held = held(&bytes[20..segment.header_len], una, beyond, snd_max);

@@ -110,10 +110,10 @@ impl Stack {
         if let Some(delay) = delayed {
             flow.delay_acks(delay);
         }
-        let headers = if packet.src.is_ipv4() { 40 } else { 60 };
-        let mss = (engine.mtu(path) - headers) as u32;
+        let mss = u32::from(flow.mss.get());
         let payload = packet.payload();
-        let lost = flow.recovery.is_due(segment, payload, flow.snd_max, mss);
+        // What stands elsewhere may be of anybody: nothing it says of us is believed (RFC 5961 section 5).
+        let lost = beside && flow.recovery.is_due(segment, payload, flow.snd_max, mss);
         let untaken = flow.socket.send_queue() == unsent && flow.socket.state() == state;
         if news && (beside || !untaken) {
             flow.recovery.acknowledged(segment);
@@ -123,10 +123,21 @@ impl Stack {
             (false, more) => usize::from(more),
         };
         if acks > 0 {
-            let (bare, len) = recovery::bare_ack(packet, flow.rcv_nxt());
-            for _ in 0..acks {
+            let (mut bare, len) = recovery::bare_ack(packet, flow.rcv_nxt());
+            let mut hand = |bare: &[u8]| {
                 flow.socket
-                    .with_set_mut(|set| engine.ingress(now, path, &bare[..len], set, pool));
+                    .with_set_mut(|set| engine.ingress(now, path, bare, set, pool));
+            };
+            if lost && segment.window > 1 {
+                // smoltcp acts on the third alone, and may be past it: another window begins anew.
+                let field = len - 20 + 14;
+                bare[field..field + 2].copy_from_slice(&(segment.window - 1).to_be_bytes());
+                hand(&bare[..len]);
+                bare[field..field + 2].copy_from_slice(&segment.window.to_be_bytes());
+                hand(&bare[..len]);
+            }
+            for _ in 0..acks {
+                hand(&bare[..len]);
             }
         }
         flow.heard_at = now;

@@ -156,6 +156,98 @@ fn an_acknowledgement_on_a_probe_counts() {
     assert_eq!(far.stack.poll_flushed(id, idle()), Poll::Ready(Ok(())));
 }
 
+/// A SACK option of these ranges behind what is acknowledged.
+fn sacks(una: u32, ranges: &[(u32, u32)]) -> Vec<u8> {
+    let mut option = vec![1, 1, 5, 2 + 8 * ranges.len() as u8];
+    for (left, right) in ranges {
+        option.extend(una.wrapping_add(*left).to_be_bytes());
+        option.extend(una.wrapping_add(*right).to_be_bytes());
+    }
+    option
+}
+
+/// What was sent from `una` on since `sent` segments.
+fn again(far: &Far, sent: usize, una: u32) -> usize {
+    let same =
+        |(segment, _): &&(crate::raw::Segment, u16)| segment.seq == una && !segment.data.is_empty();
+    far.sent[sent..].iter().filter(same).count()
+}
+
+/// Goal: who guesses an acknowledgement and no sequence number takes nothing away (RFC 5961 section 5).
+/// Method: ranges make a loss of it, a quarter of the circle outside the window; what lies behind the
+/// guess would never be sent again.
+#[test]
+fn reject_a_loss_told_from_outside_the_window() {
+    let (mut far, id) = Far::established();
+    let una = far.received;
+    write(&mut far, id, &[7; 3 * MSS as usize]);
+    let end = far.received;
+    let guess = una.wrapping_add(100);
+    let ranges = sacks(guess, &[(2, 3), (4, 5), (6, 7)]);
+    let sent = far.sent.len();
+    far.send_ack(ACK, 1 << 30, guess.wrapping_sub(end), &ranges, b"");
+    far.run(Duration::from_secs(5));
+    assert!(again(&far, sent, una) > 0);
+    assert_eq!(again(&far, sent, guess), 0);
+}
+
+/// Goal: a segment is as long as the far end takes them, not as our MTU. Method: of two short segments
+/// behind the first one has arrived, which with an Ethernet's would be all but one.
+#[test]
+fn reject_a_loss_of_what_one_short_segment_has_passed() {
+    let (mut far, id) = Far::established();
+    let una = far.received;
+    write(&mut far, id, &[7; 3 * MSS as usize]);
+    let (sent, missing) = (far.sent.len(), una.wrapping_sub(far.received));
+    far.send_ack(ACK, 0, missing, &sacks(una, &[(MSS, 2 * MSS)]), b"data");
+    assert_eq!(again(&far, sent, una), 0);
+    far.send_ack(ACK, 4, missing, &sacks(una, &[(MSS, 3 * MSS)]), b"data");
+    assert_eq!(again(&far, sent, una), 1);
+}
+
+/// Goal: acknowledging byte by byte gets no segment for each. Method: a hundred bytes, each with a loss
+/// behind it.
+#[test]
+fn reject_a_segment_for_each_byte_acknowledged() {
+    let (mut far, id) = Far::established();
+    let una = far.received;
+    write(&mut far, id, &[7; 3 * MSS as usize]);
+    let (sent, end) = (far.sent.len(), far.received);
+    for n in 1..=100 {
+        let at = una.wrapping_add(n);
+        let ranges = sacks(at, &[(2, 3), (4, 5), (6, 7)]);
+        far.send_ack(ACK, 0, at.wrapping_sub(end), &ranges, b"");
+    }
+    let old = |(segment, _): &&(crate::raw::Segment, u16)| {
+        !segment.data.is_empty() && segment.seq.wrapping_sub(end) > u32::MAX / 2
+    };
+    assert_eq!(far.sent[sent..].iter().filter(old).count(), 1);
+}
+
+/// Goal: what is lost twice is found twice by acknowledgements alone, too. Method: the first segment is
+/// missing, and missing still when what was sent after its second time has arrived.
+#[test]
+fn what_is_lost_twice_does_not_wait_for_the_timeout() {
+    let (mut far, id) = Far::established();
+    let una = far.received;
+    write(&mut far, id, &[7; 3 * MSS as usize]);
+    let sent = far.sent.len();
+    for ranges in [2, 3, 3] {
+        let missing = una.wrapping_sub(far.received);
+        far.send_ack(ACK, 0, missing, &sacks(una, &[(MSS, ranges * MSS)]), b"");
+    }
+    assert_eq!(again(&far, sent, una), 1);
+    let (sent, end) = (far.sent.len(), far.received);
+    write(&mut far, id, &[7; 8 * MSS as usize]);
+    let more = far.received.wrapping_sub(end) / MSS;
+    assert!(more > 2, "{more}");
+    for n in 1..=more {
+        let missing = una.wrapping_sub(far.received);
+        far.send_ack(ACK, 0, missing, &sacks(una, &[(MSS, (3 + n) * MSS)]), b"");
+    }
+    assert_eq!(again(&far, sent, una), 1);
+}
+
 /// Our end is sent and lost: the far end, and by how much what it acknowledges differs from what `Far`
 /// believes.
 fn finished() -> (Far, u32) {
