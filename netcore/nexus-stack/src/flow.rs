@@ -347,6 +347,12 @@ impl Flow {
         if ended && seq_lt(self.rcv_nxt(), segment.seq.wrapping_add(segment.len())) {
             return Judgement::Ignore;
         }
+        // What was never sent cannot have arrived; smoltcp would take it for all that is in the buffer (RFC
+        // 9293 section 3.10.7.4, fifth). A probe does not count as sent, and may have been taken.
+        let never_sent = seq_lt(self.snd_max.wrapping_add(1), segment.ack);
+        if segment.has(ACK) && never_sent && state != State::SynReceived {
+            return Judgement::Challenge;
+        }
         // Only our end is under way. smoltcp would take three acknowledgements without it for a loss of
         // bytes, find none to send again, and forget the timer of the end: it would never be sent again.
         let at_end = matches!(state, State::FinWait1 | State::LastAck | State::Closing)

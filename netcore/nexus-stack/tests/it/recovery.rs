@@ -313,3 +313,20 @@ fn a_far_end_of_long_segments_is_waited_for_asleep() {
     }
     panic!("awake at {:?}", far.now);
 }
+
+/// Goal: what was never sent is not acknowledged: neither an app is told that it arrived, nor is it left out.
+/// Method: more is written than may be sent at first, and the far end acknowledges all of it.
+#[test]
+fn reject_an_acknowledgement_of_what_was_never_sent() {
+    let (mut far, id) = Far::established();
+    let una = far.received;
+    write(&mut far, id, &[7; 20 * MSS as usize]);
+    let unsent = 20 * MSS - far.received.wrapping_sub(una);
+    assert!(unsent > 0);
+    let (end, sent) = (far.received, far.sent.len());
+    far.send_ack(ACK, 0, unsent, &[], b"");
+    assert_eq!(far.stack.poll_flushed(id, idle()), Poll::Pending);
+    assert!(far.sent.len() > sent, "the far end is told where we are");
+    far.send_ack(ACK, 0, 0, &[], b"");
+    assert!(again(&far, sent, end) > 0);
+}
