@@ -25,8 +25,9 @@ const LATE: Duration = Duration::from_secs(2);
 /// How long a node may wait for its addresses.
 const WAIT: Duration = Duration::from_micros(limits::ADDRESS_WAIT_MICROS);
 
-/// Of one node, this many notices are told in this time. Stops a station of the link (which can make addresses come,
-/// go and be fought over) from filling the operator's terminal; the rest is counted.
+/// Of one node, this many notices and this many warnings are told in this time. Stops a station of the link (which can
+/// make addresses come, go and be fought over) from filling the operator's terminal; the rest is counted. Each weight
+/// has its own, or who makes name servers come and go would keep warnings from being told.
 const TOLD: usize = 16;
 const TOLD_WITHIN: Duration = Duration::from_secs(60);
 
@@ -193,17 +194,26 @@ fn list(items: &[impl fmt::Display]) -> String {
     items.join(" and ")
 }
 
-/// What was told of a node lately.
+/// What is not to be said twice within [`TOLD_WITHIN`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Once {
+    /// Somebody had it before us.
+    Duplicate(IpAddr),
+    /// Somebody uses what is ours.
+    Contested(IpAddr),
+}
+
+/// What was told of a node lately, of one weight.
 #[derive(Debug, Default)]
 struct Told {
-    /// When, and of whom if that is not to be repeated.
-    lately: VecDeque<(Instant, Option<IpAddr>)>,
+    /// When, and what of it is not to be repeated.
+    lately: VecDeque<(Instant, Option<Once>)>,
     silent: u64,
 }
 
 impl Told {
     /// The notice as it is to be told, if it is to be.
-    fn pass(&mut self, now: Instant, once: Option<IpAddr>, mut notice: String) -> Option<String> {
+    fn pass(&mut self, now: Instant, once: Option<Once>, mut notice: String) -> Option<String> {
         self.lately.retain(|(at, _)| now - *at < TOLD_WITHIN);
         if once.is_some() && self.lately.iter().any(|(_, of)| *of == once) {
             return None;
@@ -242,7 +252,8 @@ struct Station {
     warned: bool,
     /// What the operator knows.
     ways: Ways,
-    told: Told,
+    told_notes: Told,
+    told_warnings: Told,
     waker: Option<Waker>,
 }
 
@@ -258,7 +269,8 @@ impl Station {
             started: false,
             warned: false,
             ways: Ways::default(),
-            told: Told::default(),
+            told_notes: Told::default(),
+            told_warnings: Told::default(),
             waker: None,
         }
     }
@@ -274,14 +286,14 @@ impl Station {
             waker.wake();
         }
         let (weight, once, notice) = self.take(event, ways)?;
-        Some((weight, self.told.pass(now, once, notice)?))
+        let told = match weight {
+            Weight::Note => &mut self.told_notes,
+            Weight::Warning => &mut self.told_warnings,
+        };
+        Some((weight, told.pass(now, once, notice)?))
     }
 
-    fn take(
-        &mut self,
-        event: AddressEvent,
-        ways: Ways,
-    ) -> Option<(Weight, Option<IpAddr>, String)> {
+    fn take(&mut self, event: AddressEvent, ways: Ways) -> Option<(Weight, Option<Once>, String)> {
         let is_fixed = |address: &InterfaceAddress| self.wanted.fixed.contains(address);
         match event {
             AddressEvent::Ready(address) if is_fixed(&address) => {
@@ -322,7 +334,8 @@ impl Station {
                     Source::Slaac => "another is made, but no fourth one",
                 };
                 let text = format!("{address}, from {source}, is in use by {mac}: {then}");
-                Some((Weight::Warning, Some(address.address()), text))
+                let once = Once::Duplicate(address.address());
+                Some((Weight::Warning, Some(once), text))
             }
             AddressEvent::Lost(address) => {
                 self.learnt.retain(|old| *old != address);
@@ -345,7 +358,7 @@ impl Station {
                      another address",
                     Mac::new(mac)
                 );
-                Some((Weight::Warning, Some(address), text))
+                Some((Weight::Warning, Some(Once::Contested(address)), text))
             }
             AddressEvent::Changed => {
                 if !self.started || self.learnt.is_empty() || self.ways == ways {

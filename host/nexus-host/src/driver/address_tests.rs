@@ -254,6 +254,47 @@ fn notices_at_and_over_their_limit() {
     );
 }
 
+/// Goal: who makes name servers come and go keeps no warning from being told. Method: notes past their limit, then a
+/// warning, which counts nothing of theirs.
+#[test]
+fn notes_leave_room_for_warnings() {
+    let desk = Desk::new(wanted(&[], true));
+    let leased = address("10.0.0.5/24");
+    desk.event(AddressEvent::Ready(leased));
+    assert!(poll(pin!(desk.driver.joined(NODE))).is_ready());
+    let toggled = |resolvers: &[&str]| {
+        let mut stations = desk.driver.stations.borrow_mut();
+        let ways = ways(&["10.0.0.1"], resolvers);
+        stations.handle(Instant::ZERO, NODE, AddressEvent::Changed, ways)
+    };
+    for turn in 1..TOLD {
+        let resolvers: &[&str] = if turn % 2 == 0 { &["10.0.0.53"] } else { &[] };
+        assert!(toggled(resolvers).is_some(), "{turn}");
+    }
+    assert_eq!(toggled(&["10.0.0.53"]), None);
+    let (weight, text) = desk.event(AddressEvent::Lost(leased)).unwrap();
+    assert_eq!(weight, Weight::Warning);
+    assert!(text.ends_with("apps go on"), "{text}");
+}
+
+/// Goal: that an address is left is told though a fight over it was told a moment ago.
+#[test]
+fn an_address_that_is_fought_over_and_then_left_is_told_of_twice() {
+    let desk = Desk::new(wanted(&[], true));
+    let leased = address("10.0.0.5/24");
+    desk.event(AddressEvent::Ready(leased));
+    assert!(desk.event(contested("10.0.0.5")).is_some());
+    let taken = || {
+        desk.event(AddressEvent::Duplicate {
+            address: leased,
+            mac: MAC,
+        })
+    };
+    let (_, text) = taken().unwrap();
+    assert!(text.contains("another is asked for"), "{text}");
+    assert_eq!(taken(), None, "but not again");
+}
+
 #[test]
 fn an_address_that_is_fought_over_is_told_of_once_a_minute() {
     let desk = Desk::new(wanted(&["10.0.0.2/24", "10.0.0.3/24"], false));
