@@ -2,7 +2,7 @@
 
 use nexus_types::{Instant, InterfaceAddress, IpAddr, Ipv4Addr, Seed, SocketAddr, Transport};
 
-use super::link::broadcast_header;
+use super::link::{broadcast_header, header};
 use super::lookup::RESOLVER;
 use super::{Stack, is_unicast};
 use crate::addressing::dhcp::{Act, CLIENT_PORT, Dhcp, Lease, SERVER_PORT};
@@ -11,6 +11,7 @@ use crate::addressing::{AddressEvent, AddressingV4, AddressingV6};
 use crate::config::{Medium, ResolverConfig};
 use crate::emit::HOP_LIMIT;
 use crate::key::Path;
+use crate::neighbors::Mac;
 use crate::packet::{Packet, UDP};
 
 const DNS_PORT: u16 = 53;
@@ -20,6 +21,8 @@ const DNS_PORT: u16 = 53;
 pub(super) struct Learnt {
     dhcp: Option<Dhcp>,
     leased: Option<InterfaceAddress>,
+    /// Who brought the lease: its server, or the relay that is the way to it.
+    leased_by: Mac,
     resolvers_v4: Vec<Ipv4Addr>,
     pub(super) slaac: Option<Slaac>,
 }
@@ -133,6 +136,7 @@ impl Stack {
 
     fn configure(&mut self, now: Instant, lease: Lease) {
         let ip = lease.address.address();
+        self.learnt.leased_by = self.heard_from;
         match self.learnt.leased.replace(lease.address) {
             Some(old) if old == lease.address => {}
             Some(old) if old.address() == ip => {
@@ -161,6 +165,47 @@ impl Stack {
             self.tell(AddressEvent::Lost(leased));
         }
         self.use_v4(None, Vec::new());
+    }
+
+    /// Gives back the address that a DHCP server gave, if one did, for others to have (RFC 2131 section 4.4.6). For
+    /// the end of a node: no other is asked for. Whether a word to the server waits to be transmitted, behind what
+    /// was queued before.
+    ///
+    /// The address is not ours from now on, and what is open on it has ended; no event tells of that. While it may
+    /// still be somebody else's nothing is sent from it (RFC 5227 section 1.1), so it is dropped in silence then.
+    pub fn release(&mut self, now: Instant) -> bool {
+        self.now = now;
+        let Some(dhcp) = self.learnt.dhcp.take() else {
+            return false;
+        };
+        let Some(leased) = self.learnt.leased.take() else {
+            return false;
+        };
+        let ip = leased.address();
+        let sure = !self.is_tentative(ip);
+        // What is queued was sent while the address was ours.
+        let queued = core::mem::take(&mut self.out);
+        self.drop_address(ip);
+        self.out = queued;
+        self.config.gateway_v4 = None;
+        self.learnt.resolvers_v4 = Vec::new();
+        self.use_resolvers();
+        let Some(release) = dhcp.release(now).filter(|_| sure) else {
+            return false;
+        };
+        let Medium::Ethernet(ours) = self.config.medium else {
+            return false;
+        };
+        let src = SocketAddr::new(release.address.into(), CLIENT_PORT);
+        let dst = SocketAddr::new(release.server.into(), SERVER_PORT);
+        let mut emit = self.emit(Path::Wire);
+        let mut frame = emit.datagram(src, dst, HOP_LIMIT, &release.message);
+        // Back the way the lease came: nobody need be asked who the server is, in the name of an address that is
+        // ours no more.
+        frame.set_link_header(&header(self.learnt.leased_by, ours, dst.ip()));
+        // Whatever the queue holds: it is one frame, once.
+        self.out.push_back(frame);
+        true
     }
 
     /// An address of ours turned out to be somebody else's: if it was given to us, we ask for another; if we made

@@ -1,5 +1,7 @@
 //! A DHCP client and a server made by hand: what it takes, what it refuses, and what it does when it loses.
 
+mod release;
+
 use std::time::Duration;
 
 use nexus_stack::{
@@ -38,6 +40,7 @@ struct Asked {
     dst: [u8; 4],
     requested: Option<Vec<u8>>,
     server: Option<Vec<u8>>,
+    frame: Vec<u8>,
 }
 
 impl Asked {
@@ -68,6 +71,7 @@ impl Asked {
             dst: frame[30..34].try_into().expect("four"),
             requested: option(50),
             server: option(54),
+            frame: frame.to_vec(),
         })
     }
 }
@@ -218,6 +222,18 @@ impl Desk {
         desk.run(Duration::from_secs(1));
         desk
     }
+}
+
+/// Another station says that the address is its own.
+fn claim() -> Vec<u8> {
+    let mut claim = vec![0xff; 6];
+    claim.extend([6; 6]);
+    claim.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    claim.extend([6; 6]);
+    claim.extend(GIVEN);
+    claim.extend([0; 6]);
+    claim.extend(GIVEN);
+    claim
 }
 
 fn given() -> InterfaceAddress {
@@ -444,14 +460,7 @@ fn an_address_that_somebody_has_is_declined_and_another_one_sought() {
         desk.deliver(&Reply::to(&asked, say));
     }
     desk.events();
-    let mut claim = vec![0xff; 6];
-    claim.extend([6; 6]);
-    claim.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
-    claim.extend([6; 6]);
-    claim.extend(GIVEN);
-    claim.extend([0; 6]);
-    claim.extend(GIVEN);
-    desk.stack.handle_frame(desk.now, &claim);
+    desk.stack.handle_frame(desk.now, &claim());
     let duplicate = AddressEvent::Duplicate {
         address: given(),
         mac: [6; 6],

@@ -31,6 +31,7 @@ pub(crate) enum Ask {
     Discover = 1,
     Request = 3,
     Decline = 4,
+    Release = 7,
 }
 
 /// What a server says.
@@ -75,7 +76,8 @@ impl Message {
                 bytes.extend(value.octets());
             }
         }
-        if self.ask != Ask::Decline {
+        // What gives an address up asks for nothing (RFC 2131 table 5).
+        if matches!(self.ask, Ask::Discover | Ask::Request) {
             // 576: what everybody must be able to receive.
             bytes.extend([SIZE_MAX, 2, 2, 64]);
             bytes.extend([PARAMETERS, 3, SUBNET_MASK, ROUTER, DNS]);

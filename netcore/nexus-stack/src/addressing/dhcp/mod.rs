@@ -14,7 +14,7 @@
 //! for our question (an id that cannot be guessed from elsewhere, our hardware address), from the server we
 //! chose, and about an address that a host can have, with a router on its link.
 //!
-//! Not supported: several offers compared, RELEASE, INFORM, INIT-REBOOT, classless routes (RFC 3442), a host name.
+//! Not supported: several offers compared, INFORM, INIT-REBOOT, classless routes (RFC 3442), a host name.
 
 mod message;
 
@@ -64,6 +64,14 @@ pub(crate) enum Act {
     Configure(Lease),
     /// Use it no more.
     Lose(IpAddr),
+}
+
+/// An address is given back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Release {
+    pub(crate) address: Ipv4Addr,
+    pub(crate) server: Ipv4Addr,
+    pub(crate) message: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -284,6 +292,32 @@ impl Dhcp {
         (message.requested, message.server) = (Some(*address), Some(lease.server));
         self.restart(now + PAUSE);
         Some(Act::Broadcast(message.write()))
+    }
+
+    /// Ends the client. If it has a lease: what to tell its server (RFC 2131 section 4.4.6).
+    pub(crate) fn release(mut self, now: Instant) -> Option<Release> {
+        let State::Bound {
+            lease,
+            address,
+            since,
+        } = &self.state
+        else {
+            return None;
+        };
+        if lease.expire.is_some_and(|expire| *since + expire <= now) {
+            return None;
+        }
+        let (address, server) = (*address, lease.server);
+        // An exchange of its own, without an answer; `secs` is 0 then (RFC 2131 table 5).
+        self.xid = self.random.word();
+        self.begun = now;
+        let mut message = self.message(now, Ask::Release);
+        (message.own, message.server) = (Some(address), Some(server));
+        Some(Release {
+            address,
+            server,
+            message: message.write(),
+        })
     }
 }
 
