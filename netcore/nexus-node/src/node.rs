@@ -156,6 +156,14 @@ impl Node {
         self.stack.poll_address_event()
     }
 
+    /// Gives back the address that a DHCP server gave, if one did: for the end of the node, see
+    /// [`Stack::release`]. Whether the server is told; [`Mesh::step`](crate::Mesh::step) moves that.
+    pub fn release(&mut self, now: Instant) -> bool {
+        let told = self.stack.release(now);
+        self.follow_addresses(now);
+        told
+    }
+
     /// The gate, to look at.
     pub fn gate(&self) -> &Gate {
         &self.gate

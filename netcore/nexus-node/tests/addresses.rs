@@ -524,6 +524,26 @@ fn reject_an_address_that_somebody_has_at_the_gate() {
     assert_eq!(desk.class("10.0.0.9"), AddressClass::Lan);
 }
 
+/// Goal: a node that gives its lease back tells the server in the next step, and its gate knows the address, the gateway
+/// and the name server no more.
+#[test]
+fn a_lease_given_back_leaves_the_gate_nothing() {
+    let mut desk = Desk::with_lease();
+    desk.pass(Duration::from_secs(1));
+    desk.events();
+    let now = desk.now;
+    assert!(desk.mesh.node_mut(desk.node).release(now));
+    assert!(desk.topology().own.is_empty());
+    assert!(desk.topology().infrastructure.is_empty());
+    assert_eq!(desk.mesh.undelivered(desk.node), 1);
+    desk.mesh.step(now);
+    assert_eq!(desk.mesh.undelivered(desk.node), 0);
+    let sent = desk.cable.0.lock().unwrap().from_node.pop_back();
+    assert_eq!(sent.expect("a message")[282..285], [53, 1, 7]);
+    assert_eq!(desk.events(), []);
+    assert!(!desk.mesh.node_mut(desk.node).release(now), "once");
+}
+
 /// Goal: apps that are refused without end push no word about addresses out, and nobody takes it for a refusal.
 #[test]
 fn refusals_and_addresses_are_told_apart() {
