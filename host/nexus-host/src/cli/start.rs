@@ -40,6 +40,10 @@ const LINGER: Duration = Duration::from_secs(10);
 /// apps run, and none may wait for who reads it.
 const NOTICE_BYTES: usize = 4 << 10;
 
+/// How long it stays after that for the kernel to take the word to a DHCP server that an address is free again: an
+/// interface whose queue is full, or that is down, keeps nobody.
+const RELEASE: Duration = Duration::from_millis(100);
+
 /// How often it looks whether they are gone.
 const LINGER_STEP: Duration = Duration::from_millis(1);
 
@@ -349,23 +353,58 @@ impl Host {
             .map_err(|error| host_error(&error))
     }
 
-    /// Stays until what the apps wrote has been handed to the kernel, for a bounded time.
-    /// The number of connections that still had bytes when it was over.
+    /// Stays until what the apps wrote has been handed to the kernel, for a bounded time; then gives back the
+    /// addresses that were lent. The number of connections that still had bytes when it was over.
     pub(super) fn linger(&mut self) -> Result<usize, CliError> {
+        let signals = self.signals.clone();
+        let left = self.deliver(LINGER, move || signals.raised().is_some())?;
+        if self.release() {
+            self.deliver(RELEASE, || false)?;
+        }
+        Ok(left)
+    }
+
+    /// Stays until nothing is on its way any more, for this long and until `stop` says so; what is left.
+    fn deliver(
+        &mut self,
+        time: Duration,
+        stop: impl Fn() -> bool + 'static,
+    ) -> Result<usize, CliError> {
         let shard = self.driver.shard().clone();
         let nodes = self.nodes.clone();
-        let signals = self.signals.clone();
-        let end = shard.now() + LINGER;
+        let end = shard.now() + time;
         self.drive(async move {
             loop {
                 let left: usize =
                     shard.enter(|mesh, _| nodes.iter().map(|node| mesh.undelivered(*node)).sum());
-                if left == 0 || shard.now() >= end || signals.raised().is_some() {
+                if left == 0 || shard.now() >= end || stop() {
                     return left;
                 }
                 shard.sleep_until(shard.now() + LINGER_STEP).await;
             }
         })
+    }
+
+    /// Gives back the addresses that DHCP servers lent: the hardware address is new with each run, so else each run
+    /// would keep one until its lease ends. Whether there was any.
+    fn release(&self) -> bool {
+        self.driver.shard().enter(|mesh, now| {
+            let told = self
+                .nodes
+                .iter()
+                .map(|node| mesh.node_mut(*node).release(now));
+            told.fold(false, |any, told| any | told)
+        })
+    }
+}
+
+impl Drop for Host {
+    /// Also what ends before an app runs gives back what it was lent, as far as the kernel takes it at once.
+    fn drop(&mut self) {
+        // A panic may have come from within the shard, which is entered by one alone.
+        if !std::thread::panicking() {
+            self.release();
+        }
     }
 }
 

@@ -66,8 +66,12 @@ impl Server {
 
     /// How often it has given its address.
     fn given(&self) -> usize {
+        self.logged("DHCPACK(nx0)")
+    }
+
+    fn logged(&self, what: &str) -> usize {
         let log = std::fs::read_to_string(self.log.path()).unwrap();
-        log.lines().filter(|l| l.contains("DHCPACK(nx0)")).count()
+        log.lines().filter(|line| line.contains(what)).count()
     }
 }
 
@@ -113,6 +117,41 @@ fn an_app_lives_on_addresses_from_dhcp() {
     app.says("got 10.77.0.9/24 from DHCP");
     assert!(app.runs());
     echo("10.77.0.9:7777", MIB);
+    app.end();
+}
+
+/// Goal: runs one after the other leave a small pool as they found it. Method: one address to lease, and runs that end
+/// each in another way: by a signal, by themselves, before an app starts; each next one has the address, with a
+/// hardware address of its own.
+#[test]
+#[ignore = "needs root: cargo xtask test --real"]
+fn a_pool_of_one_serves_run_after_run() {
+    let _network = Network::tap(1500);
+    let server = Server::start("10.77.0.2", &[]);
+    let got = "got 10.77.0.2/24 from DHCP";
+    let mut app = start("dhcp", "0.0.0.0:7777");
+    app.says(got);
+    let app = app.prints("listening on");
+    echo(V4, MIB);
+    app.end();
+    let net = ["--net", "tap:nx0", "--address", "dhcp", "--allow-manifest"];
+    let url = ["--", "http://10.77.0.1:8000/"];
+    let (code, _, err) = Run::start("fetch", &[&net[..], &url].concat()).wait();
+    assert!(code != 0 && err.contains(got), "{code}: {err}");
+    let asks = file(
+        "[app]\nid = \"org.nexus.fetch\"\nversion = \"0.1.0\"\nclass = \"app\"\n\
+         [capabilities.\"network.tcp.connect\"]\nallow = [\"example.com:80\"]\n[limits]\nmemory = \"64MiB\"\n",
+    );
+    let asks = asks.path().display().to_string();
+    let more = ["--manifest", &asks, "--max-memory", "32MiB"];
+    let (code, _, err) = Run::start("fetch", &[&net[..], &more].concat()).wait();
+    assert!(code != 0 && err.contains(got), "{code}: {err}");
+    assert!(err.contains("--max-memory allows"), "{err}");
+    let mut app = start("dhcp", "0.0.0.0:7777");
+    app.says(got);
+    let app = app.prints("listening on");
+    echo(V4, MIB);
+    assert_eq!(server.logged("DHCPRELEASE(nx0) 10.77.0.2"), 3);
     app.end();
 }
 
