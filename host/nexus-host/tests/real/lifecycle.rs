@@ -70,10 +70,10 @@ fn an_interface_that_vanishes_under_load_disturbs_no_other() {
         }
     });
     let stream = flows.recv_timeout(PATIENCE).expect("bytes flow");
-    live.goes_on("much traffic on the other");
+    live.goes_on(100, "much traffic on the other");
     network.near().run("ip link del nx0");
     app.says("the interface nx0 is gone");
-    live.goes_on("the other is gone");
+    live.goes_on(100, "the other is gone");
     stream.shutdown(std::net::Shutdown::Both).unwrap();
     writing.join().unwrap();
     reading.join().unwrap();

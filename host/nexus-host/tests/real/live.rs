@@ -35,16 +35,16 @@ impl Live {
             }
         });
         let live = Self { took };
-        live.goes_on("at the beginning");
+        live.goes_on(100, "at the beginning");
         live
     }
 
-    /// That it was answered in time so far, and is a hundred times more.
+    /// That it was answered in time so far, and is so many times more.
     #[track_caller]
-    pub(crate) fn goes_on(&self, after: &str) {
+    pub(crate) fn goes_on(&self, times: usize, after: &str) {
         let deadline = Deadline::after(PATIENCE);
         let so_far: Vec<Duration> = self.took.try_iter().collect();
-        let more = (0..100).map(|number| {
+        let more = (0..times).map(|number| {
             let took = self.took.recv_timeout(deadline.left("an answer"));
             took.unwrap_or_else(|error| panic!("{after}: answer {number}: {error}"))
         });
