@@ -558,7 +558,7 @@ fn help_has_examples_and_the_exit_codes() {
 }
 
 #[test]
-fn reject_a_report_that_cannot_be_written_before_the_app_runs() {
+fn reject_what_cannot_be_written_before_the_app_runs() {
     let world = World::new();
     let app = world.component("quiet.wasm", QUIET);
     let world_file = world.file(
@@ -566,9 +566,13 @@ fn reject_a_report_that_cannot_be_written_before_the_app_runs() {
         "[[node]]\nname = \"n\"\n[[node.app]]\ncomponent = \"quiet.wasm\"\n",
     );
     for verb in [["run", text(&app)], ["up", text(&world_file)]] {
-        for report in ["absent/report.json", "."] {
-            let said = world.host(&[verb[0], verb[1], "--report", report]);
-            assert_says(&said, 1, &["error: ", report]);
+        for (flag, file) in [
+            ("--report", "absent/report.json"),
+            ("--report", "."),
+            ("--pcap", "absent/f.pcapng"),
+        ] {
+            let said = world.host(&[verb[0], verb[1], flag, file]);
+            assert_says(&said, 1, &["error: ", file]);
             assert!(!stderr(&said).contains("exit 0"), "the app ran");
         }
         let said = world.host(&[verb[0], verb[1], "--report", "report.json"]);

@@ -171,6 +171,11 @@ fn launch(
     mut host: Host,
     quiet: bool,
 ) -> Result<Done, CliError> {
+    if let Some(path) = &args.pcap {
+        host.driver()
+            .capture(path)
+            .map_err(|error| CliError::new(Kind::Host, error))?;
+    }
     let segments: Vec<_> = world
         .links
         .iter()
