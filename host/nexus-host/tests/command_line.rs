@@ -350,7 +350,7 @@ fn reject_arguments_nobody_can_mean() {
     let app = world.component("quiet.wasm", QUIET);
     let app = text(&app);
     let tap = &["--net", "tap:tap0", "--address", "10.0.0.2/24"];
-    let cases: [(&[&str], &str); 24] = [
+    let cases: [(&[&str], &str); 26] = [
         (&["--net", "tap:tap0"], "needs --address ADDR/PREFIX"),
         (&["--net", "tap:"], "cannot be the name of an interface"),
         (
@@ -358,6 +358,11 @@ fn reject_arguments_nobody_can_mean() {
             "--address needs --net tap:NAME",
         ),
         (&["--mtu", "9000"], "--mtu needs --net tap:NAME"),
+        (&[&tap[..], &["--mtu", "575"]].concat(), "from 576 to 65535"),
+        (
+            &[&tap[..], &["--mtu", "65536"]].concat(),
+            "from 576 to 65535",
+        ),
         (&["--offload", "off"], "--offload needs --net tap:NAME"),
         (
             &[&tap[..], &["--offload", "no"]].concat(),

@@ -7,7 +7,7 @@ use clap::Args;
 use nexus_types::InterfaceAddress;
 use nexus_usernet::{Publish, Resolvers};
 
-use super::values::{AddressSource, Net, Switch, parse_address_source, parse_resolver};
+use super::values::{AddressSource, Net, Switch, parse_address_source, parse_mtu, parse_resolver};
 use super::{CliError, Kind};
 use crate::driver::{Addresses, Network, Wire};
 
@@ -41,7 +41,7 @@ pub(super) struct NetArgs {
           env = "NEXUS_DNS")]
     dns: Vec<SocketAddr>,
     /// Most bytes of one packet [default: what the interface carries] (with tap, packet)
-    #[arg(long, value_name = "BYTES", env = "NEXUS_MTU")]
+    #[arg(long, value_name = "BYTES", value_parser = parse_mtu, env = "NEXUS_MTU")]
     mtu: Option<usize>,
     /// Whether the interface makes checksums and segments of TCP, or the host [default: on] (with
     /// tap, packet)

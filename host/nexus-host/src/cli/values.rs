@@ -134,6 +134,14 @@ pub(super) fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
         })
 }
 
+/// `1500`: most bytes of an IP packet; RFC 791 section 3.1 says the least and the most.
+pub(super) fn parse_mtu(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|mtu| (576..=65_535).contains(mtu))
+        .ok_or_else(|| "a number of bytes from 576 to 65535".to_owned())
+}
+
 impl fmt::Display for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
