@@ -44,9 +44,12 @@ pub(super) fn run(programs: &Programs) -> Result<()> {
         time(&mut command)?;
     }
     let mut wall = [Vec::new(), Vec::new()];
-    for _ in 0..TIMED {
-        wall[0].push(time(&mut ours())?);
-        wall[1].push(time(&mut theirs())?);
+    let sides: [&dyn Fn() -> Command; 2] = [&ours, &theirs];
+    for round in 0..TIMED {
+        // Whoever goes second finds the machine as the first left it: they take turns at that, too.
+        for side in [round % 2, (round + 1) % 2] {
+            wall[side].push(time(&mut sides[side]())?);
+        }
     }
     let mut memory = [Vec::new(), Vec::new()];
     for _ in 0..WEIGHED {
