@@ -198,6 +198,11 @@ impl Node {
         self.stack.end_scope(now, ended.scope);
         self.remotes
             .retain(|_, remotes| remotes.instance() != instance);
+        let stack = &self.stack;
+        self.judged.retain(|handle, _| match *handle {
+            Handle::Tcp(id) => stack.tcp_addresses(id).is_some(),
+            Handle::Listener(id) => stack.listener_local(id).is_some(),
+        });
         ended.usage
     }
 
@@ -368,5 +373,82 @@ impl Node {
     /// Gives up a lookup.
     pub fn cancel_lookup(&mut self, lookup: Lookup) {
         self.stack.lookup_cancel(lookup.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nexus_policy::{AppIdentity, Consent, Manifest, Policy, WallTime};
+    use nexus_types::{AppDigest, InterfaceAddress, Ipv4Addr, SocketAddr};
+
+    use super::*;
+
+    const MANIFEST: &str = r#"
+[app]
+id = "test.server"
+class = "system"
+[capabilities."network.tcp.listen"]
+allow = ["any:80"]
+"#;
+    const POLICY: &str = r#"
+[[rule]]
+id = "listen"
+capability = "network.tcp.listen"
+verdict = "allow"
+to = ["any:80"]
+"#;
+
+    fn read_again(node: &mut Node, now: Instant) {
+        let policy = Policy::parse(POLICY, "policy.toml").unwrap();
+        node.gate_mut()
+            .set_policies(now, WallTime(0), Policy::none(), policy);
+    }
+
+    /// Goal: what an app had open across a change of policy is not remembered beyond the app, however many come and
+    /// go; another app's is. Method: two apps at a time, the first stays.
+    #[test]
+    fn an_app_that_ends_leaves_no_judgement_behind() {
+        let now = Instant::from_secs(1);
+        let own = vec![InterfaceAddress::new([10, 0, 0, 1].into(), 24).unwrap()];
+        let config = NodeConfig {
+            stack: Config::new(1_500, own),
+            topology: Topology::default(),
+            seed: Seed::from_number(1),
+        };
+        let mut node = Node::new(NodeId(0), config, now).unwrap();
+        read_again(&mut node, now);
+        let mut stays = None;
+        for number in 0..10_u8 {
+            let instance = InstanceId(number.into());
+            let manifest = Manifest::parse(MANIFEST, "nexus.toml").unwrap();
+            let app = AppIdentity {
+                id: "test.server".to_owned(),
+                digest: AppDigest([number; 32]),
+            };
+            let consent = Consent::default();
+            let admitted = node
+                .gate_mut()
+                .admit(now, instance, app, manifest, consent, &[]);
+            admitted.unwrap_or_else(|report| panic!("{}", report.text()));
+            node.start(instance, Quota::default());
+            let loopback = Ipv4Addr::new(127, 0, 0, 1 + number);
+            let local = SocketAddr::new(loopback.into(), 80);
+            let permit = node.permit(now, instance, &Act::Listen { local }).unwrap();
+            let listener = node.tcp_listen(now, permit, None).unwrap();
+            read_again(&mut node, now);
+            let first = *stays.get_or_insert(listener);
+            for listener in [first, listener] {
+                assert!(node.poll_accept(now, listener, Waker::noop()).is_pending());
+            }
+            if number > 0 {
+                assert_eq!(node.judged.len(), 2);
+                node.end(now, instance);
+            }
+            assert_eq!(node.judged.len(), 1, "{number}");
+        }
+        assert!(
+            node.poll_accept(now, stays.unwrap(), Waker::noop())
+                .is_pending()
+        );
     }
 }
