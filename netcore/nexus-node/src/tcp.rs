@@ -65,17 +65,17 @@ impl Node {
     /// Listens at the permit's target. `backlog` none: the default.
     ///
     /// # Errors
-    /// The app's quota is used up, or the stack says no.
+    /// The policy forbids it by now, the app's quota is used up, or the stack says no.
     pub fn tcp_listen(
         &mut self,
         now: Instant,
         permit: Permit,
         backlog: Option<NonZeroU32>,
     ) -> Result<TcpListener, NetError> {
-        let stamp = permit.stamp();
         let Some(local) = permit.target().local() else {
             return Err(misused());
         };
+        let stamp = self.still_permitted(now, permit.stamp(), &Act::Listen { local })?;
         let backlog = backlog.map_or(limits::BACKLOG, NonZeroU32::get);
         let scope = self.take(stamp.instance(), 0)?;
         match self

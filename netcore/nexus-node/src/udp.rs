@@ -146,7 +146,7 @@ impl Node {
     /// nobody else.
     ///
     /// # Errors
-    /// The app's quota is used up, or the stack says no.
+    /// The policy forbids it by now, the app's quota is used up, or the stack says no.
     pub fn udp_open(
         &mut self,
         now: Instant,
@@ -156,18 +156,19 @@ impl Node {
         if *permit.target() != Target::Unconnected {
             return Err(misused());
         }
-        self.udp_socket(now, Opened::Unconnected, permit.stamp(), unspecified(ipv4))
+        let stamp = self.still_permitted(now, permit.stamp(), &Act::UdpOpen)?;
+        self.udp_socket(now, Opened::Unconnected, stamp, unspecified(ipv4))
     }
 
     /// A socket at the permit's target.
     ///
     /// # Errors
-    /// The app's quota is used up, or the stack says no.
+    /// The policy forbids it by now, the app's quota is used up, or the stack says no.
     pub fn udp_bind(&mut self, now: Instant, permit: Permit) -> Result<UdpSocket, NetError> {
-        let stamp = permit.stamp();
         let Some(local) = permit.target().local() else {
             return Err(misused());
         };
+        let stamp = self.still_permitted(now, permit.stamp(), &Act::UdpBind { local })?;
         self.udp_socket(now, Opened::Bound(local), stamp, local)
     }
 

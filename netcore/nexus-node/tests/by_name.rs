@@ -4,7 +4,7 @@ mod common;
 
 use std::task::{Poll, Waker};
 
-use common::{CLIENT, SERVER_POLICY, World};
+use common::{CLIENT, SERVER, SERVER_POLICY, World};
 use nexus_node::{Event, NetError, Quota, TcpSocket, UdpSocket};
 use nexus_policy::{Act, Permit};
 use nexus_types::{Duration, ErrorCode, HostName, InstanceId, Reason, SocketAddr, limits};
@@ -196,6 +196,50 @@ fn reject_a_permit_that_the_policy_has_overtaken() {
             assert_eq!(opened, [Ok(()), Ok(()), Ok(())]);
             assert_eq!((usage.sockets, usage.denials), (3, 0));
         }
+    }
+}
+
+/// Goal: the same of what is opened at an address of ours, or at none. Method: a permit for each, then a policy that
+/// forbids all of them, and one that says what was said before.
+#[test]
+fn reject_a_permit_to_listen_bind_or_open_that_the_policy_has_overtaken() {
+    let rule = |capability: &str| {
+        format!(
+            "[[rule]]\nid = \"no-{capability}\"\ncapability = \"{capability}\"\nverdict = \"forbid\"\n"
+        )
+    };
+    let all = ["network.tcp.listen", "network.udp.bind", "network.udp.send"].map(rule);
+    let revoked = Err(Reason::Revoked.as_str());
+    for (policy, expected) in [
+        (all.concat(), [revoked; 3]),
+        (format!("# Again.\n{SERVER_POLICY}"), [Ok(()); 3]),
+    ] {
+        let mut world = World::new();
+        let now = world.now;
+        let (a, b) = (world.a, world.b);
+        let [tcp, udp] = ["0.0.0.0:80", "0.0.0.0:53"].map(|local| local.parse().unwrap());
+        let server = world.mesh.node_mut(b);
+        let listen = server.permit(now, SERVER, &Act::Listen { local: tcp });
+        let bind = server.permit(now, SERVER, &Act::UdpBind { local: udp });
+        let client = world.mesh.node_mut(a);
+        let open = client.permit(now, CLIENT, &Act::UdpOpen);
+        world.set_policy(a, &policy);
+        world.set_policy(b, &policy);
+        let server = world.mesh.node_mut(b);
+        let mut opened = vec![
+            server.tcp_listen(now, listen.unwrap(), None).map(|_| ()),
+            server.udp_bind(now, bind.unwrap()).map(|_| ()),
+        ];
+        let client = world.mesh.node_mut(a);
+        opened.push(client.udp_open(now, open.unwrap(), true).map(|_| ()));
+        let reasons: Vec<_> = (opened.iter())
+            .map(|opened| opened.as_ref().map(|()| ()).map_err(|error| error.reason))
+            .collect();
+        assert_eq!(reasons, expected, "{policy}");
+        let held =
+            [(a, CLIENT), (b, SERVER)].map(|(node, app)| world.mesh.node(node).usage(app).sockets);
+        let expected = if expected[0].is_ok() { [1, 2] } else { [0, 0] };
+        assert_eq!(held, expected, "{policy}");
     }
 }
 
