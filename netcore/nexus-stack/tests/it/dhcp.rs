@@ -8,7 +8,7 @@ use nexus_stack::{
     AddressEvent, AddressingV4, Config, ConfigError, ConnectError, Medium, Stack, TcpError,
     TcpOptions, UdpError, UdpOptions,
 };
-use nexus_types::{Instant, InterfaceAddress, Ipv4Addr, Seed, SocketAddr};
+use nexus_types::{Instant, InterfaceAddress, Ipv4Addr, Seed, SocketAddr, limits};
 
 use crate::pair::{APP, address, idle, interface};
 use crate::raw;
@@ -88,6 +88,8 @@ struct Reply {
     router: Option<[u8; 4]>,
     dns: Vec<u8>,
     lease: u32,
+    /// When to renew and to rebind (options 58 and 59).
+    times: Option<[u32; 2]>,
 }
 
 impl Reply {
@@ -102,6 +104,7 @@ impl Reply {
             router: Some([10, 0, 0, 2]),
             dns: vec![10, 0, 0, 53, 9, 9, 9, 9, 8, 8, 8, 8],
             lease: 3_600,
+            times: None,
         }
     }
 
@@ -126,6 +129,10 @@ impl Reply {
         }
         message.extend([51, 4]);
         message.extend(self.lease.to_be_bytes());
+        for (option, secs) in (58..).zip(self.times.into_iter().flatten()) {
+            message.extend([option, 4]);
+            message.extend(secs.to_be_bytes());
+        }
         message.push(255);
         let from = SocketAddr::new(Ipv4Addr::new(10, 0, 0, 2).into(), 67);
         let to = SocketAddr::new(Ipv4Addr::BROADCAST.into(), 68);
@@ -325,6 +332,36 @@ fn a_lease_is_renewed_with_its_server_then_with_all() {
     assert_eq!(desk.stack.addresses(), []);
     assert_eq!(desk.stack.gateways().count(), 0);
     assert_eq!(desk.stack.resolvers(), []);
+}
+
+/// Goal: no server has itself asked without end. Method: what it says of renewal, at and under the least; under it, and
+/// where it makes no sense, half of the lease counts.
+#[test]
+fn reject_times_of_renewal_under_their_limit() {
+    let least = (limits::DHCP_LEASE_SECS_MIN / 2) as u32;
+    for (times, renews) in [
+        ([least, least + 1], least),
+        ([least - 1, least + 1], 60),
+        ([1, 2], 60),
+        ([0, 0], 60),
+        ([90, 80], 60),
+    ] {
+        let mut desk = Desk::new();
+        let mut bound = Instant::ZERO;
+        for say in [OFFER, ACK] {
+            let asked = desk.asks(Duration::from_secs(2)).expect("a question");
+            bound = desk.now;
+            let reply = Reply {
+                lease: 120,
+                times: Some(times),
+                ..Reply::to(&asked, say)
+            };
+            desk.deliver(&reply);
+        }
+        desk.asks(Duration::from_secs(100)).expect("a renewal");
+        let after = (desk.now - bound).as_secs();
+        assert_eq!(after, u64::from(renews), "{times:?}");
+    }
 }
 
 /// What is open on an address that was lost ends; a new one can be had.

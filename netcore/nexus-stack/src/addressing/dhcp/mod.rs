@@ -37,6 +37,8 @@ const REQUESTS: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(10);
 /// Least between two renewals (RFC 2131 section 4.4.5).
 const RENEW_AGAIN: Duration = Duration::from_secs(60);
+/// Soonest it is renewed: half of the shortest lease. A server that says sooner would be asked without end.
+const RENEW_SECS_MIN: u64 = limits::DHCP_LEASE_SECS_MIN / 2;
 /// Longest between two questions (RFC 2131 section 4.1).
 const BACKOFF_MAX: u32 = 64;
 
@@ -352,7 +354,7 @@ impl Lease {
         let secs = |option: Option<u32>, or: u64| option.map_or(or, u64::from);
         let mut rebind = secs(reply.rebinding_secs, lease / 8 * 7);
         let mut renew = secs(reply.renewal_secs, lease / 2);
-        if !(0 < renew && renew < rebind && rebind < lease) {
+        if !(RENEW_SECS_MIN <= renew && renew < rebind && rebind < lease) {
             (renew, rebind) = (lease / 2, lease / 8 * 7);
         }
         Some(Self {
