@@ -13,6 +13,11 @@ const RDNSS: u8 = 25;
 const ON_LINK: u8 = 0x80;
 const AUTONOMOUS: u8 = 0x40;
 
+/// How long what a router said of the link and its name servers holds, said once, if it said longer: forged, it would
+/// stay for ever. Whoever means it says it again within half an hour (RFC 4861 section 6.2.1: MaxRtrAdvInterval), so
+/// three advertisements may be lost.
+const UNHEARD: Duration = Duration::from_secs(7_200);
+
 /// What a router says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Advert<'a> {
@@ -63,14 +68,20 @@ impl Lifetime {
             secs => now + Duration::from_secs(secs.into()),
         }
     }
+
+    /// The same, of what is to be heard again to stay: see [`UNHEARD`].
+    pub(crate) fn until_unheard(self, now: Instant) -> Instant {
+        self.until(now).min(now + UNHEARD)
+    }
 }
 
 impl Prefix {
     /// One that a link can have. What is in ::/8 is set apart (RFC 4291 section 2.4: no address, loopback,
     /// embedded IPv4), link-local addresses are nobody's to announce (RFC 4862 section 5.5.3 b), groups are no
-    /// addresses; and a prefix of less than 32 bits would make whole providers our neighbours.
+    /// addresses; and a prefix of less than 48 bits, the most a site is given (RFC 6177), would make whole providers
+    /// our neighbours, and what is said to them would get lost.
     pub(crate) fn new(address: Ipv6Addr, len: u8) -> Option<Self> {
-        let fit = (32..=128).contains(&len)
+        let fit = (48..=128).contains(&len)
             && address.octets()[0] != 0
             && !address.is_multicast()
             && !address.is_unicast_link_local();

@@ -159,7 +159,7 @@ impl Slaac {
     }
 
     fn hear_resolver(&mut self, now: Instant, ip: Ipv6Addr, lifetime: Lifetime) {
-        let until = lifetime.until(now);
+        let until = lifetime.until_unheard(now);
         match self.named.iter().position(|(known, _)| *known == ip) {
             Some(at) => self.named[at].1 = until,
             None if self.named.len() < limits::SLAAC_RESOLVERS as usize => {

@@ -129,7 +129,7 @@ impl Prefixes {
             return false;
         };
         if announced.on_link {
-            let until = announced.valid.until(now);
+            let until = announced.valid.until_unheard(now);
             entry.on_link = (until > now).then_some(until);
         }
         if let (true, Some(network)) = (announced.autonomous, announced.prefix.network()) {

@@ -171,7 +171,7 @@ fn reject_prefixes_and_servers_no_host_can_live_with() {
     // Preferred for longer than valid.
     with(&|p| (p.valid, p.preferred, p.flags) = (DAY, DAY + 1, AUTONOMOUS));
     // Most of the world as our neighbour.
-    for len in [0, 1, 31, 129, 255] {
+    for len in [0, 1, 32, 47, 129, 255] {
         with(&|p| (p.len, p.flags) = (len, ON_LINK));
     }
     // Options of another length.
@@ -204,7 +204,7 @@ fn reject_prefixes_and_servers_no_host_can_live_with() {
         assert_eq!(sent, Some(ROUTER), "{number}: not on the link");
     }
     // At the bounds.
-    for len in [32, 64, 128] {
+    for len in [48, 64, 128] {
         let mut desk = Desk::with(config(), 1);
         desk.alive = vec![ip("2001:db8:1::7")];
         let on_link = Advert::prefix(advert(2), |p| {

@@ -143,6 +143,30 @@ fn servers_and_routers_end_with_their_time() {
     assert_eq!(desk.stack.resolvers(), []);
 }
 
+/// Goal: what a forger said once of the link and its name servers does not stay for ever. Method: both said without an
+/// end; said again within two hours they hold, else not. An address that was made is another matter.
+#[test]
+fn what_is_not_said_again_ends_after_two_hours() {
+    let mut desk = Desk::with(config(), 1);
+    desk.alive = vec![ip("2001:db8:1::7"), ip("fe80::2")];
+    let mut said = advert(2)
+        .prefix(|p| (p.valid, p.preferred) = (u32::MAX, u32::MAX))
+        .with(servers(&["2001:db8::53"], u32::MAX));
+    said.lifetime = u16::MAX;
+    for _ in 0..3 {
+        desk.hear(&said);
+        desk.run(secs(2 * HOUR - 1));
+        let to = desk.sends("2001:db8:1::7").map(|(mac, _)| mac);
+        assert_eq!(to, Some(super::mac(7)));
+        assert_eq!(desk.stack.resolvers().len(), 1);
+    }
+    desk.run(secs(1));
+    let to = desk.sends("2001:db8:1::7").map(|(mac, _)| mac);
+    assert_eq!(to, Some(ROUTER));
+    assert_eq!(desk.stack.resolvers(), []);
+    assert_eq!(desk.addresses().len(), 1);
+}
+
 /// Goal: addresses do not come and go as a forger likes. Method: the least a new one may begin with, and one less.
 #[test]
 fn reject_prefixes_that_end_at_once() {
