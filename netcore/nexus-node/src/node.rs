@@ -22,8 +22,7 @@ pub struct NodeConfig {
     /// Its stack.
     pub stack: Config,
     /// What its addresses stand for. On an Ethernet the stack knows better than its maker which addresses are the
-    /// node's, and where its gateways and name servers are: `own` follows the stack, and they count as
-    /// `infrastructure` beside what is said to be here.
+    /// node's, and where its gateways and name servers are: `own` and `learnt` follow the stack.
     pub topology: Topology,
     /// Where its randomness comes from.
     pub seed: Seed,
@@ -36,8 +35,6 @@ pub struct Node {
     pub(crate) gate: Gate,
     /// Whether its addresses may change while it stands.
     learns: bool,
-    /// The infrastructure it was made with.
-    infrastructure: Vec<IpAddr>,
     /// What one connection's buffers count for.
     pub(crate) connection_bytes: u64,
     instances: BTreeMap<InstanceId, Instance>,
@@ -73,7 +70,6 @@ pub struct Lookup {
 impl Node {
     pub(crate) fn new(id: NodeId, config: NodeConfig, now: Instant) -> Result<Self, ConfigError> {
         let learns = matches!(config.stack.medium, Medium::Ethernet(_));
-        let infrastructure = config.topology.infrastructure.clone();
         let tcp = &config.stack.tcp;
         let mut node = Self {
             id,
@@ -81,7 +77,6 @@ impl Node {
             stack: Stack::new(config.stack, now, config.seed.split("stack"))?,
             gate: Gate::new(config.topology),
             learns,
-            infrastructure,
             instances: BTreeMap::new(),
             scopes: 0,
             remotes: BTreeMap::new(),
@@ -129,11 +124,11 @@ impl Node {
             return false;
         }
         let known = self.gate.topology();
-        let infrastructure = known.infrastructure.iter().copied();
-        if known.own != self.stack.addresses() || !infrastructure.eq(self.infrastructure()) {
+        let learnt = known.learnt.iter().copied();
+        if known.own != self.stack.addresses() || !learnt.eq(self.learnt()) {
             let topology = Topology {
                 own: self.stack.addresses().to_vec(),
-                infrastructure: self.infrastructure().collect(),
+                learnt: self.learnt().collect(),
                 ..known.clone()
             };
             self.gate.set_topology(now, topology);
@@ -141,14 +136,13 @@ impl Node {
         true
     }
 
-    /// What is the node's own stays that, whoever names it as a server: its apps' flows to it would end.
-    fn infrastructure(&self) -> impl Iterator<Item = IpAddr> {
+    /// What is the node's own stays that, whoever names it as a server: its apps could not begin to speak with it.
+    fn learnt(&self) -> impl Iterator<Item = IpAddr> {
         let servers = self.stack.resolvers().iter().map(|server| server.ip());
         let own = self.stack.addresses();
         let is_own = move |ip: &IpAddr| own.iter().any(|own| own.address() == *ip);
         let learnt = self.stack.gateways().chain(servers);
-        let learnt = learnt.filter(move |ip| !is_own(ip));
-        self.infrastructure.iter().copied().chain(learnt)
+        learnt.filter(move |ip| !is_own(ip))
     }
 
     /// What became of the node's addresses, oldest first; the gate knows already.

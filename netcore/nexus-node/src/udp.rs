@@ -239,7 +239,12 @@ impl Node {
         let remotes = self.remotes.get(&socket.id).ok_or_else(NetError::closed)?;
         if !remotes.permits(remote) {
             let act = remotes.act(remote);
-            let _permit = self.permit(now, socket.instance, &act)?;
+            // Whom it sent to before the policy changed is no new far end.
+            let goes_on = remotes.earlier.set.contains(&remote)
+                && self.gate.judge_again(now, remotes.stamp, &act).is_ok();
+            if !goes_on {
+                let _permit = self.permit(now, socket.instance, &act)?;
+            }
             if let Some(remotes) = self.remotes.get_mut(&socket.id) {
                 remotes.permitted.remember(remote);
             }

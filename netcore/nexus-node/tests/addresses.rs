@@ -272,10 +272,7 @@ fn a_lease_reaches_the_gate_at_once_and_the_owner_when_it_is_sure() {
     desk.pass(Duration::ZERO);
     assert_ne!(desk.mesh.node(desk.node).gate().epoch(), before);
     assert_eq!(desk.topology().own, [given()]);
-    assert_eq!(
-        desk.topology().infrastructure,
-        [ip("10.0.0.2"), ip("10.0.0.53")]
-    );
+    assert_eq!(desk.topology().learnt, [ip("10.0.0.2"), ip("10.0.0.53")]);
     assert_eq!(desk.class("10.0.0.9"), AddressClass::Loopback);
     assert_eq!(desk.class("10.0.0.255"), AddressClass::Reserved);
     assert_eq!(desk.events(), [AddressEvent::Changed]);
@@ -285,7 +282,8 @@ fn a_lease_reaches_the_gate_at_once_and_the_owner_when_it_is_sure() {
 }
 
 /// Goal: a renewal that changes nothing has nothing judged again; one that names another name server has, and what
-/// is still allowed stays. Method: one UDP socket, two stations; one of them becomes the name server.
+/// is still allowed stays. Method: one UDP socket, two stations; one of them becomes the name server: it is spoken with
+/// as before, and nothing new begins there.
 #[test]
 fn a_renewal_is_a_change_only_where_it_changes_something() {
     let mut desk = Desk::with_lease();
@@ -319,9 +317,17 @@ fn a_renewal_is_a_change_only_where_it_changes_something() {
     assert_ne!(epoch(&desk), begun);
     assert_eq!(desk.events(), [AddressEvent::Changed]);
     assert_eq!(desk.class("10.0.0.77"), AddressClass::Infrastructure);
-    let refused = send(&mut desk, to[0]).unwrap_err();
+    assert_eq!(
+        [send(&mut desk, to[0]), send(&mut desk, to[1])],
+        [Ok(()), Ok(())]
+    );
+    let now = desk.now;
+    let node = desk.mesh.node_mut(desk.node);
+    let permit = node.permit(now, CLIENT, &Act::UdpOpen).unwrap();
+    let fresh = node.udp_open(now, permit, true).unwrap();
+    let refused = node.udp_send(now, fresh, b"x", Some(to[0])).unwrap_err();
     assert_eq!(refused.reason, Reason::BlockedRange.as_str());
-    assert_eq!(send(&mut desk, to[1]), Ok(()));
+    assert_eq!(node.udp_send(now, fresh, b"x", Some(to[1])), Ok(()));
 }
 
 /// Goal: what is lost is nobody's own any more, and what the node was made with stays.
@@ -425,7 +431,7 @@ fn what_a_router_gives_reaches_the_gate() {
     };
     assert!(made.contains(ip("fd77::1")));
     let learnt = [ip("fe80::1"), ip("fd77::53")];
-    assert_eq!(desk.topology().infrastructure, learnt);
+    assert_eq!(desk.topology().learnt, learnt);
     desk.pass(Duration::from_secs(1));
     let events = desk.events();
     assert!(events.contains(&AddressEvent::Changed), "{events:?}");
@@ -448,7 +454,7 @@ fn reject_a_name_server_that_is_the_node_itself() {
     send(&mut desk, advertisement_of(&made));
     assert_eq!(desk.class(&made), AddressClass::Loopback);
     let learnt = [ip("fe80::1"), ip("fd77::53")];
-    assert_eq!(desk.topology().infrastructure, learnt);
+    assert_eq!(desk.topology().learnt, learnt);
 }
 
 /// A datagram from port 7 of a station to a port of the node's.
@@ -473,7 +479,8 @@ fn datagram(from: [u8; 4], port: u16) -> Vec<u8> {
 }
 
 /// Goal: a socket hears the answers to what it sent before the network changed, from whom it still may send to, and
-/// from nobody else. Method: one of two stations becomes the name server; both answer, and a third speaks up.
+/// from nobody else. Method: of three stations one becomes the name server and one is forbidden; all answer, and a
+/// fourth speaks up.
 #[test]
 fn an_answer_outlives_a_change_that_leaves_it_allowed() {
     let mut desk = Desk::with_lease();
@@ -484,7 +491,7 @@ fn an_answer_outlives_a_change_that_leaves_it_allowed() {
     let permit = node.permit(now, CLIENT, &Act::UdpOpen).unwrap();
     let socket = node.udp_open(now, permit, true).unwrap();
     let port = node.udp_local(socket).unwrap().port();
-    for to in ["10.0.0.77:7", "10.0.0.78:7"] {
+    for to in ["10.0.0.76:7", "10.0.0.77:7", "10.0.0.78:7"] {
         let sent = node.udp_send(now, socket, b"x", Some(to.parse().unwrap()));
         assert_eq!(sent, Ok(()));
     }
@@ -493,7 +500,13 @@ fn an_answer_outlives_a_change_that_leaves_it_allowed() {
         desk.lease.as_mut().unwrap().dns = dns.to_vec();
         desk.pass(Duration::from_secs(1_900));
     }
-    for from in [[10, 0, 0, 77], [10, 0, 0, 79], [10, 0, 0, 78]] {
+    let text = rule("network.udp.send", "forbid", "10.0.0.76:7");
+    let policy = Policy::parse(&text, "policy.toml").unwrap();
+    let now = desk.now;
+    let gate = desk.mesh.node_mut(desk.node).gate_mut();
+    gate.set_policies(now, WallTime(0), Policy::none(), policy);
+    for last in [76, 77, 79, 78] {
+        let from = [10, 0, 0, last];
         let to_node = &mut desk.cable.0.lock().unwrap().to_node;
         to_node.push_back(datagram(from, port));
     }
@@ -505,7 +518,10 @@ fn an_answer_outlives_a_change_that_leaves_it_allowed() {
     {
         heard.push(from.unwrap());
     }
-    assert_eq!(heard, ["10.0.0.78:7".parse().unwrap()]);
+    assert_eq!(
+        heard,
+        ["10.0.0.77:7", "10.0.0.78:7"].map(|from| from.parse().unwrap())
+    );
 }
 
 /// Goal: an address of ours that somebody has is theirs at the gate as well, and the owner learns who.

@@ -247,6 +247,10 @@ pub struct Topology {
     /// Gateway, resolver and the like, which apps have no business with: class `infrastructure`.
     /// An address that is in `host` as well is `host`.
     pub infrastructure: Vec<IpAddr>,
+    /// What the link told the node are its gateways, name servers and the like: class `infrastructure` as well, but
+    /// only for what begins. What is open there goes on, or whoever is on the link ended what others began: it can
+    /// name any address.
+    pub learnt: Vec<IpAddr>,
     /// Ports of the node's own addresses, and of the machine, that belong to the host itself.
     pub host_owned_ports: Vec<(Transport, Port)>,
 }
@@ -255,18 +259,27 @@ impl Topology {
     /// The class of an address, in whatever form it is written. What it is here comes first: a router can
     /// give a node an address, or name a server, that carries another address inside (`2002:…`).
     pub fn classify(&self, address: IpAddr) -> AddressClass {
+        self.classify_beside(&self.learnt, address)
+    }
+
+    /// The class of the far end of what is open: see [`Topology::learnt`].
+    pub(crate) fn classify_open(&self, address: IpAddr) -> AddressClass {
+        self.classify_beside(&[], address)
+    }
+
+    fn classify_beside(&self, learnt: &[IpAddr], address: IpAddr) -> AddressClass {
         let inside = canonical(address).address;
-        self.class_here(address)
-            .or_else(|| self.class_here(inside))
+        self.class_here(learnt, address)
+            .or_else(|| self.class_here(learnt, inside))
             .unwrap_or_else(|| class_of(inside))
     }
 
     /// What an address is on this network alone.
-    fn class_here(&self, address: IpAddr) -> Option<AddressClass> {
+    fn class_here(&self, learnt: &[IpAddr], address: IpAddr) -> Option<AddressClass> {
         if self.host.contains(&address) {
             return Some(AddressClass::Host);
         }
-        if self.infrastructure.contains(&address) {
+        if self.infrastructure.contains(&address) || learnt.contains(&address) {
             return Some(AddressClass::Infrastructure);
         }
         self.own.iter().find_map(|own| {

@@ -435,7 +435,8 @@ impl Gate {
     }
 
     /// Judges again what is open, after the epoch has changed: the handle's stamp, and the act
-    /// that opened it. A name's answer may have ended meanwhile; that ends no connection.
+    /// that opened it. A name's answer may have ended meanwhile, and the link may have named the far end a gateway
+    /// or a name server ([`Topology::learnt`]); neither ends a connection.
     /// On a refusal the handle ends with `revoked`.
     pub fn judge_again(
         &mut self,
@@ -486,10 +487,14 @@ impl Gate {
             .chain(one.and_then(|one| one[at].as_deref()))
     }
 
-    /// What is judged of a far end.
-    pub(crate) fn remote_target(&self, remote: SocketAddr) -> RemoteTarget {
+    /// What is judged of a far end; `open`: of what is open already.
+    pub(crate) fn remote_target(&self, remote: SocketAddr, open: bool) -> RemoteTarget {
         let canonical = canonical(remote.ip());
-        let class = self.topology.classify(remote.ip());
+        let class = if open {
+            self.topology.classify_open(remote.ip())
+        } else {
+            self.topology.classify(remote.ip())
+        };
         RemoteTarget {
             canonical,
             dialled: remote.ip(),

@@ -109,7 +109,7 @@ struct Judge<'a> {
     instance: &'a Instance,
     capability: Capability,
     now: Instant,
-    /// The connection is open already: its name stays its name.
+    /// The connection is open already: its name stays its name, and its far end is nothing the link made of it since.
     open: bool,
 }
 
@@ -199,7 +199,7 @@ impl Judge<'_> {
     }
 
     fn far(&self, remote: SocketAddr) -> Far<'_> {
-        let target = self.gate.remote_target(remote);
+        let target = self.gate.remote_target(remote, self.open);
         let mut operator = self.operator();
         Far {
             target,

@@ -32,7 +32,7 @@ impl Gate {
         let capability = act.capability();
         let target = act.denied_target();
         let remote = match target {
-            DeniedTarget::Remote { remote, .. } => Some(self.remote_target(remote)),
+            DeniedTarget::Remote { remote, .. } => Some(self.remote_target(remote, false)),
             _ => None,
         };
         let class = remote.map(|remote| remote.class);

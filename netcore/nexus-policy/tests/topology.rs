@@ -112,6 +112,39 @@ fn opening_a_udp_socket_is_judged_anew() {
     assert_eq!(denial.unwrap_err().reason.as_str(), "revoked");
 }
 
+/// Goal: what the link says an address is ends nothing that is open there, and lets nothing begin there; what the
+/// owner of the node says of it still ends it. Method: the link names a station a name server, then its owner does.
+#[test]
+fn reject_what_begins_and_nothing_that_is_open_where_the_link_says_infrastructure_is() {
+    let mut gate = lan();
+    let tcp = connect("10.0.2.77:80");
+    let udp = Act::UdpSend {
+        remote: addr("10.0.2.77:53"),
+        name: None,
+    };
+    for act in [&tcp, &udp] {
+        gate.set_topology(Instant::ZERO, topology());
+        let stamp = gate.decide(Instant::ZERO, APP, act).unwrap().stamp();
+        gate.set_topology(Instant::ZERO, changed(|t| t.learnt.push(ip(THIRD))));
+        assert_eq!(
+            gate.topology().classify(ip(THIRD)),
+            AddressClass::Infrastructure
+        );
+        assert!(!gate.is_current(stamp));
+        let denial = gate.decide(Instant::ZERO, APP, act).unwrap_err();
+        assert_eq!(denial.reason.as_str(), "blocked-range");
+        let stamp = gate.judge_again(Instant::ZERO, stamp, act).unwrap();
+        assert!(gate.is_current(stamp));
+        let both = changed(|t| {
+            t.learnt.push(ip(THIRD));
+            t.infrastructure.push(ip(THIRD));
+        });
+        gate.set_topology(Instant::ZERO, both);
+        let denial = gate.judge_again(Instant::ZERO, stamp, act).unwrap_err();
+        assert_eq!(denial.reason.as_str(), "revoked");
+    }
+}
+
 /// Goal: an address is what it is here, even where its form carries another, public one inside. Method: a router gives
 /// the node an address of 6to4's and of Teredo's networks, and names servers there.
 #[test]

@@ -57,6 +57,7 @@ pub fn topology() -> Topology {
         ],
         host: vec![ip("10.0.2.2"), ip("fd00:2::2")],
         infrastructure: vec![ip("10.0.2.3")],
+        learnt: Vec::new(),
         host_owned_ports: vec![(Transport::Tcp, Port::new(7_700).unwrap())],
     }
 }
