@@ -142,6 +142,7 @@ impl Node {
         let own = self.stack.addresses();
         let is_own = move |ip: &IpAddr| own.iter().any(|own| own.address() == *ip);
         let learnt = self.stack.gateways().chain(servers);
+        let learnt = learnt.chain(self.stack.attendants());
         learnt.filter(move |ip| !is_own(ip))
     }
 

@@ -82,6 +82,7 @@ impl Nic for Cable {
 #[derive(Clone)]
 struct Lease {
     dns: Vec<u8>,
+    gateway: bool,
     refuses: bool,
 }
 
@@ -125,6 +126,7 @@ impl Desk {
         let mut desk = Self::new(|config| config.stack.addressing_v4 = AddressingV4::Dhcp);
         desk.lease = Some(Lease {
             dns: vec![10, 0, 0, 53],
+            gateway: true,
             refuses: false,
         });
         desk
@@ -225,7 +227,10 @@ fn reply(asked: &[u8], lease: &Lease) -> Vec<u8> {
     message[28..34].copy_from_slice(&OURS);
     message[236..].copy_from_slice(&[0x63, 0x82, 0x53, 0x63]);
     message.extend([53, 1, kind, 54, 4, 10, 0, 0, 2]);
-    message.extend([1, 4, 255, 255, 255, 0, 3, 4, 10, 0, 0, 2]);
+    message.extend([1, 4, 255, 255, 255, 0]);
+    if lease.gateway {
+        message.extend([3, 4, 10, 0, 0, 2]);
+    }
     message.extend([6, lease.dns.len() as u8]);
     message.extend(&lease.dns);
     message.extend([51, 4, 0, 0, 14, 16, 255]);
@@ -311,6 +316,7 @@ fn a_renewal_is_a_change_only_where_it_changes_something() {
     assert_eq!((epoch(&desk), desk.events()), (begun, vec![]));
     desk.lease = Some(Lease {
         dns: vec![10, 0, 0, 77],
+        gateway: true,
         refuses: false,
     });
     desk.pass(Duration::from_secs(1_900));
@@ -342,6 +348,7 @@ fn a_lost_lease_leaves_the_gate_what_was_there_before() {
     });
     desk.lease = Some(Lease {
         dns: vec![10, 0, 0, 53],
+        gateway: true,
         refuses: false,
     });
     desk.pass(Duration::from_secs(1));
@@ -628,4 +635,17 @@ fn rule(capability: &str, verdict: &str, to: &str) -> String {
     format!(
         "[[rule]]\nid = \"one\"\ncapability = \"{capability}\"\nverdict = \"{verdict}\"\nto = [\"{to}\"]\n"
     )
+}
+
+/// Goal: a DHCP server that is not the gateway is no more an app's than the gateway is. Method: a lease without a gateway.
+#[test]
+fn reject_the_dhcp_server_itself() {
+    let mut desk = Desk::with_lease();
+    desk.lease.as_mut().unwrap().gateway = false;
+    desk.pass(Duration::from_secs(1));
+    assert_eq!(desk.topology().learnt, [ip("10.0.0.53"), ip("10.0.0.2")]);
+    assert_eq!(desk.class("10.0.0.2"), AddressClass::Infrastructure);
+    desk.lease.as_mut().unwrap().refuses = true;
+    desk.pass(Duration::from_secs(1_805));
+    assert!(desk.topology().learnt.is_empty());
 }

@@ -42,6 +42,19 @@ impl Stack {
         v4.into_iter().chain(self.config.gateway_v6.map(IpAddr::V6))
     }
 
+    /// Who else serves the link: routers that may become the gateway, and the DHCP server we have a lease of.
+    pub fn attendants(&self) -> impl Iterator<Item = IpAddr> {
+        let gateway = |ip: &IpAddr| match ip {
+            IpAddr::V4(ip) => self.config.gateway_v4 == Some(*ip),
+            IpAddr::V6(ip) => self.config.gateway_v6 == Some(*ip),
+        };
+        let routers = self.learnt.slaac.as_ref().map_or(&[][..], Slaac::routers);
+        let server = self.learnt.dhcp.as_ref().and_then(Dhcp::server);
+        let routers = routers.iter().copied().map(IpAddr::V6);
+        let all = routers.chain(server.map(IpAddr::V4));
+        all.filter(move |ip| !gateway(ip))
+    }
+
     /// The DNS servers, in the order they are asked.
     pub fn resolvers(&self) -> &[SocketAddr] {
         self.resolver.servers()

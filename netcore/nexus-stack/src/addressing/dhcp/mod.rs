@@ -123,6 +123,14 @@ impl Dhcp {
         self.again
     }
 
+    /// Whose lease we have.
+    pub(crate) fn server(&self) -> Option<Ipv4Addr> {
+        match &self.state {
+            State::Bound { lease, .. } => Some(lease.server),
+            State::Selecting | State::Requesting { .. } => None,
+        }
+    }
+
     /// Whether a message to an address that is not ours may be for us.
     pub(crate) fn is_waiting(&self) -> bool {
         self.tries > 0

@@ -13,7 +13,7 @@
 //! Whoever is on the link can play the router, and take the way of every packet: RFC 4861 has nothing against it,
 //! and no more do we. What is checked: that it is on the link (hop limit, link-local source), and that it says
 //! something a host can live with. What it cannot do is end what others began: see [`prefixes`] and [`routers`];
-//! and whatever it says, gateway and name servers change once a second at most.
+//! and whatever it says, routers and name servers change once a second at most.
 //!
 //! Identifiers are those of RFC 7217. Not supported: DHCPv6 (the flags M and O say nothing to us), temporary
 //! addresses (RFC 8981), routes to single networks (RFC 4191 section 2.3), search lists (RFC 8106 section 5.2),
@@ -57,7 +57,7 @@ pub(crate) enum Act {
     Use(Ipv6Addr),
     /// Use it no more: its time is over.
     Lose(Ipv6Addr),
-    /// [`Slaac::gateway`] and [`Slaac::resolvers`] are others now.
+    /// [`Slaac::gateway`], [`Slaac::resolvers`] or [`Slaac::routers`] are others now.
     Changed,
 }
 
@@ -75,7 +75,9 @@ pub(crate) struct Slaac {
     asked: Option<Instant>,
     gateway: Option<Ipv6Addr>,
     resolvers: Vec<Ipv6Addr>,
-    /// From when these two may change again.
+    /// All routers there are, the gateway included.
+    attending: Vec<Ipv6Addr>,
+    /// From when these may change again.
     settled: Instant,
     next: Option<Instant>,
 }
@@ -98,6 +100,7 @@ impl Slaac {
             asked: None,
             gateway: None,
             resolvers: Vec::new(),
+            attending: Vec::new(),
             settled: now,
             next: Some(now),
         };
@@ -120,6 +123,11 @@ impl Slaac {
 
     pub(crate) fn resolvers(&self) -> &[Ipv6Addr] {
         &self.resolvers
+    }
+
+    /// All routers there are, the gateway included.
+    pub(crate) fn routers(&self) -> &[Ipv6Addr] {
+        &self.attending
     }
 
     pub(crate) fn is_on_link(&self, ip: Ipv6Addr) -> bool {
@@ -219,6 +227,7 @@ impl Slaac {
         if unsettled && self.settled <= now {
             self.gateway = self.routers.used();
             self.resolvers = self.named().collect();
+            self.attending = self.routers.all().collect();
             self.settled = now + SETTLE;
             return Some(Act::Changed);
         }
@@ -242,6 +251,8 @@ impl Slaac {
     }
 
     fn is_changed(&self) -> bool {
-        self.gateway != self.routers.used() || !self.named().eq(self.resolvers.iter().copied())
+        self.gateway != self.routers.used()
+            || !self.named().eq(self.resolvers.iter().copied())
+            || !self.routers.all().eq(self.attending.iter().copied())
     }
 }

@@ -102,6 +102,11 @@ impl Routers {
         self.known.iter().any(|router| router.ip == ip)
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.known.iter().map(|router| router.ip)
+    }
+
     pub(crate) fn next(&self) -> Option<Instant> {
         self.known.iter().map(|router| router.until).min()
     }

@@ -117,3 +117,23 @@ fn the_preferred_router_is_used() {
         assert_eq!(desk.gateway(), Some(gateway.into()), "{number}");
     }
 }
+
+/// Goal: whoever may become the gateway is known beside it, and changes no more often than it does. Method: two routers;
+/// one resigns, and both do.
+#[test]
+fn routers_beside_the_gateway_are_told() {
+    let mut desk = Desk::with(config(), 1);
+    desk.hear(&with(2, |_| {}));
+    desk.hear(&with(3, |_| {}));
+    let others = |desk: &Desk| desk.stack.attendants().collect::<Vec<_>>();
+    assert!(others(&desk).is_empty(), "not yet");
+    desk.run(Duration::from_secs(2));
+    assert_eq!(desk.gateway(), Some(ip("fe80::2").into()));
+    assert_eq!(others(&desk), [ip("fe80::3")]);
+    desk.hear(&with(2, |a| a.lifetime = 0));
+    assert_eq!(desk.gateway(), Some(ip("fe80::3").into()));
+    assert!(others(&desk).is_empty());
+    desk.hear(&with(3, |a| a.lifetime = 0));
+    desk.run(Duration::from_secs(2));
+    assert_eq!((desk.gateway(), others(&desk)), (None, vec![]));
+}
