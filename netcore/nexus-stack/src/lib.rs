@@ -43,6 +43,7 @@ mod time_wait;
 mod timers;
 mod wakers;
 
+pub use addressing::dhcp::OfferFault;
 pub use addressing::{AddressEvent, AddressingV4, AddressingV6, DuplicateDetection};
 pub use config::{
     Checksums, Config, ConfigError, Congestion, Limits, Medium, ResolverConfig, TcpConfig,

@@ -14,7 +14,7 @@ use std::task::{Poll, Waker};
 
 use nexus_nic::{Mac, Target};
 use nexus_node::AddressEvent;
-use nexus_stack::Stack;
+use nexus_stack::{OfferFault, Stack};
 use nexus_types::{Duration, Instant, InterfaceAddress, IpAddr, NodeId, SocketAddr, limits};
 
 use super::{Driver, Weight};
@@ -92,6 +92,8 @@ pub enum AddressError {
     },
     /// Nobody gave an address.
     Nobody(Source, Target),
+    /// A DHCP server offered what no host can live with, and there was no other offer in time.
+    Refused(Target, OfferFault),
     /// It is not known whether these are free.
     Unsure(Target, Vec<InterfaceAddress>),
 }
@@ -105,6 +107,10 @@ impl AddressError {
             }
             Self::LearntTaken { .. } => {
                 "take the address from that station, or see why it has what is not its own"
+                    .to_owned()
+            }
+            Self::Refused(..) => {
+                "mend what that server gives, or give the node an address of your own: 10.0.0.2/24 instead of dhcp"
                     .to_owned()
             }
             Self::Nobody(Source::Dhcp, _) => format!(
@@ -140,6 +146,11 @@ impl fmt::Display for AddressError {
                 "the address {address}, from {} on {target}, is in use by {mac}, and there was no other within \
                  {within} s",
                 Source::of(address.address())
+            ),
+            Self::Refused(target, fault) => write!(
+                f,
+                "what a DHCP server offered on {target} cannot be used ({fault}), and there was no other offer within \
+                 {within} s"
             ),
             Self::Nobody(Source::Dhcp, target) => {
                 write!(f, "no DHCP server answered on {target} within {within} s")
@@ -413,8 +424,8 @@ impl Station {
         }
     }
 
-    /// Why they may not, once they have waited long enough.
-    fn overdue(&self) -> AddressError {
+    /// Why they may not, once they have waited long enough. `offered`: what was wrong with what a DHCP server offered.
+    fn overdue(&self, offered: Option<OfferFault>) -> AddressError {
         let target = self.target.clone();
         if !self.unsure.is_empty() {
             return AddressError::Unsure(target, self.unsure.clone());
@@ -428,7 +439,10 @@ impl Station {
                     mac,
                 }
             }
-            _ => AddressError::Nobody(silent, target),
+            _ => match offered {
+                Some(fault) if silent == Source::Dhcp => AddressError::Refused(target, fault),
+                _ => AddressError::Nobody(silent, target),
+            },
         }
     }
 }
@@ -484,7 +498,8 @@ impl Driver {
                     return Poll::Ready(standing);
                 }
                 if end.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Err(station.overdue()));
+                    let offered = shard.enter(|mesh, _| mesh.node(node).stack().refused_offer());
+                    return Poll::Ready(Err(station.overdue(offered)));
                 }
                 if !said && late.as_mut().poll(cx).is_ready() {
                     said = true;

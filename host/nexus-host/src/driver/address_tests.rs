@@ -73,6 +73,13 @@ impl Desk {
     fn new(wanted: Addresses) -> Self {
         let clock = Arc::new(AtomicU64::new(0));
         let mut driver = Driver::new(Mesh::new(), Virtual(clock.clone())).unwrap();
+        let config = nexus_node::NodeConfig {
+            stack: nexus_stack::Config::new(1_500, Vec::new()),
+            topology: nexus_policy::Topology::default(),
+            seed: nexus_types::Seed::from_number(1),
+        };
+        let node = driver.shard().enter(|mesh, now| mesh.add_node(config, now));
+        assert_eq!(node.unwrap(), NODE);
         let told = Arc::new(Mutex::new(Vec::new()));
         let heard = told.clone();
         driver.tell(move |_, weight, notice| {
@@ -153,6 +160,24 @@ fn reject_a_link_on_which_nobody_gives_an_address() {
     let text = "no DHCP server answered on tap:nx0 within 15 s";
     assert_eq!(error.to_string(), text);
     assert!(error.hint().contains("10.0.0.2/24 instead of dhcp"));
+}
+
+/// Goal: who reads why nothing starts reads that there was an offer. Method: a station at the end of its wait; no offer
+/// is to blame where it is a router that was silent.
+#[test]
+fn reject_an_offer_that_cannot_be_used_with_its_reason() {
+    let fault = OfferFault::Gateway {
+        address: address("10.0.0.5/32"),
+        gateway: "10.0.0.1".parse().unwrap(),
+    };
+    let error = Station::new(target(), wanted(&[], true)).overdue(Some(fault));
+    assert_eq!(error, AddressError::Refused(target(), fault));
+    let text = "what a DHCP server offered on tap:nx0 cannot be used (its gateway 10.0.0.1 is no other host of the \
+                network of 10.0.0.5/32), and there was no other offer within 15 s";
+    assert_eq!(error.to_string(), text);
+    assert!(error.hint().contains("10.0.0.2/24 instead of dhcp"));
+    let error = Station::new(target(), slaac()).overdue(Some(fault));
+    assert_eq!(error, AddressError::Nobody(Source::Slaac, target()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use nexus_types::{Instant, InterfaceAddress, IpAddr, Ipv4Addr, Seed, SocketAddr,
 use super::link::{broadcast_header, header};
 use super::lookup::RESOLVER;
 use super::{Stack, is_unicast};
-use crate::addressing::dhcp::{Act, CLIENT_PORT, Dhcp, Lease, SERVER_PORT};
+use crate::addressing::dhcp::{Act, CLIENT_PORT, Dhcp, Lease, OfferFault, SERVER_PORT};
 use crate::addressing::slaac::Slaac;
 use crate::addressing::{AddressEvent, AddressingV4, AddressingV6};
 use crate::config::{Medium, ResolverConfig};
@@ -53,6 +53,11 @@ impl Stack {
         let routers = routers.iter().copied().map(IpAddr::V6);
         let all = routers.chain(server.map(IpAddr::V4));
         all.filter(move |ip| !gateway(ip))
+    }
+
+    /// Why the last offer of a DHCP server that was refused was.
+    pub fn refused_offer(&self) -> Option<OfferFault> {
+        self.learnt.dhcp.as_ref().and_then(Dhcp::refused)
     }
 
     /// The DNS servers, in the order they are asked.

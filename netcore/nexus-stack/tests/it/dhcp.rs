@@ -5,8 +5,8 @@ mod release;
 use std::time::Duration;
 
 use nexus_stack::{
-    AddressEvent, AddressingV4, Config, ConfigError, ConnectError, Medium, Stack, TcpError,
-    TcpOptions, UdpError, UdpOptions,
+    AddressEvent, AddressingV4, Config, ConfigError, ConnectError, Medium, OfferFault, Stack,
+    TcpError, TcpOptions, UdpError, UdpOptions,
 };
 use nexus_types::{Instant, InterfaceAddress, Ipv4Addr, Seed, SocketAddr, limits};
 
@@ -362,6 +362,49 @@ fn reject_times_of_renewal_under_their_limit() {
         let after = (desk.now - bound).as_secs();
         assert_eq!(after, u64::from(renews), "{times:?}");
     }
+}
+
+/// Goal: why an offer was refused can be told, a message that is no offer at all says nothing.
+#[test]
+fn reject_offers_with_their_reason() {
+    let elsewhere = OfferFault::Gateway {
+        address: given(),
+        gateway: Ipv4Addr::new(10, 0, 1, 1),
+    };
+    let alone = OfferFault::Gateway {
+        address: interface("10.0.0.9", 32),
+        gateway: Ipv4Addr::new(10, 0, 0, 2),
+    };
+    for (change, fault) in [
+        (
+            &(|r: &mut Reply| r.xid[0] ^= 1) as &dyn Fn(&mut Reply),
+            None,
+        ),
+        (&|r| r.mask = [0; 4], Some(OfferFault::Mask)),
+        (
+            &|r| r.address = [10, 0, 0, 255],
+            Some(OfferFault::Address([10, 0, 0, 255].into())),
+        ),
+        (
+            &|r| r.server = [0; 4],
+            Some(OfferFault::Server(Ipv4Addr::UNSPECIFIED)),
+        ),
+        (&|r| r.router = Some([10, 0, 1, 1]), Some(elsewhere)),
+        (&|r| r.mask = [255; 4], Some(alone)),
+        (&|r| r.lease = 59, Some(OfferFault::Lease(Some(59)))),
+    ] {
+        let mut desk = Desk::new();
+        let asked = desk.asks(Duration::ZERO).expect("a question");
+        let mut offer = Reply::to(&asked, OFFER);
+        change(&mut offer);
+        desk.deliver(&offer);
+        assert_eq!(desk.stack.refused_offer(), fault);
+        assert!(desk.asks(Duration::ZERO).is_none());
+    }
+    assert_eq!(
+        alone.to_string(),
+        "its gateway 10.0.0.2 is no other host of the network of 10.0.0.9/32"
+    );
 }
 
 /// What is open on an address that was lost ends; a new one can be had.

@@ -18,6 +18,7 @@
 
 mod message;
 
+use core::fmt;
 use core::time::Duration;
 
 use nexus_types::{Instant, InterfaceAddress, IpAddr, Ipv4Addr, Seed, limits};
@@ -53,6 +54,44 @@ pub(crate) struct Lease {
     renew: Duration,
     rebind: Duration,
     expire: Option<Duration>,
+}
+
+/// Why an offer of a DHCP server is none to live with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OfferFault {
+    /// No network mask, or one no network has.
+    Mask,
+    /// No address a host of that network can have.
+    Address(Ipv4Addr),
+    /// No address a server can have.
+    Server(Ipv4Addr),
+    /// The gateway is no other host of the network that the mask makes.
+    Gateway {
+        /// What is offered.
+        address: InterfaceAddress,
+        /// What is not on its network.
+        gateway: Ipv4Addr,
+    },
+    /// Not for so many seconds as [`limits::DHCP_LEASE_SECS_MIN`].
+    Lease(Option<u32>),
+}
+
+impl fmt::Display for OfferFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mask => f.write_str("it has no network mask, or none of a network"),
+            Self::Address(ip) => write!(f, "no host of its network can have the address {ip}"),
+            Self::Server(ip) => write!(f, "no server can have the address {ip}"),
+            Self::Gateway { address, gateway } => {
+                write!(
+                    f,
+                    "its gateway {gateway} is no other host of the network of {address}"
+                )
+            }
+            Self::Lease(None) => f.write_str("it does not say for how long"),
+            Self::Lease(Some(secs)) => write!(f, "it is for {secs} s only"),
+        }
+    }
 }
 
 /// What is to be done.
@@ -101,6 +140,8 @@ pub(crate) struct Dhcp {
     asked: Instant,
     tries: u32,
     again: Instant,
+    /// Why the last offer was refused.
+    refused: Option<OfferFault>,
 }
 
 impl Dhcp {
@@ -116,7 +157,13 @@ impl Dhcp {
             asked: now,
             tries: 0,
             again: now,
+            refused: None,
         }
+    }
+
+    /// Why the last offer that was refused was.
+    pub(crate) fn refused(&self) -> Option<OfferFault> {
+        self.refused
     }
 
     pub(crate) fn next(&self) -> Instant {
@@ -225,8 +272,12 @@ impl Dhcp {
         }
         match (&self.state, reply.say) {
             (State::Selecting, Say::Offer) => {
-                let Some(offer) = Lease::read(&reply) else {
-                    return (None, false);
+                let offer = match Lease::read(&reply) {
+                    Ok(offer) => offer,
+                    Err(fault) => {
+                        self.refused = Some(fault);
+                        return (None, false);
+                    }
                 };
                 self.state = State::Requesting {
                     offer,
@@ -275,7 +326,7 @@ impl Dhcp {
     }
 
     fn bind(&mut self, now: Instant, reply: &Reply<'_>) -> (Option<Act>, bool) {
-        let Some(lease) = Lease::read(reply) else {
+        let Ok(lease) = Lease::read(reply) else {
             return (None, false);
         };
         self.again = self.asked + lease.renew;
@@ -333,12 +384,12 @@ impl Dhcp {
 
 impl Lease {
     /// What an offer or acknowledgement gives, if a host can live with it.
-    fn read(reply: &Reply<'_>) -> Option<Self> {
-        let mask = reply.mask?.to_bits();
+    fn read(reply: &Reply<'_>) -> Result<Self, OfferFault> {
+        let mask = reply.mask.ok_or(OfferFault::Mask)?.to_bits();
         let prefix = mask.leading_ones();
         // A shorter prefix would make most of the world our neighbours.
         if mask.count_ones() != prefix || prefix < 8 {
-            return None;
+            return Err(OfferFault::Mask);
         }
         // Of both, the first and the last address of a link are nobody's (RFC 3021: but on one of two).
         let on_link = |ip: Ipv4Addr| {
@@ -348,16 +399,19 @@ impl Lease {
                 && (prefix >= 31 || (host != 0 && host != !mask))
         };
         let router = reply.router.filter(|router| !router.is_unspecified());
-        if !on_link(reply.address)
-            || !is_host(reply.server)
-            || router.is_some_and(|router| !on_link(router) || router == reply.address)
-        {
-            return None;
+        let address = InterfaceAddress::new(reply.address.into(), prefix as u8)
+            .filter(|_| on_link(reply.address))
+            .ok_or(OfferFault::Address(reply.address))?;
+        if !is_host(reply.server) {
+            return Err(OfferFault::Server(reply.server));
         }
-        let lease = u64::from(reply.lease_secs?);
-        if lease < limits::DHCP_LEASE_SECS_MIN {
-            return None;
+        let elsewhere = |router: &Ipv4Addr| !on_link(*router) || *router == reply.address;
+        if let Some(gateway) = router.filter(elsewhere) {
+            return Err(OfferFault::Gateway { address, gateway });
         }
+        let lease = reply.lease_secs.map(u64::from);
+        let lease = lease.filter(|lease| *lease >= limits::DHCP_LEASE_SECS_MIN);
+        let lease = lease.ok_or(OfferFault::Lease(reply.lease_secs))?;
         let forever = lease == u64::from(u32::MAX);
         let secs = |option: Option<u32>, or: u64| option.map_or(or, u64::from);
         let mut rebind = secs(reply.rebinding_secs, lease / 8 * 7);
@@ -365,8 +419,8 @@ impl Lease {
         if !(RENEW_SECS_MIN <= renew && renew < rebind && rebind < lease) {
             (renew, rebind) = (lease / 2, lease / 8 * 7);
         }
-        Some(Self {
-            address: InterfaceAddress::new(reply.address.into(), prefix as u8)?,
+        Ok(Self {
+            address,
             gateway: router,
             resolvers: reply
                 .dns()
