@@ -232,8 +232,9 @@ fn reject_a_permit_to_listen_bind_or_open_that_the_policy_has_overtaken() {
         ];
         let client = world.mesh.node_mut(a);
         opened.push(client.udp_open(now, open.unwrap(), true).map(|_| ()));
-        let reasons: Vec<_> = (opened.iter())
-            .map(|opened| opened.as_ref().map(|()| ()).map_err(|error| error.reason))
+        let reasons: Vec<_> = opened
+            .into_iter()
+            .map(|opened| opened.map_err(|error| error.reason))
             .collect();
         assert_eq!(reasons, expected, "{policy}");
         let held =
