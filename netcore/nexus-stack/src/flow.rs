@@ -310,6 +310,34 @@ impl Flow {
         self.no_room == Some(segment.seq) && segment.data_len == 1 && !segment.has(FIN)
     }
 
+    /// What is to be acknowledged once more, with a closed window, for smoltcp to probe it.
+    ///
+    /// A window that closes over bytes on their way leaves smoltcp without a timer: it forgets theirs when it
+    /// fires, has no room to send them again, and sets that of a probe only on a segment that comes. Were
+    /// the window update lost, nothing would be sent any more (RFC 9293 section 3.8.6.1: it must be). In
+    /// LAST-ACK smoltcp takes no such segment.
+    pub(crate) fn unprobed(&mut self, now: Instant, next: Option<Instant>) -> Option<u32> {
+        let state = self.socket.state();
+        let sends = matches!(
+            state,
+            State::Established | State::CloseWait | State::FinWait1 | State::Closing
+        );
+        let una = self.recovery.una().filter(|_| sends)?;
+        let idle = match (next, self.keep_alive) {
+            (None, _) => true,
+            // Only its keep-alive is left, set just now; smoltcp counts microseconds.
+            (Some(at), Some(every)) if self.no_room == Some(una) => {
+                u128::from(at.as_micros()) == u128::from(now.as_micros()) + every.as_micros()
+            }
+            _ => false,
+        };
+        if !idle || self.socket.send_queue() == 0 {
+            return None;
+        }
+        self.no_room = Some(una);
+        Some(una)
+    }
+
     /// Notes what a segment that came says about the far end's room.
     pub(crate) fn note_room(&mut self, segment: &Segment) {
         let old = self

@@ -44,6 +44,11 @@ impl Recovery {
         self.una = Some(segment.ack);
     }
 
+    /// SND.UNA, as far as anything told it.
+    pub(crate) fn una(&self) -> Option<u32> {
+        self.una
+    }
+
     /// Whether the byte that a segment waits for is lost, and is not on its way again already.
     ///
     /// A far end that lies is sent nothing more than one segment for each that it lets us send: once a

@@ -6,9 +6,10 @@ use smoltcp::socket::tcp::State;
 use super::lookup::RESOLVER;
 use super::{Place, Stack};
 use crate::checksum::Sum;
-use crate::emit::{Bare, HOP_LIMIT};
+use crate::emit::{Bare, Emit, HOP_LIMIT};
 use crate::error::TcpError;
 use crate::flow::{Judgement, Owner, Sums};
+use crate::frame::{Frame, Pool};
 use crate::id::Key;
 use crate::key::{FlowKey, Path};
 use crate::packet::{self, ACK, Packet, RST, SYN, Segment, SynOptions};
@@ -144,6 +145,9 @@ impl Stack {
         let after = flow.socket.state();
         if state == State::SynSent && after != State::SynSent && !segment.has(RST) {
             flow.irs = segment.seq;
+            if segment.has(ACK) {
+                flow.recovery.acknowledged(segment);
+            }
             let options = SynOptions::parse(&packet.payload()[20..segment.header_len]);
             flow.set_mss(self.engine.mtu(path), options.mss);
         }
@@ -264,7 +268,7 @@ impl Stack {
         }
     }
 
-    fn send_segment(&mut self, index: u32, mut frame: crate::frame::Frame) {
+    fn send_segment(&mut self, index: u32, mut frame: Frame) {
         let Some(flow) = self.flows.at_mut(index) else {
             return;
         };
@@ -291,6 +295,24 @@ impl Stack {
                 return self.enter_time_wait(now, index);
             }
             _ => {}
+        }
+        let mut next = next;
+        if let Some(ack) = flow.unprobed(now, next) {
+            let closed = Bare {
+                seq: flow.rcv_nxt(),
+                ack,
+                flags: ACK,
+                window: 0,
+                hop_limit: HOP_LIMIT,
+            };
+            let (path, large) = (flow.path, flow.is_established());
+            let closed = spoken(&mut self.pool, flow.remote, flow.local, closed, &[]);
+            let (engine, pool) = (&mut self.engine, &mut self.pool);
+            next = flow.socket.with_set_mut(|set| {
+                engine.ingress(now, path, closed.packet(), set, pool);
+                engine.poll_at(now, path, large, set)
+            });
+            self.pool.put(closed);
         }
         let limits = &self.config.limits;
         let give_up = flow.give_up_at(limits.connect_timeout, limits.user_timeout);
@@ -522,6 +544,22 @@ pub(super) fn reset_for(segment: &Segment) -> Bare {
         window: 0,
         hop_limit: HOP_LIMIT,
     }
+}
+
+/// A segment that smoltcp is handed in the far end's name.
+pub(super) fn spoken(
+    pool: &mut Pool,
+    remote: SocketAddr,
+    local: SocketAddr,
+    bare: Bare,
+    options: &[u8],
+) -> Frame {
+    // Nobody looks at its checksums.
+    let mut emit = Emit {
+        pool,
+        checksums: false,
+    };
+    emit.segment(remote, local, bare, options)
 }
 
 /// An IPv6 packet with its payload right behind the fixed header.

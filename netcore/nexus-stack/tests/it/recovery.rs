@@ -330,3 +330,81 @@ fn reject_an_acknowledgement_of_what_was_never_sent() {
     far.send_ack(ACK, 0, 0, &[], b"");
     assert!(again(&far, sent, end) > 0);
 }
+
+/// A far end whose window closes over two segments on their way; it is silent from then on.
+fn closed_over_two(options: &TcpOptions) -> (Far, TcpId, u32) {
+    let mut far = Far::new("10.0.0.1:80", "10.0.0.2:5000");
+    let listener = far.stack.tcp_listen(far.now, APP, far.us, 8, options);
+    let id = far.dial(listener.expect("free"), &[]);
+    let una = far.received;
+    write(&mut far, id, &[7; 2 * MSS as usize]);
+    assert_eq!(far.received, una.wrapping_add(2 * MSS));
+    far.received = una;
+    far.window = 0;
+    far.send_ack(ACK, 0, 0, &[], b"");
+    (far, id, una)
+}
+
+/// Goal: a window that closes over bytes on their way is probed, so that a lost update costs no connection
+/// (RFC 9293 section 3.8.6.1). Method: with and without a keep-alive, a far end that dropped them says so once;
+/// for ten minutes all it says is that it has no room, and then it takes what comes.
+#[test]
+fn a_window_that_closes_over_bytes_on_their_way_is_probed() {
+    for seconds in [None, Some(8), Some(7_200)] {
+        let options = TcpOptions {
+            keep_alive: seconds.map(Duration::from_secs),
+            ..TcpOptions::default()
+        };
+        let (mut far, id, una) = closed_over_two(&options);
+        let sent = far.sent.len();
+        far.run(Duration::from_secs(30));
+        let probes = again(&far, sent, una);
+        assert!((2..=6).contains(&probes), "{seconds:?}: {probes}");
+        let long = far.sent[sent..].iter().find(|(s, _)| s.data.len() > 1);
+        assert!(long.is_none(), "there is no room");
+        for _ in 0..600 {
+            far.received = una;
+            far.send_ack(ACK, 0, 0, &[], b"");
+            far.run(Duration::from_secs(1));
+        }
+        assert_eq!(far.stack.stats().flows, 1, "{seconds:?}");
+        far.received = una;
+        far.window = 0xffff;
+        for _ in 0..4 {
+            far.send_ack(ACK, 0, 0, &[], b"");
+            far.run(Duration::from_secs(1));
+        }
+        assert_eq!(far.received, una.wrapping_add(2 * MSS), "{seconds:?}");
+        assert_eq!(far.stack.poll_flushed(id, idle()), Poll::Ready(Ok(())));
+    }
+}
+
+/// Goal: so it is where the app has finished, and the answer to a probe opens it. Method: the end is written behind
+/// the bytes; of all that comes the far end answers one probe.
+#[test]
+fn a_probe_opens_a_window_whose_update_was_lost() {
+    let (mut far, id, una) = closed_over_two(&TcpOptions::default());
+    far.stack.tcp_finish(far.now, id).expect("open");
+    far.run(Duration::from_secs(10));
+    assert_eq!(far.received, una.wrapping_add(1), "a probe came");
+    far.window = 0xffff;
+    for _ in 0..4 {
+        far.send_ack(ACK, 0, 0, &[], b"");
+        far.run(Duration::from_secs(1));
+    }
+    assert_eq!(far.received, una.wrapping_add(2 * MSS + 1));
+    assert_eq!(far.stack.poll_flushed(id, idle()), Poll::Ready(Ok(())));
+}
+
+/// Goal: who guesses an acknowledgement and no sequence number makes nothing of it of our own word. Method: it
+/// says from outside the window that half of what is on its way arrived, and that there is no room.
+#[test]
+fn reject_a_probe_that_acknowledges_what_a_stranger_said() {
+    let (mut far, id, una) = closed_over_two(&TcpOptions::default());
+    far.send_ack(ACK, 1 << 30, MSS, &[], b"");
+    let sent = far.sent.len();
+    far.run(Duration::from_secs(20));
+    assert!(again(&far, sent, una) > 0);
+    assert_eq!(again(&far, sent, una.wrapping_add(MSS)), 0);
+    assert_eq!(far.stack.poll_flushed(id, idle()), Poll::Pending);
+}
