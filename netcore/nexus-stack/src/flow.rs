@@ -181,13 +181,17 @@ impl Flow {
         self.socket.with_mut(|socket| socket.set_ack_delay(delay));
     }
 
-    /// Notes what the far end's SYN says of how long our segments may be.
-    pub(crate) fn set_mss(&mut self, mtu: usize, theirs: Option<u16>) {
+    /// Notes what the far end's SYN says of how long our segments may be, and returns what smoltcp is to be told of
+    /// it: it counts its congestion window in segments of what it is told, whatever fits our MTU.
+    pub(crate) fn set_mss(&mut self, mtu: usize, theirs: Option<u16>) -> Option<u16> {
+        let told = theirs;
         let headers = if self.local.is_ipv4() { 40 } else { 60 };
         // As smoltcp reads it: 0 is none, and less than MSS_LEAST is that.
         let theirs = theirs.and_then(NonZeroU16::new).unwrap_or(MSS_DEFAULT);
         let ours = u16::try_from(mtu - headers).ok().and_then(NonZeroU16::new);
-        self.mss = theirs.max(MSS_LEAST).min(ours.unwrap_or(NonZeroU16::MAX));
+        let ours = ours.unwrap_or(NonZeroU16::MAX);
+        self.mss = theirs.max(MSS_LEAST).min(ours);
+        told.map(|mss| mss.min(ours.get()))
     }
 
     /// Whether it sends no SYN any more.

@@ -3,6 +3,7 @@
 use nexus_types::{Duration, Instant, SocketAddr, Transport};
 use smoltcp::socket::tcp::State;
 
+use super::handshake::syn_options;
 use super::lookup::RESOLVER;
 use super::{Place, Stack};
 use crate::checksum::Sum;
@@ -99,6 +100,22 @@ impl Stack {
         } else {
             packet.bytes
         };
+        let opens = state == State::SynSent && segment.has(SYN);
+        // Of what opens a connection smoltcp gets no more than it reads, and no MSS above ours.
+        let opening = opens.then(|| {
+            let options = SynOptions::parse(&packet.payload()[20..segment.header_len]);
+            let mss = flow.set_mss(self.engine.mtu(path), options.mss);
+            let (words, len) = syn_options(SynOptions { mss, ..options });
+            let syn = Bare {
+                seq: segment.seq,
+                ack: segment.ack,
+                flags: segment.flags & (SYN | ACK),
+                window: segment.window,
+                hop_limit: HOP_LIMIT,
+            };
+            spoken(&mut self.pool, flow.remote, flow.local, syn, &words[..len])
+        });
+        let bytes = opening.as_ref().map_or(bytes, Frame::packet);
         let (engine, pool) = (&mut self.engine, &mut self.pool);
         let delayed = self.config.tcp.ack_delay.filter(|_| packet.segments);
         if delayed.is_some() {
@@ -108,6 +125,9 @@ impl Stack {
         let answer = flow
             .socket
             .with_set_mut(|set| engine.ingress(now, path, bytes, set, pool));
+        if let Some(syn) = opening {
+            pool.put(syn);
+        }
         if let Some(delay) = delayed {
             flow.delay_acks(delay);
         }
@@ -143,13 +163,11 @@ impl Stack {
         }
         flow.heard_at = now;
         let after = flow.socket.state();
-        if state == State::SynSent && after != State::SynSent && !segment.has(RST) {
+        if opens && after != State::SynSent {
             flow.irs = segment.seq;
             if segment.has(ACK) {
                 flow.recovery.acknowledged(segment);
             }
-            let options = SynOptions::parse(&packet.payload()[20..segment.header_len]);
-            flow.set_mss(self.engine.mtu(path), options.mss);
         }
         // What counts is that they take something: an end that answers and takes nothing is as good as
         // gone, unless it says that it has no room.

@@ -3,9 +3,10 @@
 use nexus_types::{Duration, Instant, SocketAddr, Transport};
 use smoltcp::socket::tcp::State;
 
+use super::flows::spoken;
 use super::{Bound, Place, Stack};
 use crate::config::TcpOptions;
-use crate::emit::{Bare, Emit, HOP_LIMIT};
+use crate::emit::{Bare, HOP_LIMIT};
 use crate::engine;
 use crate::flow::{self, Ends, Flow, Owner, Sums};
 use crate::frame::Frame;
@@ -206,7 +207,7 @@ impl Stack {
         );
         flow.owner = owner;
         flow.irs = entry.irs;
-        flow.set_mss(self.engine.mtu(path), entry.options.mss);
+        let mss = flow.set_mss(self.engine.mtu(path), entry.options.mss);
         let listening = (smoltcp::wire::IpAddress::from(local.ip()), local.port());
         flow.socket
             .with_mut(|socket| socket.listen(listening))
@@ -219,12 +220,11 @@ impl Stack {
             window: entry.window,
             hop_limit: HOP_LIMIT,
         };
-        let (words, len) = syn_options(entry.options);
-        let syn = Emit {
-            pool: &mut self.pool,
-            checksums: false,
-        }
-        .segment(remote, local, syn, &words[..len]);
+        let (words, len) = syn_options(SynOptions {
+            mss,
+            ..entry.options
+        });
+        let syn = spoken(&mut self.pool, remote, local, syn, &words[..len]);
         // Sent once, the answer's round trip is a measurement; sent more often, nobody knows of which (RFC 6298
         // section 3).
         let at = match entry.answers {
@@ -323,7 +323,7 @@ fn window_shift(rx: usize) -> u8 {
 }
 
 /// A SYN's options as they stand in a segment, in whole words.
-fn syn_options(options: SynOptions) -> ([u8; 12], usize) {
+pub(super) fn syn_options(options: SynOptions) -> ([u8; 12], usize) {
     let mut words = [0; 12];
     let mut len = 0;
     let mut put = |word: [u8; 4]| {

@@ -3,12 +3,12 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use nexus_stack::{Stack, TcpId, TcpOptions};
+use nexus_stack::{Congestion, Stack, TcpId, TcpOptions};
 use nexus_types::{Instant, Seed};
 
 use crate::hostile_peer::Far;
-use crate::pair::{A, APP, B, Link, Pair, config, idle};
-use crate::raw::{ACK, FIN, RST};
+use crate::pair::{A, APP, B, Link, Pair, address, config, idle};
+use crate::raw::{ACK, FIN, RST, SYN};
 
 /// Goal: a loss while bytes go both ways costs a round trip and not a second. Method: an echo of 1 MiB,
 /// one frame in a hundred lost, twenty seeds; how long that takes in virtual time. Half a
@@ -287,7 +287,7 @@ fn the_end_waits_at_a_closed_window() {
 }
 
 /// Goal: what waits for company does not keep the stack awake where the far end takes longer segments than our
-/// MTU has. Method: offload, Nagle's algorithm, an MSS of 8960, two of our segments beside one under way.
+/// MTU has. Method: offload, Nagle's algorithm, an MSS of 8960, less than one of our segments beside one under way.
 #[test]
 fn a_far_end_of_long_segments_is_waited_for_asleep() {
     let mut far = Far::new("10.0.0.1:80", "10.0.0.2:5000");
@@ -301,7 +301,7 @@ fn a_far_end_of_long_segments_is_waited_for_asleep() {
     let listener = far.stack.tcp_listen(far.now, APP, far.us, 8, &options);
     let id = far.dial(listener.expect("free"), &[2, 4, 0x23, 0]);
     write(&mut far, id, &[7; 100]);
-    write(&mut far, id, &[7; 1_500]);
+    write(&mut far, id, &[7; 1_400]);
     let until = far.now + Duration::from_millis(100);
     for _ in 0..10 {
         let Some(at) = far.stack.poll_timeout().filter(|at| *at <= until) else {
@@ -407,4 +407,52 @@ fn reject_a_probe_that_acknowledges_what_a_stranger_said() {
     assert!(again(&far, sent, una) > 0);
     assert_eq!(again(&far, sent, una.wrapping_add(MSS)), 0);
     assert_eq!(far.stack.poll_flushed(id, idle()), Poll::Pending);
+}
+
+/// Goal: after a timeout one segment of ours is sent, not one of what the far end takes (RFC 5681 section 3.1: the loss
+/// window). Method: the far end names an MSS of 65495, and is silent after a window's worth; as who dials and
+/// as who is dialed.
+#[test]
+fn a_timeout_sends_one_segment_of_ours() {
+    const OURS: u32 = 1_460;
+    let mss = [2, 4, 0xff, 0xd7];
+    for congestion in [Congestion::Reno, Congestion::Cubic] {
+        let options = TcpOptions {
+            congestion: Some(congestion),
+            ..TcpOptions::default()
+        };
+        for dialed in [true, false] {
+            let mut far = Far::new("10.0.0.1:80", "10.0.0.2:5000");
+            let id = if dialed {
+                let listener = far.stack.tcp_listen(far.now, APP, far.us, 8, &options);
+                far.dial(listener.expect("free"), &mss)
+            } else {
+                let (us, to) = (far.us, address("10.0.0.2:5000"));
+                let id = far.stack.tcp_connect(far.now, APP, Some(us), to, &options);
+                far.take();
+                far.received = far.last().seq.wrapping_add(1);
+                far.send_ack(SYN | ACK, 0, 0, &mss, b"");
+                far.next = far.next.wrapping_add(1);
+                id.expect("it can be tried")
+            };
+            // The window grows as all of what it allows arrives.
+            for _ in 0..6 {
+                write(&mut far, id, &[7; 10 * OURS as usize]);
+                for _ in 0..20 {
+                    far.send_ack(ACK, 0, 0, &[], b"");
+                }
+            }
+            let una = far.received;
+            write(&mut far, id, &[7; 10 * OURS as usize]);
+            assert!(far.received.wrapping_sub(una) >= 4 * OURS, "{congestion:?}");
+            let sent = far.sent.len();
+            let mut rounds = 0..10;
+            while far.sent.len() == sent && rounds.next().is_some() {
+                far.run(Duration::from_millis(100));
+            }
+            let lens: Vec<_> = far.sent[sent..].iter().map(|(s, _)| s.data.len()).collect();
+            assert_eq!(lens, [OURS as usize], "{congestion:?} {dialed}");
+            assert_eq!(again(&far, sent, una), 1);
+        }
+    }
 }
