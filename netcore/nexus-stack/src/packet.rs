@@ -253,7 +253,7 @@ pub(crate) struct Datagram<'a> {
 }
 
 impl<'a> Datagram<'a> {
-    /// Reads a datagram; checks its checksum if told to.
+    /// Reads a datagram; checks its checksum if there are any on its link.
     pub(crate) fn parse(packet: &Packet<'a>, checksums: bool) -> Result<Self, Drop> {
         let bytes = packet.payload();
         if bytes.len() < 8 {
@@ -268,20 +268,20 @@ impl<'a> Datagram<'a> {
         if dst_port == 0 {
             return Err(Drop::Malformed);
         }
-        if checksums {
-            // "No checksum" is a choice IPv4 has and IPv6 has not (RFC 8200 section 8.1).
-            let none = u16_at(bytes, 6) == 0;
-            if none && packet.src.is_ipv6() {
-                return Err(Drop::Checksum);
-            }
-            if !none
-                && !Sum::default()
-                    .pseudo(packet.src, packet.dst, UDP, len)
-                    .bytes(bytes)
-                    .is_intact()
-            {
-                return Err(Drop::Checksum);
-            }
+        // "No checksum" is a choice IPv4 has and IPv6 has not (RFC 8200 section 8.1): a NIC may not check it away.
+        let none = u16_at(bytes, 6) == 0;
+        if checksums && none && packet.src.is_ipv6() {
+            return Err(Drop::Checksum);
+        }
+        if checksums
+            && !none
+            && !packet.checked
+            && !Sum::default()
+                .pseudo(packet.src, packet.dst, UDP, len)
+                .bytes(bytes)
+                .is_intact()
+        {
+            return Err(Drop::Checksum);
         }
         Ok(Self {
             src_port: u16_at(bytes, 0),

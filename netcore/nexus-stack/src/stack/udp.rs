@@ -230,7 +230,7 @@ impl Stack {
     }
 
     pub(super) fn handle_udp(&mut self, now: Instant, path: Path, packet: &Packet<'_>) {
-        let checksums = self.checksums && path == Path::Wire && !packet.checked;
+        let checksums = self.checksums && path == Path::Wire;
         let datagram = match Datagram::parse(packet, checksums) {
             Ok(datagram) => datagram,
             Err(cause) => return self.count_drop(cause),

@@ -9,6 +9,7 @@ use nexus_types::{Instant, Seed, SocketAddr};
 
 use crate::nic;
 use crate::pair::{A, B, Link, Pair, address, config, idle};
+use crate::raw;
 
 const MIB: usize = 1 << 20;
 
@@ -223,6 +224,39 @@ fn reject_an_absent_checksum_that_nobody_answers_for() {
     );
     pair.stacks[B].handle_received(now, &frame, received(1_460));
     assert_eq!(pair.stacks[B].stats().segments_in, before.segments_in + 1);
+}
+
+/// Goal: over IPv6 a datagram has a checksum, whoever answers for it (RFC 8200 section 8.1); over IPv4 it need not.
+/// Method: a right one, one that is left to who answers for it, and none, said to be checked.
+#[test]
+fn reject_a_datagram_over_ipv6_without_a_checksum() {
+    for (from, to, header, none) in [
+        ("10.0.0.1:53", "10.0.0.2:53", 20, 1),
+        ("[fd00::1]:53", "[fd00::2]:53", 40, 0),
+    ] {
+        let mut pair = nics(9, Link::CLEAN, true, |_| {});
+        let _socket = pair.udp(B, to);
+        let word = Received {
+            checked: true,
+            segments: None,
+        };
+        for (checksum, taken) in [(None, 1), (Some([1, 2]), 1), (Some([0, 0]), none)] {
+            let mut packet = raw::datagram(address(from), address(to), b"data");
+            if let Some(checksum) = checksum {
+                packet[header + 6..header + 8].copy_from_slice(&checksum);
+            }
+            let before = *pair.stacks[B].stats();
+            pair.stacks[B].handle_received(pair.now, &packet, word);
+            let after = pair.stacks[B].stats();
+            assert_eq!(
+                after.datagrams_in,
+                before.datagrams_in + taken,
+                "{to} {checksum:?}"
+            );
+            let dropped = before.dropped_checksum + 1 - taken;
+            assert_eq!(after.dropped_checksum, dropped, "{to} {checksum:?}");
+        }
+    }
 }
 
 /// Goal: what is said of a frame and the frame contradict each other. Method: segments of what is no
