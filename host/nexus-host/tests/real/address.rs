@@ -1,8 +1,10 @@
 //! Addresses: from a DHCP server, from routers, and those that somebody has.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
 use nexus_testbed::{Deadline, Network, PATIENCE};
 
@@ -36,7 +38,8 @@ fn start_on(net: &str, addresses: &str, to_echo: &str) -> Run {
 /// dnsmasq where the kernel is, which leases one address. It ends with the test, however that ends.
 struct Server {
     child: Child,
-    log: tempfile::NamedTempFile,
+    said: Receiver<String>,
+    log: String,
 }
 
 impl Server {
@@ -45,8 +48,7 @@ impl Server {
     }
 
     fn start_on(interface: &str, program: &[&str], address: &str, more: &[&str]) -> Self {
-        let log = file("");
-        let child = Command::new("setpriv")
+        let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
             .args(program)
             .arg("--keep-in-foreground")
@@ -55,23 +57,36 @@ impl Server {
             .arg(format!("--interface={interface}"))
             .args(["--user=root", "--pid-file=", "--leasefile-ro", "--no-ping"])
             .args(["--log-dhcp", "--dhcp-authoritative"])
-            .arg(format!("--log-facility={}", log.path().display()))
+            .arg("--log-facility=-")
             .arg(format!("--dhcp-range={address},{address},255.255.255.0,2m"))
             .args(["--dhcp-option=option:dns-server,10.77.0.53"])
             .args(more)
+            .stderr(Stdio::piped())
             .spawn()
             .expect("dnsmasq starts; it is in dnsmasq-base");
-        Self { child, log }
+        let log = BufReader::new(child.stderr.take().expect("it is piped"));
+        let (say, said) = channel();
+        thread::spawn(move || {
+            log.lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| say.send(line))
+        });
+        Self {
+            child,
+            said,
+            log: String::new(),
+        }
     }
 
-    /// How often it has given its address.
-    fn given(&self) -> usize {
-        self.logged("DHCPACK(nx0)")
-    }
-
-    fn logged(&self, what: &str) -> usize {
-        let log = std::fs::read_to_string(self.log.path()).unwrap();
-        log.lines().filter(|line| line.contains(what)).count()
+    /// Waits until it has logged something so often, which may take the time to a renewal.
+    fn logs(&mut self, what: &str, times: usize) {
+        let deadline = Deadline::after(4 * PATIENCE);
+        while self.log.matches(what).count() < times {
+            let line = self.said.recv_timeout(deadline.left(what));
+            let line = line.unwrap_or_else(|_| panic!("never logs `{what}`:\n{}", self.log));
+            self.log.push_str(&line);
+            self.log.push('\n');
+        }
     }
 }
 
@@ -91,28 +106,26 @@ fn says_back(stream: &mut TcpStream) {
     assert_eq!(&answer, b"still there?");
 }
 
-/// Goal: an app starts with what a real server gives, keeps it over renewals, and goes on with another one when it is
-/// taken back. Method: renewals every three seconds; then a server that knows nothing of the first one's leases.
+/// Goal: an app starts with what a real server gives, keeps it over a renewal, and goes on with another one when it is
+/// taken back. Method: a renewal, after half a minute at the soonest; then a
+/// server that knows nothing of the first one's leases.
 #[test]
 #[ignore = "needs root: cargo xtask test --real"]
 fn an_app_lives_on_addresses_from_dhcp() {
     let _network = Network::tap(1500);
-    let soon = ["--dhcp-option=option:T1,3", "--dhcp-option=option:T2,60"];
-    let server = Server::start("10.77.0.2", &soon);
+    let soon = ["--dhcp-option=option:T1,35", "--dhcp-option=option:T2,60"];
+    let mut server = Server::start("10.77.0.2", &soon);
     let mut app = start("dhcp,fd77::2/64", "0.0.0.0:7777");
     app.says("got 10.77.0.2/24 from DHCP; gateway 10.77.0.1, DNS 10.77.0.53");
     let mut app = app.prints("listening on");
     echo(V4, MIB);
     let mut stream = connect(V4);
     says_back(&mut stream);
-    let deadline = Deadline::after(PATIENCE);
-    while server.given() < 3 {
-        deadline.left("two renewals");
-        std::thread::yield_now();
-    }
+    server.logs("DHCPACK(nx0)", 2);
     says_back(&mut stream);
     drop(server);
-    let _server = Server::start("10.77.0.9", &[]);
+    let mut server = Server::start("10.77.0.9", &[]);
+    server.logs("DHCPNAK(nx0)", 1);
     app.says("10.77.0.2/24 is lost: the DHCP server took it back");
     app.says("got 10.77.0.9/24 from DHCP");
     assert!(app.runs());
@@ -127,7 +140,7 @@ fn an_app_lives_on_addresses_from_dhcp() {
 #[ignore = "needs root: cargo xtask test --real"]
 fn a_pool_of_one_serves_run_after_run() {
     let _network = Network::tap(1500);
-    let server = Server::start("10.77.0.2", &[]);
+    let mut server = Server::start("10.77.0.2", &[]);
     let got = "got 10.77.0.2/24 from DHCP";
     let mut app = start("dhcp", "0.0.0.0:7777");
     app.says(got);
@@ -151,7 +164,7 @@ fn a_pool_of_one_serves_run_after_run() {
     app.says(got);
     let app = app.prints("listening on");
     echo(V4, MIB);
-    assert_eq!(server.logged("DHCPRELEASE(nx0) 10.77.0.2"), 3);
+    server.logs("DHCPRELEASE(nx0) 10.77.0.2", 3);
     app.end();
 }
 
