@@ -8,7 +8,7 @@ use std::thread;
 
 use nexus_testbed::{Deadline, Network, PATIENCE};
 
-use crate::peer::{MIB, V4, connect, echo};
+use crate::peer::{MIB, V4, connect, echo, start_echo_at};
 use crate::run::{Run, file};
 
 /// An echo on nx0 with these addresses.
@@ -17,22 +17,7 @@ fn start(addresses: &str, to_echo: &str) -> Run {
 }
 
 fn start_on(net: &str, addresses: &str, to_echo: &str) -> Run {
-    Run::start(
-        "tcp-echo",
-        &[
-            "--net",
-            net,
-            "--address",
-            addresses,
-            "--allow-manifest",
-            "--allow",
-            "network.tcp.listen=any:7777",
-            "--timeout",
-            "120s",
-            "--",
-            to_echo,
-        ],
-    )
+    start_echo_at(net, addresses, &[], to_echo)
 }
 
 /// dnsmasq where the kernel is, which leases one address. It ends with the test, however that ends.

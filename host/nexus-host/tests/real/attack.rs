@@ -7,7 +7,7 @@ use nexus_testbed::frames::{arp, ethernet, solicitation};
 use nexus_testbed::{Deadline, GUEST_V4, KERNEL_MAC, Network, PATIENCE};
 
 use crate::live::Live;
-use crate::peer::{V4, V6, start_echo};
+use crate::peer::{V4, V6, start_echo, start_echo_at};
 use crate::run::Run;
 
 /// As many as the issue asks for; all are on the guest's own network.
@@ -15,26 +15,8 @@ const ADDRESSES: u16 = 10_000;
 
 /// An echo whose network has room for that many.
 fn echo_on_a_large_network(net: &str, listen: &str) -> Run {
-    let address = format!("{GUEST_V4}/16");
-    Run::start(
-        "tcp-echo",
-        &[
-            "--net",
-            net,
-            "--address",
-            &address,
-            "--address",
-            "fd77::2/64",
-            "--allow-manifest",
-            "--allow",
-            "network.tcp.listen=any:7777",
-            "--timeout",
-            "120s",
-            "--",
-            listen,
-        ],
-    )
-    .prints("listening on")
+    let addresses = format!("{GUEST_V4}/16,fd77::2/64");
+    start_echo_at(net, &addresses, &[], listen).prints("listening on")
 }
 
 /// Where raw frames to the guest are sent from: the other end of its cable.

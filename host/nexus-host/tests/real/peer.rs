@@ -22,13 +22,16 @@ pub(crate) fn echo_on(net: &str, more: &[&str], address: &str) -> Run {
 
 /// An echo on the interface; `.1` and `::1` are the kernel's.
 pub(crate) fn start_echo(net: &str, more: &[&str], to_echo: &str) -> Run {
+    start_echo_at(net, "10.77.0.2/24,fd77::2/64", more, to_echo)
+}
+
+/// An echo with addresses as `--address` takes them.
+pub(crate) fn start_echo_at(net: &str, addresses: &str, more: &[&str], to_echo: &str) -> Run {
     let mut arguments = vec![
         "--net",
         net,
         "--address",
-        "10.77.0.2/24",
-        "--address",
-        "fd77::2/64",
+        addresses,
         "--allow-manifest",
         "--allow",
         "network.tcp.listen=any:7777",
