@@ -11,6 +11,7 @@ use smoltcp::phy::SegmentationCapabilities;
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::wire::HardwareAddress;
 
+use crate::cut::SEGMENTS;
 use crate::frame::{Frame, Pool};
 use crate::key::Path;
 use crate::offload::whole_segments;
@@ -26,7 +27,8 @@ const LARGE: usize = 65_535;
 pub(crate) struct Engine {
     wire: Interface,
     looped: Interface,
-    /// As `wire`, for established connections where the NIC makes the segments.
+    /// As `wire`, for established connections, where segments are made behind it: by the NIC, or when they leave
+    /// ([`cut`](crate::cut)).
     ///
     /// smoltcp believes that its MTU is 65535, so no SYN may come from here: its MSS would be of that.
     /// With the wire's MTU it would drop what is larger in IPv6 (0.14 looks at what is left to the NIC
@@ -40,7 +42,13 @@ impl Engine {
         Self {
             wire: interface(&Shape::plain(mtu), 0),
             looped: interface(&Shape::plain(LOOPBACK_MTU), 0),
-            large: offload.then(|| interface(&Shape::large(mtu), 0)),
+            // Two segments to a frame at least, or there is nothing to cut.
+            large: (offload || mtu <= LARGE / 2).then(|| {
+                interface(
+                    &Shape::large(mtu, if offload { LARGE } else { SEGMENTS }),
+                    0,
+                )
+            }),
             mtu,
         }
     }
@@ -70,8 +78,8 @@ impl Engine {
         ingress_on(self.interface(path), now, mtu, packet, set, pool)
     }
 
-    /// The next segment that a set's socket has to send; `large`: several in one, where the NIC takes
-    /// that. Not of a socket that may send a SYN.
+    /// The next segment that a set's socket has to send; `large`: several in one, where that is of use.
+    /// Not of a socket that may send a SYN.
     pub(crate) fn egress(
         &mut self,
         now: Instant,
@@ -180,7 +188,7 @@ fn interface(shape: &Shape, random_seed: u64) -> Interface {
 #[derive(Clone, Copy)]
 struct Shape {
     mtu: usize,
-    /// The largest packets the NIC makes segments of, IPv4 and IPv6.
+    /// The largest packets that segments are made of, IPv4 and IPv6.
     large: Option<(NonZeroUsize, NonZeroUsize)>,
 }
 
@@ -189,9 +197,13 @@ impl Shape {
         Self { mtu, large: None }
     }
 
-    /// Where the NIC makes segments that fit `mtu`.
-    fn large(mtu: usize) -> Self {
-        let most = |headers| NonZeroUsize::new(headers + whole_segments(headers, mtu - headers));
+    /// Where a packet becomes segments that fit `mtu`, at most `segments` of them.
+    fn large(mtu: usize, segments: usize) -> Self {
+        let most = |headers| {
+            let mss = mtu - headers;
+            let data = whole_segments(headers, mss).min(mss.saturating_mul(segments));
+            NonZeroUsize::new(headers + data)
+        };
         Self {
             mtu: LARGE,
             large: most(40).zip(most(60)),

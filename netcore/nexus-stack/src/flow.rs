@@ -287,16 +287,22 @@ impl Flow {
             self.window = segment.window;
             self.told = segment.ack;
         }
+        // Options are at the cost of data (RFC 6691 section 2).
+        let options = (segment.header_len - 20) as u16;
+        let size = NonZeroU16::new(self.mss.get().saturating_sub(options)).unwrap_or(MSS_LEAST);
         match sums {
+            // Whoever makes segments of it makes their checksums.
+            _ if segment.data_len > usize::from(size.get()) => {
+                if sums == Sums::Leave {
+                    seal_header(bytes, header_len);
+                }
+                frame.offload = Offload::Segments(size);
+            }
             Sums::None => {}
             // To sum up a bare header costs less than to say that somebody else is to.
             Sums::Leave if segment.data_len > 0 => {
                 seal_header(bytes, header_len);
-                frame.offload = if segment.data_len > usize::from(self.mss.get()) {
-                    Offload::Segments(self.mss)
-                } else {
-                    Offload::Checksum
-                };
+                frame.offload = Offload::Checksum;
             }
             Sums::Make | Sums::Leave => {
                 seal_header(bytes, header_len);
@@ -454,7 +460,7 @@ pub(crate) enum Sums {
     None,
     /// We make them.
     Make,
-    /// The NIC makes them, and segments of what is larger than one.
+    /// The NIC makes them.
     Leave,
 }
 
@@ -483,7 +489,7 @@ pub(crate) fn buffer_bytes(config: &TcpConfig, options: &TcpOptions) -> (usize, 
 }
 
 /// Makes the checksum of an IPv4 header that has none; no NIC is asked for that.
-fn seal_header(bytes: &mut [u8], header_len: usize) {
+pub(crate) fn seal_header(bytes: &mut [u8], header_len: usize) {
     if header_len == 20 {
         bytes[10..12].fill(0);
         let sum = Sum::default().bytes(&bytes[..20]).finish();

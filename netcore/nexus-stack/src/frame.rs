@@ -45,6 +45,12 @@ impl Frame {
         self.buffer[..HEADROOM].copy_from_slice(header);
         self.start = 0;
     }
+
+    /// Puts another frame's link header, if that has one, before the packet.
+    pub(crate) fn copy_link_header(&mut self, of: &Self) {
+        self.buffer[of.start..HEADROOM].copy_from_slice(&of.buffer[of.start..HEADROOM]);
+        self.start = of.start;
+    }
 }
 
 impl Deref for Frame {

@@ -16,6 +16,7 @@ mod bucket;
 mod buffers;
 mod checksum;
 mod config;
+mod cut;
 mod datagrams;
 mod emit;
 mod engine;

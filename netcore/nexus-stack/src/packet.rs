@@ -299,6 +299,15 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
+/// The addresses in a sound IP header.
+pub(crate) fn addresses(header: &[u8]) -> (IpAddr, IpAddr) {
+    if header[0] >> 4 == 4 {
+        (v4_at(header, 12), v4_at(header, 16))
+    } else {
+        (v6_at(header, 8), v6_at(header, 24))
+    }
+}
+
 fn v4_at(bytes: &[u8], at: usize) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(u32_at(bytes, at)))
 }

@@ -13,6 +13,7 @@ use crate::flow::{Judgement, Owner, Sums};
 use crate::frame::{Frame, Pool};
 use crate::id::Key;
 use crate::key::{FlowKey, Path};
+use crate::offload::Offload;
 use crate::packet::{self, ACK, Packet, RST, SYN, Segment, SynOptions};
 use crate::recovery;
 use crate::time_wait::TimeWait;
@@ -297,6 +298,10 @@ impl Stack {
             Path::Wire | Path::Loop(_) => Sums::None,
         };
         let corrected = flow.seal(&mut frame, self.config.tcp.snd_max_correction, sums);
+        self.burst += match frame.offload {
+            Offload::Segments(size) => frame.packet().len() as u32 / u32::from(size.get()),
+            _ => 1,
+        };
         self.stats.snd_max_corrected += u64::from(corrected);
         self.send(path, frame);
     }

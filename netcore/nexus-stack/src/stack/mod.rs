@@ -25,6 +25,7 @@ use crate::addressing::dad::Dad;
 use crate::bucket::Bucket;
 use crate::buffers::Arena;
 use crate::config::{Checksums, Config, ConfigError, Medium};
+use crate::cut::Cut;
 use crate::emit::Emit;
 use crate::engine::Engine;
 use crate::flow::Flow;
@@ -104,6 +105,8 @@ pub struct Stack {
 
     /// Frames for the wire.
     out: VecDeque<Frame>,
+    /// The one of them that is being cut into segments.
+    cut: Option<Cut>,
     /// Packets within scopes.
     looped: VecDeque<(Scope, Frame)>,
     /// When we were last told the time.
@@ -182,6 +185,7 @@ impl Stack {
             resolver: Resolver::new(config.resolver.clone(), &seed.split("resolver")),
             lookups: Lookups::default(),
             out: VecDeque::new(),
+            cut: None,
             looped: VecDeque::new(),
             now,
             config,
@@ -223,17 +227,15 @@ impl Stack {
                 self.handle_packet(now, path, frame.packet(), Received::PLAIN);
                 self.sent(&frame);
                 self.pool.put(frame);
-            } else if let Some(frame) = self.out.pop_front() {
+            } else if let Some(frame) = self.next_for_the_wire() {
                 self.stats.frames_out += 1;
                 self.stats.bytes_out += frame.len() as u64;
-                self.sent(&frame);
                 return Some(frame);
             } else if let Some(&index) = self.dirty.front() {
                 // One segment at a time: handed over before the next is made, it is still in the cache, and so
                 // is its buffer when it comes back.
                 let more = self.run_flow(now, index);
-                self.burst += 1;
-                if !more || self.burst == BURST {
+                if !more || self.burst >= BURST {
                     self.burst = 0;
                     self.train = false;
                     self.dirty.pop_front();
@@ -248,6 +250,28 @@ impl Stack {
         None
     }
 
+    /// What is cut into segments is, one at a time, before anything behind it leaves.
+    fn next_for_the_wire(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(cut) = &mut self.cut {
+                if let Some(segment) = cut.next(&mut self.pool, self.checksums) {
+                    return Some(segment);
+                }
+                let whole = self.cut.take().map(Cut::into_frame);
+                whole.into_iter().for_each(|whole| self.pool.put(whole));
+            }
+            let frame = self.out.pop_front()?;
+            self.sent(&frame);
+            if self.config.offload {
+                return Some(frame);
+            }
+            match Cut::begin(frame) {
+                Ok(cut) => self.cut = Some(cut),
+                Err(frame) => return Some(frame),
+            }
+        }
+    }
+
     /// Takes a transmitted frame's buffer back.
     pub fn recycle(&mut self, frame: Frame) {
         self.pool.put(frame);
@@ -255,7 +279,7 @@ impl Stack {
 
     /// When [`Stack::handle_timeout`] must be called next, if nothing else happens before.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        let idle = self.dirty.is_empty() && self.looped.is_empty() && self.out.is_empty();
+        let idle = self.dirty.is_empty() && self.looped.is_empty() && !self.has_frames();
         if !idle || self.lookups.stirred {
             return Some(self.now);
         }
@@ -329,7 +353,7 @@ impl Stack {
 
     /// Whether frames wait to be transmitted.
     pub fn has_frames(&self) -> bool {
-        !self.out.is_empty()
+        !self.out.is_empty() || self.cut.is_some()
     }
 
     /// Connections whose owner has closed them and whose last bytes the far end has not
