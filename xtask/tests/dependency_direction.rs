@@ -12,6 +12,7 @@ const TYPES: &str = "nexus-types";
 const POLICY: &str = "nexus-policy";
 const STACK: &str = "nexus-stack";
 const NODE: &str = "nexus-node";
+const SIM: &str = "nexus-sim";
 const USERNET: &str = "nexus-usernet";
 const NIC: &str = "nexus-nic";
 /// What tests on real interfaces stand on: in nobody's dependencies but a test's.
@@ -28,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (POLICY, &[TYPES]),
     (STACK, &[TYPES]),
     (NODE, &[STACK, POLICY, TYPES]),
+    (SIM, &[NODE, STACK, POLICY, TYPES]),
     (USERNET, &[STACK, TYPES]),
     (NIC, &[TESTBED, TYPES]),
     (CAPS, &[NODE, STACK, POLICY, TYPES]),

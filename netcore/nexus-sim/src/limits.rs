@@ -1,0 +1,53 @@
+//! What a world may grow to. Not `nexus_types::limits`: nothing here stops a stranger, it stops a scenario that
+//! would take the machine it runs on; what is over a limit is counted in [`crate::Counts`] or refused.
+
+/// Events that wait. Stops a fault that multiplies frames from filling memory; a frame past it is lost.
+pub const EVENTS: usize = 1 << 20;
+
+/// Frames that exist: in flight, held, or captured. As [`EVENTS`]; one past it is lost.
+pub const FRAMES: usize = 1 << 18;
+
+/// Frames on their way to one machine. Stops one flood from taking [`FRAMES`] from everybody else; one past it is
+/// lost. Sixteen full windows of the largest buffers at MTU 1500.
+pub const FRAMES_TO_ONE: u32 = 1 << 14;
+
+/// Bytes of one frame. No IP packet with its link header is longer.
+pub const FRAME_BYTES: usize = 65_535 + 14;
+
+/// Frames a clogged direction holds, and a paused machine's NIC keeps. As many as a NIC's ring has.
+pub const FRAMES_HELD: usize = 4_096;
+
+/// Frames a direction captures to replay them. Enough for every kind of segment a connection has.
+pub const FRAMES_CAPTURED: usize = 64;
+
+/// How old a captured frame may be when it is replayed: the life of a packet is two minutes at most
+/// (RFC 9293 section 3.4.1), and replayers that keep longer than a TIME-WAIT prove nothing more.
+pub const CAPTURE_SECONDS: u64 = 60;
+
+/// Frames a [`crate::SimNic`] keeps in a direction between two turns of its machine.
+pub const NIC_FRAMES: usize = 8_192;
+
+/// Faults in force at a time.
+pub const FAULTS: usize = 4_096;
+
+/// Actions that wait for their time.
+pub const ACTIONS: usize = 1 << 16;
+
+/// Machines of a world.
+pub const MACHINES: usize = 1 << 14;
+
+/// Violations that are kept; more are counted. The first says what is wrong.
+pub const VIOLATIONS: usize = 64;
+
+/// Turns a machine may take at one instant in which nothing comes in or goes out.
+pub const IDLE_TURNS: u32 = 64;
+
+/// Turns a machine may take at one instant whatever it does: two of them on a link without latency could keep
+/// each other busy for ever. A full queue of frames one by one is fewer.
+pub const TURNS: u32 = 1 << 16;
+
+/// Bytes of one machine's [`crate::Store`], and keys.
+pub const STORE_BYTES: usize = 16 << 20;
+
+/// See [`STORE_BYTES`].
+pub const STORE_KEYS: usize = 4_096;
