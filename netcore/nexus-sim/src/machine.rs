@@ -73,7 +73,30 @@ pub enum Note<'a> {
         /// Bytes of it written so far.
         end: u64,
     },
-    /// An app was given bytes of a stream by its node.
+    /// An app has finished a stream it wrote: it has this many bytes.
+    Finished {
+        /// Which stream.
+        stream: u64,
+        /// Its length.
+        end: u64,
+    },
+    /// An app was told that a stream it reads has no more bytes.
+    Ended {
+        /// Which stream.
+        stream: u64,
+        /// Bytes of it read so far.
+        end: u64,
+    },
+    /// An app was given a part of a stream in a datagram: they may be missing, come twice and in any order.
+    Datagram {
+        /// Which stream.
+        stream: u64,
+        /// Where in it they are.
+        start: u64,
+        /// What they are.
+        bytes: &'a [u8],
+    },
+    /// An app was given the next bytes of a stream by its node.
     Read {
         /// Which stream.
         stream: u64,

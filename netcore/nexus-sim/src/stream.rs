@@ -1,5 +1,5 @@
 //! The bytes of a stream: known from its number and a place in it, so that nobody has to remember what was
-//! written to say what must be read.
+//! written to say what must be read. The first eight are the number itself: a reader learns it from them.
 
 use nexus_types::Instant;
 
@@ -27,6 +27,9 @@ pub fn stream_fill(stream: u64, start: u64, out: &mut [u8]) {
 
 /// No two words of a stream are the same (both steps are bijections), so a byte out of place shows.
 fn stream_word(stream: u64, number: u64) -> u64 {
+    if number == 0 {
+        return stream;
+    }
     let mut z = stream ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z ^ (z >> 27)

@@ -1,7 +1,18 @@
 //! What is always to be true, checked by code that shares nothing with what it checks.
 
+mod bounds;
+mod isolation;
+mod liveness;
+mod reach;
+mod stream;
+mod tcp;
 mod time;
 
+pub use bounds::Baseline;
+pub use isolation::{Isolation, NoRule};
+pub use liveness::Liveness;
+pub use stream::StreamPrefix;
+pub use tcp::TcpRules;
 pub use time::{BusyLoop, PastTimer};
 
 use core::fmt;

@@ -155,7 +155,7 @@ impl<M: Machine> World<M> {
         match fault {
             MachineFault::ClockStep(nanos) => {
                 place.clock.step(self.now, *nanos);
-                self.make_ready(machine.0);
+                self.clock_changed(machine.0);
             }
             MachineFault::Crash if place.machine.is_some() => {
                 place.store.crash(&mut self.dice);
@@ -189,7 +189,7 @@ impl<M: Machine> World<M> {
         if place.drift != drift {
             place.drift = drift;
             place.clock.set_drift(self.now, drift);
-            self.make_ready(machine.0);
+            self.clock_changed(machine.0);
         }
         if self.places[index].addresses != addresses {
             self.readdress(machine.0, addresses);
@@ -209,6 +209,12 @@ impl<M: Machine> World<M> {
             }
             self.make_ready(machine.0);
         }
+    }
+
+    /// What is due when must be asked anew: it gets a turn in which something may be.
+    fn clock_changed(&mut self, index: u32) {
+        self.places[index as usize].due = Some(self.now);
+        self.make_ready(index);
     }
 
     /// Gives a machine other addresses; if it runs, it is restarted.

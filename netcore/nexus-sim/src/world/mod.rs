@@ -491,9 +491,15 @@ impl<M: Machine> World<M> {
 fn take_note(net: &mut Net, now: Instant, index: u32, note: &Note<'_>) {
     let name = &net.ports[index as usize].name;
     let (detail, bytes) = match *note {
-        Note::Text(text) => ([text.len() as u64, 0], text.as_bytes()),
+        Note::Text(text) => ([text.len() as u64, 1], text.as_bytes()),
         Note::Wrote { stream, end } => ([stream, end], &[][..]),
+        Note::Finished { stream, end } | Note::Ended { stream, end } => ([stream, !end], &[][..]),
         Note::Read {
+            stream,
+            start,
+            bytes,
+        }
+        | Note::Datagram {
             stream,
             start,
             bytes,
@@ -504,11 +510,14 @@ fn take_note(net: &mut Net, now: Instant, index: u32, note: &Note<'_>) {
         line.push_str(&match *note {
             Note::Text(text) => format!(": {text}"),
             Note::Wrote { stream, end } => format!(" wrote {stream:x} up to {end}"),
-            Note::Read {
-                stream,
-                start,
-                bytes,
-            } => format!(" read {stream:x} {start} to {}", start + bytes.len() as u64),
+            Note::Finished { stream, end } => format!(" finished {stream:x} at {end}"),
+            Note::Ended { stream, end } => format!(" was told that {stream:x} ends at {end}"),
+            Note::Read { stream, start, .. } => {
+                format!(" read {} of {stream:x} at {start}", bytes.len())
+            }
+            Note::Datagram { stream, start, .. } => {
+                format!(" got a datagram, {} of {stream:x} at {start}", bytes.len())
+            }
         });
     });
     net.trace.bytes(bytes);
