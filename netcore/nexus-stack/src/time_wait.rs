@@ -31,7 +31,7 @@ pub(crate) struct TimeWait {
 #[derive(Debug)]
 pub(crate) struct TimeWaits {
     slab: Slab<TimeWait>,
-    /// With the end each had when it was put here; all waits are equally long, so this is in order.
+    /// With the end each had when it was put here, in the order of these.
     order: VecDeque<(Key, Instant)>,
     limit: usize,
 }
@@ -67,8 +67,14 @@ impl TimeWaits {
         }
         let until = entry.until;
         let key = self.slab.insert(entry);
-        self.order.push_back((key, until));
+        self.put_in_order(key, until);
         (key, evicted)
+    }
+
+    /// All waits are equally long, so a new one ends last; one that was started anew ended up somewhere between.
+    fn put_in_order(&mut self, key: Key, until: Instant) {
+        let at = self.order.partition_point(|(_, other)| *other <= until);
+        self.order.insert(at, (key, until));
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&TimeWait> {
@@ -107,12 +113,15 @@ impl TimeWaits {
     /// When the next entry ends.
     pub(crate) fn next(&mut self) -> Option<Instant> {
         while let Some((key, until)) = self.order.front().copied() {
-            match self.slab.get(key) {
+            let until = match self.slab.get(key) {
                 Some(entry) if entry.until == until => return Some(until),
-                Some(entry) => self.order.push_back((key, entry.until)),
-                None => {}
-            }
+                Some(entry) => Some(entry.until),
+                None => None,
+            };
             self.order.pop_front();
+            if let Some(until) = until {
+                self.put_in_order(key, until);
+            }
         }
         None
     }
@@ -124,5 +133,42 @@ impl TimeWaits {
         }
         let (key, _) = self.order.pop_front()?;
         self.slab.remove(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(until: u64) -> TimeWait {
+        let address = "10.0.0.1:80".parse().unwrap();
+        TimeWait {
+            key: FlowKey::new(Path::Wire, address, address),
+            path: Path::Wire,
+            local: address,
+            remote: address,
+            snd_nxt: 0,
+            rcv_nxt: 0,
+            window: 0,
+            until: Instant::from_secs(until),
+            answered_at: None,
+        }
+    }
+
+    /// Goal: a wait that was started anew ends when it says, not behind those that began after it. Method: the
+    /// first of three ends between the others. (Found by nexus-sim's checker of timers in the past.)
+    #[test]
+    fn a_wait_started_anew_ends_in_its_turn() {
+        let mut waits = TimeWaits::new(8);
+        let (first, _) = waits.insert(entry(10));
+        waits.insert(entry(11));
+        waits.insert(entry(15));
+        waits.restart(first, Instant::from_secs(12));
+        for until in [11, 12, 15] {
+            let until = Instant::from_secs(until);
+            assert_eq!(waits.next(), Some(until));
+            assert_eq!(waits.pop_due(until).map(|entry| entry.until), Some(until));
+        }
+        assert_eq!(waits.next(), None);
     }
 }
