@@ -348,14 +348,19 @@ impl Flow {
         Some(una)
     }
 
-    /// Notes what a segment that came says about the far end's room.
-    pub(crate) fn note_room(&mut self, segment: &Segment) {
+    /// Notes what a segment that came says about the far end's room. Whether a window has opened that had closed
+    /// over bytes on their way: smoltcp, which was to probe it, then has no timer for these any more, and takes
+    /// them for sent.
+    pub(crate) fn note_room(&mut self, segment: &Segment) -> bool {
         let old = self
             .no_room
             .is_some_and(|newest| seq_lt(segment.ack, newest));
-        if segment.has(ACK) && !old {
-            self.no_room = (segment.window == 0).then_some(segment.ack);
+        if !segment.has(ACK) || old {
+            return false;
         }
+        let closed = self.no_room;
+        self.no_room = (segment.window == 0).then_some(segment.ack);
+        closed == Some(segment.ack) && self.no_room.is_none() && seq_lt(segment.ack, self.snd_max)
     }
 
     /// Whether a segment that came may have been sent by the far end, as far as RST and SYN go.

@@ -85,7 +85,7 @@ impl Stack {
             Judgement::Challenge => return self.challenge(now, index),
         }
         self.stats.segments_in += 1;
-        flow.note_room(segment);
+        let opened = flow.note_room(segment);
         let state = flow.socket.state();
         let unsent = flow.socket.send_queue();
         let path = flow.path;
@@ -135,7 +135,8 @@ impl Stack {
         let mss = u32::from(flow.mss.get());
         let payload = packet.payload();
         // What stands elsewhere may be of anybody: nothing it says of us is believed (RFC 5961 section 5).
-        let lost = beside && flow.recovery.is_due(segment, payload, flow.snd_max, mss);
+        let due = flow.recovery.is_due(segment, payload, flow.snd_max, mss);
+        let lost = beside && (due || (opened && flow.socket.send_queue() > 0));
         let untaken = flow.socket.send_queue() == unsent && flow.socket.state() == state;
         if news && (beside || !untaken) {
             flow.recovery.acknowledged(segment);
