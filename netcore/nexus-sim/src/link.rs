@@ -34,7 +34,7 @@ pub struct Conditions {
     pub reorder: Ppm,
     /// See [`Conditions::reorder`].
     pub reorder_by: Duration,
-    /// One bit of a frame is another.
+    /// One bit of a frame is another. An ARP frame, which has no checksum, is lost instead.
     pub bit_flip: Ppm,
     /// The end of a frame is missing.
     pub truncation: Ppm,
@@ -103,6 +103,8 @@ pub(crate) struct Link {
     /// As the faults in force make it, and as of which change of them.
     pub(crate) conditions: Conditions,
     pub(crate) version: u64,
+    /// It is an Ethernet's: what no checksum of the packet covers its own check sees to.
+    checks_frames: bool,
     bad: bool,
     /// When the line is free.
     free_at: Instant,
@@ -114,9 +116,15 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(dice: Dice, conditions: Conditions, version: u64) -> Self {
+    pub(crate) fn new(
+        dice: Dice,
+        conditions: Conditions,
+        version: u64,
+        checks_frames: bool,
+    ) -> Self {
         Self {
             dice,
+            checks_frames,
             conditions,
             version,
             bad: false,
@@ -169,6 +177,10 @@ impl Link {
             let changed = self.corrupt(frame, frames, counts);
             let at = self.arrival(sent, counts);
             match changed {
+                Some(changed) if self.checks_frames && is_arp(frames.bytes(frame)) => {
+                    counts.lost += 1;
+                    frames.release(changed);
+                }
                 Some(changed) => arrive(frames, at, changed),
                 None => {
                     frames.hold(frame);
@@ -295,4 +307,10 @@ impl Link {
             frames.release(old);
         }
     }
+}
+
+/// ARP has no checksum of its own: one changed bit would give an address away, which is not what a fault of a line
+/// with a frame check does.
+fn is_arp(frame: &[u8]) -> bool {
+    frame.get(12..14) == Some(&[8, 6])
 }

@@ -3,7 +3,8 @@
 //!
 //! It follows both ends of a connection by the segments that leave them and the sound ones that reach them. Numbers
 //! are kept as distances from the first sequence number, so that wrapping does not matter below 2^31 bytes a
-//! direction. Resets are left alone: they answer what may belong to nobody.
+//! direction. Resets are left alone: they answer what may belong to nobody. So are gaps on an Ethernet: there a stack
+//! may drop what it has sent while it looks for the neighbour.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,13 +20,18 @@ const REMEMBERED: usize = 8;
 /// Directions that are followed; the least address goes. Stops a flood of ports from filling memory.
 const DIRECTIONS: usize = 1 << 16;
 
+/// The most a stack can have sent and dropped: the largest window (RFC 7323 section 2.3).
+const GAP: u32 = 1 << 30;
+
 /// One direction of one connection.
 #[derive(Clone, Copy, Debug)]
 struct Course {
     first: u32,
     /// Sequence space used so far.
     sent: u32,
-    /// How far the other end has offered to take it.
+    /// How much of it the other end has.
+    known: u32,
+    /// How far it has offered to take it.
     offered: u32,
     scale: Option<u8>,
 }
@@ -39,15 +45,33 @@ impl Course {
 }
 
 /// See the module.
+///
+/// One thing is known not to hold, and let pass: smoltcp 0.14 sends again what is first missing as a full segment
+/// even where less was offered. [`TcpRules::strict`] does not let it pass.
 #[derive(Clone, Debug, Default)]
 pub struct TcpRules {
+    strict: bool,
     /// From whom to whom; the newest connection last.
     courses: BTreeMap<(SocketAddr, SocketAddr), VecDeque<Course>>,
 }
 
 impl TcpRules {
-    /// A segment leaves `from`: what is wrong with it.
-    fn sent(&mut self, from: SocketAddr, to: SocketAddr, tcp: &Tcp<'_>) -> Option<String> {
+    /// Rules without exception.
+    pub fn strict() -> Self {
+        Self {
+            strict: true,
+            ..Self::default()
+        }
+    }
+
+    /// A segment leaves `from`: what is wrong with it. It may be as far as `gap` from what was sent.
+    fn sent(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+        gap: u32,
+        tcp: &Tcp<'_>,
+    ) -> Option<String> {
         if tcp.rst {
             return None;
         }
@@ -74,6 +98,7 @@ impl TcpRules {
                 ours.push_back(Course {
                     first: tcp.seq,
                     sent: 1,
+                    known: 0,
                     offered: 0,
                     scale: tcp.scale,
                 });
@@ -85,15 +110,16 @@ impl TcpRules {
         let course = ours
             .iter_mut()
             .rev()
-            .find(|course| course.within(tcp.seq, course.sent).is_some());
+            .find(|course| course.within(tcp.seq, course.sent + gap).is_some());
         let Some(course) = course else {
             return Some(format!("sends {} after {last} bytes at most", tcp.seq));
         };
         let begin = tcp.seq.wrapping_sub(course.first);
         let end = begin + tcp.data.len() as u32;
         course.sent = course.sent.max(begin + tcp.length());
+        let first_missing = begin == course.known && !self.strict;
         // One byte more asks whether a window has opened (RFC 9293 section 3.8.6.1).
-        (!tcp.data.is_empty() && end > course.offered + 1).then(|| {
+        (!tcp.data.is_empty() && end > course.offered + 1 && !first_missing).then(|| {
             let offered = course.offered;
             format!("sends up to {end}, offered {offered}")
         })
@@ -119,6 +145,7 @@ impl TcpRules {
                 _ => 0,
             };
             let window = u32::from(tcp.window) << scale;
+            course.known = course.known.max(known);
             course.offered = course.offered.max(known.saturating_add(window));
         }
     }
@@ -149,9 +176,10 @@ impl Checker for TcpRules {
         };
         let from = SocketAddr::new(ip.from, tcp.from);
         let to = SocketAddr::new(ip.to, tcp.to);
+        let gap = if ethernet { GAP } else { 0 };
         if !leaves {
             self.arrived(from, to, &tcp);
-        } else if let Some(wrong) = self.sent(from, to, &tcp) {
+        } else if let Some(wrong) = self.sent(from, to, gap, &tcp) {
             found.violation(|| format!("{from} to {to}: {wrong}"));
         }
     }
@@ -192,12 +220,12 @@ mod tests {
     /// A connection from a to b whose sequence numbers are about to wrap.
     fn connected() -> TcpRules {
         let (a, b) = ends();
-        let mut rules = TcpRules::default();
+        let mut rules = TcpRules::strict();
         let first = syn(u32::MAX - 5, None);
-        assert_eq!(rules.sent(a, b, &first), None);
+        assert_eq!(rules.sent(a, b, 0, &first), None);
         rules.arrived(a, b, &first);
         let second = syn(700, Some(u32::MAX - 4));
-        assert_eq!(rules.sent(b, a, &second), None);
+        assert_eq!(rules.sent(b, a, 0, &second), None);
         rules.arrived(b, a, &second);
         rules
     }
@@ -208,32 +236,52 @@ mod tests {
         let mut rules = connected();
         let data = [0; 100];
         let first = segment(u32::MAX - 4, Some(701), &data);
-        assert_eq!(rules.sent(a, b, &first), None);
+        assert_eq!(rules.sent(a, b, 0, &first), None);
         // 100 more were offered, by a window that is scaled.
         let answer = segment(701, Some(95), &[]);
-        assert_eq!(rules.sent(b, a, &answer), None);
+        assert_eq!(rules.sent(b, a, 0, &answer), None);
         rules.arrived(b, a, &answer);
         for part in 0..4 {
             let more = segment(95 + 100 * part, Some(701), &data);
-            assert_eq!(rules.sent(a, b, &more), None);
+            assert_eq!(rules.sent(a, b, 0, &more), None);
         }
         let probe = segment(495, Some(701), &[0]);
-        assert_eq!(rules.sent(a, b, &probe), None);
+        assert_eq!(rules.sent(a, b, 0, &probe), None);
     }
 
     #[test]
     fn reject_more_than_was_offered() {
         let (a, b) = ends();
         let data = [0; 102];
-        let wrong = connected().sent(a, b, &segment(u32::MAX - 4, Some(701), &data));
+        let wrong = connected().sent(a, b, 0, &segment(u32::MAX - 4, Some(701), &data));
         assert!(wrong.unwrap().contains("offered 101"));
+    }
+
+    /// What is first missing may come whole. (See [`TcpRules`].)
+    #[test]
+    fn the_first_missing_segment_may_be_whole() {
+        let (a, b) = ends();
+        let mut rules = connected();
+        rules.strict = false;
+        let first = segment(u32::MAX - 4, Some(701), &[0; 101]);
+        assert_eq!(rules.sent(a, b, 0, &first), None);
+        rules.arrived(b, a, &segment(701, Some(46), &[]));
+        assert_eq!(
+            rules.sent(a, b, 0, &segment(46, Some(701), &[0; 500])),
+            None
+        );
+        assert!(
+            rules
+                .sent(a, b, 0, &segment(47, Some(701), &[0; 500]))
+                .is_some()
+        );
     }
 
     #[test]
     fn reject_an_acknowledgement_of_what_was_not_sent() {
         let (a, b) = ends();
         for ack in [702, 700, 1, u32::MAX] {
-            let wrong = connected().sent(a, b, &segment(u32::MAX - 4, Some(ack), &[]));
+            let wrong = connected().sent(a, b, 0, &segment(u32::MAX - 4, Some(ack), &[]));
             assert!(wrong.unwrap().contains("acknowledges"), "{ack}");
         }
     }
@@ -241,7 +289,7 @@ mod tests {
     #[test]
     fn reject_a_gap() {
         let (a, b) = ends();
-        let wrong = connected().sent(a, b, &segment(u32::MAX - 3, Some(701), &[1]));
+        let wrong = connected().sent(a, b, 0, &segment(u32::MAX - 3, Some(701), &[1]));
         assert!(wrong.unwrap().contains("sends"));
     }
 }

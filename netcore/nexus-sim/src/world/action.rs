@@ -198,7 +198,8 @@ impl<M: Machine> World<M> {
         let runs = place.wanted && !crashed;
         match (place.machine.is_some(), runs) {
             (true, false) => self.end(machine.0),
-            (false, true) => self.boot(machine.0),
+            // What stands still does not boot.
+            (false, true) if !paused => self.boot(machine.0),
             _ => {}
         }
         let resumes = self.places[index].paused && !paused;

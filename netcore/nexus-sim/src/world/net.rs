@@ -363,7 +363,7 @@ impl Net {
                 return;
             }
             let dice = Dice::new(&self.seed.split(&format!("{from} > {to}")));
-            let link = Link::new(dice, conditions, self.version);
+            let link = Link::new(dice, conditions, self.version, self.is_ethernet(from));
             self.links.insert(key, link);
         }
         let conditions = match self.links.get(&key) {
