@@ -1,6 +1,10 @@
 //! What tests over many seeds share.
 
-#![allow(dead_code, reason = "each test file uses what it needs of the harness")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses what it needs of the harness"
+)]
 
 use std::ops::Range;
 
