@@ -135,8 +135,9 @@ impl Stack {
         let mss = u32::from(flow.mss.get());
         let payload = packet.payload();
         // What stands elsewhere may be of anybody: nothing it says of us is believed (RFC 5961 section 5).
-        let due = flow.recovery.is_due(segment, payload, flow.snd_max, mss);
-        let lost = beside && (due || (opened && flow.socket.send_queue() > 0));
+        let lost = beside
+            && (flow.recovery.is_due(segment, payload, flow.snd_max, mss)
+                || (opened && flow.socket.send_queue() > 0));
         let untaken = flow.socket.send_queue() == unsent && flow.socket.state() == state;
         if news && (beside || !untaken) {
             flow.recovery.acknowledged(segment);
