@@ -15,7 +15,7 @@ use futures::executor::block_on;
 use nexus_caps::{NetCtx, Shard};
 use nexus_host::driver::OsClock;
 use nexus_host::runtime::clocks::WallClock;
-use nexus_host::runtime::engine::{EngineOptions, HostEngine};
+use nexus_host::runtime::engine::{EngineOptions, HostEngine, Slices};
 use nexus_host::runtime::instance::{Outcome, Prepared};
 use nexus_host::runtime::limits::AppLimits;
 use nexus_host::runtime::state::{AppStart, AppState};
@@ -144,6 +144,7 @@ fn start() -> AppStart {
         stderr: None,
         seed: Seed::from_number(1),
         wall: WallClock::Os,
+        slices: Slices::Ticks,
         limits: AppLimits::default(),
     }
 }

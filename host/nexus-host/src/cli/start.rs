@@ -242,10 +242,11 @@ impl Host {
             env: environment(&admission, &candidate.manifest),
             dirs: directories(&admission, &candidate.manifest),
             stdin: given.stdin,
-            stdout: Some(given.outputs[0].clone()),
-            stderr: Some(given.outputs[1].clone()),
+            stdout: Some(given.outputs[0].clone().into()),
+            stderr: Some(given.outputs[1].clone().into()),
             seed: self.seed.split(&format!("instance {}", instance.0)),
             wall: WallClock::Os,
+            slices: self.engine.slices(),
             limits,
         };
         let net = NetCtx {
@@ -273,27 +274,7 @@ impl Host {
         candidate: &Candidate,
         admission: &Admission,
     ) -> wasmtime::Result<Linker<AppState>> {
-        let mut linker = Linker::new(self.engine.engine());
-        linker::link_base(&mut linker, &candidate.imports)?;
-        if candidate
-            .imports
-            .iter()
-            .any(|import| import.name.starts_with("nexus:"))
-        {
-            nexus_caps::link_types(&mut linker)?;
-        }
-        let mut linked = BTreeSet::new();
-        for import in &admission.imports {
-            // A stub is the same interface: with nothing granted, every act is refused.
-            if matches!(import.provided, Provided::Granted | Provided::Stub) {
-                for capability in &import.capabilities {
-                    if linked.insert(*capability) {
-                        nexus_caps::link(&mut linker, *capability)?;
-                    }
-                }
-            }
-        }
-        Ok(linker)
+        link(&self.engine, candidate, admission)
     }
 
     /// An app from its start to its end, as a task of the shard. One in the background ends
@@ -408,6 +389,35 @@ impl Drop for Host {
     }
 }
 
+/// A linker that holds what an app was granted and nothing else.
+pub(super) fn link(
+    engine: &HostEngine,
+    candidate: &Candidate,
+    admission: &Admission,
+) -> wasmtime::Result<Linker<AppState>> {
+    let mut linker = Linker::new(engine.engine());
+    linker::link_base(&mut linker, &candidate.imports)?;
+    if candidate
+        .imports
+        .iter()
+        .any(|import| import.name.starts_with("nexus:"))
+    {
+        nexus_caps::link_types(&mut linker)?;
+    }
+    let mut linked = BTreeSet::new();
+    for import in &admission.imports {
+        // A stub is the same interface: with nothing granted, every act is refused.
+        if matches!(import.provided, Provided::Granted | Provided::Stub) {
+            for capability in &import.capabilities {
+                if linked.insert(*capability) {
+                    nexus_caps::link(&mut linker, *capability)?;
+                }
+            }
+        }
+    }
+    Ok(linker)
+}
+
 /// What refused an app, as the error that ends the command.
 pub(super) fn refusal(admission: &Admission) -> CliError {
     CliError::new(Kind::Refused, admission.text().trim_end())
@@ -421,7 +431,11 @@ pub(super) fn needs_network(admission: &Admission) -> bool {
         .any(|import| !import.capabilities.is_empty() && import.provided != Provided::Missing)
 }
 
-fn memory(admission: &Admission, manifest: &Manifest, max: Option<u64>) -> Result<u64, CliError> {
+pub(super) fn memory(
+    admission: &Admission,
+    manifest: &Manifest,
+    max: Option<u64>,
+) -> Result<u64, CliError> {
     let Some(max) = max else {
         return Ok(admission.limits.memory);
     };
@@ -440,7 +454,10 @@ fn memory(admission: &Admission, manifest: &Manifest, max: Option<u64>) -> Resul
     }
 }
 
-fn arguments(candidate: &Candidate, given: Vec<String>) -> Result<Vec<String>, CliError> {
+pub(super) fn arguments(
+    candidate: &Candidate,
+    given: Vec<String>,
+) -> Result<Vec<String>, CliError> {
     let name = candidate.file.path.file_name().unwrap_or_default();
     let mut arguments = vec![name.to_string_lossy().into_owned()];
     arguments.extend(given);
@@ -461,7 +478,7 @@ fn granted(standing: Standing) -> bool {
     matches!(standing, Standing::Granted | Standing::Narrowed)
 }
 
-fn environment(admission: &Admission, manifest: &Manifest) -> Vec<(String, String)> {
+pub(super) fn environment(admission: &Admission, manifest: &Manifest) -> Vec<(String, String)> {
     manifest
         .variables()
         .iter()
@@ -471,7 +488,7 @@ fn environment(admission: &Admission, manifest: &Manifest) -> Vec<(String, Strin
         .collect()
 }
 
-fn directories(admission: &Admission, manifest: &Manifest) -> Vec<GrantedDir> {
+pub(super) fn directories(admission: &Admission, manifest: &Manifest) -> Vec<GrantedDir> {
     manifest
         .directories()
         .iter()

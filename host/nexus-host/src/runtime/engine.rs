@@ -23,6 +23,15 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 const MEMORIES_PER_COMPONENT: u32 = 8;
 const TABLES_PER_COMPONENT: u32 = 64;
 
+/// What makes a guest that computes give way to others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Slices {
+    /// Time: see [`HostEngine::start_ticking`].
+    Ticks,
+    /// So many instructions: the same ones in every run.
+    Fuel(u64),
+}
+
 /// What the operator decides of an engine.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineOptions {
@@ -32,6 +41,8 @@ pub struct EngineOptions {
     pub memory_bytes_cap: u64,
     /// Slots reserved ahead; off, memory is mapped as apps start.
     pub pooling: bool,
+    /// What makes a guest that computes give way.
+    pub slices: Slices,
 }
 
 impl Default for EngineOptions {
@@ -40,6 +51,7 @@ impl Default for EngineOptions {
             instances: 1,
             memory_bytes_cap: limits::MEMORY_BYTES_CAP,
             pooling: true,
+            slices: Slices::Ticks,
         }
     }
 }
@@ -49,6 +61,7 @@ impl Default for EngineOptions {
 pub struct HostEngine {
     engine: Engine,
     pooled: bool,
+    slices: Slices,
 }
 
 /// The engine could not be made: the machine lacks something. Neither app nor operator is wrong.
@@ -66,13 +79,14 @@ impl std::error::Error for EngineError {}
 impl HostEngine {
     /// Reserves the slots, or, where the address space cannot be had, does without.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
-        let mut config = base_config();
+        let mut config = base_config(options.slices);
         if options.pooling {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
             if let Ok(engine) = Engine::new(&config) {
                 return Ok(Self {
                     engine,
                     pooled: true,
+                    slices: options.slices,
                 });
             }
         }
@@ -81,6 +95,7 @@ impl HostEngine {
             Ok(engine) => Ok(Self {
                 engine,
                 pooled: false,
+                slices: options.slices,
             }),
             Err(error) => Err(EngineError(format!("{error:#}"))),
         }
@@ -89,6 +104,11 @@ impl HostEngine {
     /// The engine itself.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What makes its guests give way.
+    pub fn slices(&self) -> Slices {
+        self.slices
     }
 
     /// Whether the slots were reserved ahead.
@@ -118,10 +138,11 @@ impl HostEngine {
     }
 }
 
-fn base_config() -> Config {
+fn base_config(slices: Slices) -> Config {
     let mut config = Config::new();
     config
-        .epoch_interruption(true)
+        .epoch_interruption(slices == Slices::Ticks)
+        .consume_fuel(slices != Slices::Ticks)
         // The ledger of `limits.rs` counts on it.
         .wasm_custom_page_sizes(false)
         .max_wasm_stack(limits::WASM_STACK_BYTES as usize)

@@ -11,6 +11,7 @@ use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::{p2, p3};
 
+use super::engine::Slices;
 use super::imports;
 use super::limits::Refused;
 use super::signals::Signal;
@@ -186,11 +187,13 @@ impl Prepared {
         store.limiter(|state| &mut state.ledger);
         store.set_hostcall_fuel(usize::try_from(limits.hostcall_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(limits.handles as usize);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut store| {
-            store.data_mut().ledger.count_slice();
-            Ok(UpdateDeadline::Yield(1))
-        });
+        if let Err(error) = slice(&mut store) {
+            shard.enter(|mesh, now| mesh.node_mut(caller.node).end(now, caller.instance));
+            return Ended {
+                outcome: Outcome::Failed(format!("it cannot be made to give way: {error:#}")),
+                usage: Usage::default(),
+            };
+        }
 
         let mut cpu = Duration::ZERO;
         let outcome = {
@@ -263,6 +266,24 @@ impl Prepared {
                     .await;
                 of_result(ran.and_then(|result| result))
             }
+        }
+    }
+}
+
+/// Sees to it that a guest that computes gives way.
+fn slice(store: &mut Store<AppState>) -> wasmtime::Result<()> {
+    match store.data().slices {
+        Slices::Ticks => {
+            store.set_epoch_deadline(1);
+            store.epoch_deadline_callback(|mut store| {
+                store.data_mut().ledger.count_slice();
+                Ok(UpdateDeadline::Yield(1))
+            });
+            Ok(())
+        }
+        Slices::Fuel(fuel) => {
+            store.set_fuel(u64::MAX)?;
+            store.fuel_async_yield_interval(Some(fuel))
         }
     }
 }

@@ -64,6 +64,7 @@ fn run(core: &str, limits: AppLimits) -> Ended {
         stderr: None,
         seed,
         wall: WallClock::Os,
+        slices: Slices::Ticks,
         limits,
     };
     let state = AppState::new(start, net).expect("state");

@@ -13,7 +13,7 @@ use wasmtime_wasi::FsPerms;
 use super::*;
 use crate::driver::{Driver, Network, OsClock};
 use crate::runtime::clocks::WallClock;
-use crate::runtime::engine::{EngineOptions, HostEngine};
+use crate::runtime::engine::{EngineOptions, HostEngine, Slices};
 use crate::runtime::imports;
 use crate::runtime::instance::{Outcome, Prepared};
 use crate::runtime::limits::AppLimits;
@@ -369,6 +369,7 @@ pub(in crate::runtime) fn run(bytes: &[u8], folder: &Folder) -> Outcome {
         stderr: None,
         seed,
         wall: WallClock::Os,
+        slices: Slices::Ticks,
         limits: AppLimits::default(),
     };
     let state = AppState::new(start, net).expect("state");

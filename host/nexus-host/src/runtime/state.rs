@@ -9,9 +9,10 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_io::IoView;
 
 use super::clocks::{ClocksView, WallClock};
+use super::engine::Slices;
 use super::held::OpenFiles;
 use super::limits::{AppLimits, Ledger};
-use super::stdio::{Input, Output};
+use super::stdio::{Input, Stdout};
 
 /// A directory the app was granted.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,13 +36,15 @@ pub struct AppStart {
     /// Standard input; none: at its end from the start.
     pub stdin: Option<Input>,
     /// Standard output; none: into the void.
-    pub stdout: Option<Output>,
+    pub stdout: Option<Stdout>,
     /// Standard error; none: into the void.
-    pub stderr: Option<Output>,
+    pub stderr: Option<Stdout>,
     /// Where its randomness comes from.
     pub seed: Seed,
     /// Where its time of day comes from.
     pub wall: WallClock,
+    /// What makes it give way; as the engine was made with.
+    pub slices: Slices,
     /// What it may use.
     pub limits: AppLimits,
 }
@@ -75,6 +78,7 @@ pub struct AppState {
     wasi: Wasi,
     net: NetCtx,
     wall: WallClock,
+    pub(super) slices: Slices,
     pub(crate) ledger: Ledger,
 }
 
@@ -118,6 +122,7 @@ impl AppState {
             table,
             files: OpenFiles::default(),
             wall: start.wall,
+            slices: start.slices,
             ledger: Ledger::new(start.limits),
             wasi: Wasi::new(start)?,
             net,

@@ -10,6 +10,7 @@
 //! never an error, and it is waited for on the threads that may wait.
 
 mod input;
+mod kept;
 mod output;
 
 use std::io;
@@ -19,6 +20,7 @@ use std::task::{Context, Waker};
 use wasmtime_wasi_io::streams::StreamError;
 
 pub use input::Input;
+pub use kept::{Kept, Stdout};
 pub use output::{Output, Sink, say, say_last};
 
 /// What waits in either direction. Stops a guest that writes to a stuck pipe, and an endless
