@@ -35,12 +35,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (CAPS, &[NODE, STACK, POLICY, TYPES]),
     (
         HOST,
-        &[CAPS, NIC, TESTBED, USERNET, NODE, STACK, POLICY, TYPES],
+        &[CAPS, NIC, SIM, TESTBED, USERNET, NODE, STACK, POLICY, TYPES],
     ),
     (TESTBED, &[]),
     (
         "nexus-bench",
-        &[HOST, CAPS, NIC, USERNET, NODE, STACK, POLICY, TYPES],
+        &[HOST, CAPS, NIC, SIM, USERNET, NODE, STACK, POLICY, TYPES],
     ),
     ("xtask", &[]),
     // docs/decisions/0003: the frozen error codes and the one backoff schedule.

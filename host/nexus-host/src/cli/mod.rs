@@ -9,6 +9,7 @@ mod pack;
 mod policies;
 mod run;
 mod say;
+mod sim;
 mod start;
 mod up;
 mod values;
@@ -62,6 +63,8 @@ enum Verb {
     Run(Box<run::RunArgs>),
     /// Run several apps, on one or more nodes, as a world file says
     Up(up::UpArgs),
+    /// Run a scenario in a simulated world: real apps, virtual time, one seed
+    Sim(sim::SimArgs),
     /// Say whether an app would start, and with what, without running it
     Check(check::CheckArgs),
     /// Show what a component imports, and the capability each import needs
@@ -141,6 +144,7 @@ pub fn main() -> ExitCode {
     let (output, result) = match cli.verb {
         Verb::Run(args) => (args.common.output, run::run(&args)),
         Verb::Up(args) => (args.common.output, up::up(&args)),
+        Verb::Sim(args) => (args.common.output, sim::sim(&args)),
         Verb::Check(args) => (args.common.output, check::check(&args)),
         Verb::Inspect(args) => (args.common.output, inspect::inspect(&args)),
         Verb::Pack(args) => (args.common.output, pack::pack(&args)),

@@ -92,8 +92,8 @@ pub(super) struct App {
 /// What is wrong with the file, all at once, each with its place.
 #[derive(Debug)]
 pub(super) struct WorldError {
-    source: String,
-    problems: Vec<(u32, u32, String)>,
+    pub(super) source: String,
+    pub(super) problems: Vec<(u32, u32, String)>,
 }
 
 impl fmt::Display for WorldError {
@@ -163,13 +163,14 @@ mod file {
     }
 }
 
-struct Checker<'a> {
-    text: &'a str,
-    problems: Vec<(u32, u32, String)>,
+/// Collects what is wrong with a file.
+pub(super) struct Checker<'a> {
+    pub(super) text: &'a str,
+    pub(super) problems: Vec<(u32, u32, String)>,
 }
 
 impl Checker<'_> {
-    fn problem(&mut self, at: Range<usize>, message: String) {
+    pub(super) fn problem(&mut self, at: Range<usize>, message: String) {
         let before = self.text.get(..at.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
@@ -356,7 +357,7 @@ impl Checker<'_> {
         })
     }
 
-    fn parsed<T>(
+    pub(super) fn parsed<T>(
         &mut self,
         texts: &[Spanned<String>],
         parse: impl Fn(&str) -> Result<T, String>,

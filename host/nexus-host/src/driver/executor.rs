@@ -176,6 +176,20 @@ impl Executor {
         next.is_some_and(|id| self.poll(id))
     }
 
+    /// Polls one task, who was woken before who gave way. None: there is none to poll. `Some(true)`: it would
+    /// have gone on and gave way.
+    pub(crate) fn turn(&mut self) -> Option<bool> {
+        let next = {
+            let mut queues = self.ready.queues();
+            let woken = queues.woken.pop_front();
+            woken.or_else(|| queues.yielded.pop_front())
+        };
+        let id = next?;
+        self.poll(id);
+        let queued = |task: &Task| task.ticket.queued.load(Ordering::Acquire);
+        Some(self.tasks.get(&id).is_some_and(queued))
+    }
+
     fn poll(&mut self, id: TaskId) -> bool {
         let Some(task) = self.tasks.get_mut(&id) else {
             return true;

@@ -13,6 +13,7 @@ mod address;
 mod capture;
 mod clock;
 mod executor;
+mod machine;
 mod network;
 mod user;
 mod wire;
@@ -33,6 +34,7 @@ use nexus_types::{Instant, NodeId};
 pub use address::{AddressError, Addresses, Source};
 pub use clock::OsClock;
 use executor::Executor;
+pub(crate) use machine::{GuestMachine, SLICE_FUEL};
 pub use network::{AddedNode, Network, NetworkError, Wire};
 pub use wire::Notice;
 
