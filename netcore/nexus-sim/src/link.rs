@@ -79,14 +79,34 @@ impl Conditions {
         clogged: false,
     };
 
-    /// Whether it only delays: such a direction needs no state.
-    pub(crate) fn is_plain(&self) -> bool {
-        let plain = Self {
-            latency: self.latency,
-            queue: self.queue,
-            ..Self::PLAIN
-        };
-        *self == plain
+    /// Its latency, if it does nothing else: such a direction needs no state.
+    pub(crate) fn plain(&self) -> Option<Duration> {
+        let Self {
+            latency,
+            jitter,
+            rate,
+            queue: _,
+            loss,
+            burst,
+            duplication,
+            reorder,
+            reorder_by: _,
+            bit_flip,
+            truncation,
+            mtu,
+            replay,
+            cut,
+            clogged,
+        } = self;
+        let chances = [loss, duplication, reorder, bit_flip, truncation, replay];
+        let plain = jitter.is_zero()
+            && rate.is_none()
+            && burst.is_none()
+            && mtu.is_none()
+            && !cut
+            && !clogged
+            && chances.into_iter().all(|chance| *chance == Ppm::NEVER);
+        plain.then_some(*latency)
     }
 }
 

@@ -44,6 +44,36 @@ pub trait Machine {
     }
 }
 
+impl<M: Machine + ?Sized> Machine for Box<M> {
+    fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
+        (**self).handle_frame(now, frame);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        (**self).handle_timeout(now);
+    }
+
+    fn run(&mut self, now: Instant) -> Option<Instant> {
+        (**self).run(now)
+    }
+
+    fn poll_transmit(&mut self, now: Instant, send: &mut dyn FnMut(&[u8])) {
+        (**self).poll_transmit(now, send);
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        (**self).poll_timeout()
+    }
+
+    fn take_notes(&mut self, note: &mut dyn FnMut(Note<'_>)) {
+        (**self).take_notes(note);
+    }
+
+    fn vitals(&self) -> Vitals {
+        (**self).vitals()
+    }
+}
+
 /// What a factory of machines is told, at the first start and at each restart.
 pub struct Boot<'a> {
     /// Which boot this is; the first is 1.

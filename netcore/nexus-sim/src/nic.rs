@@ -43,6 +43,20 @@ impl Frames {
         Some(frame)
     }
 
+    /// Takes over all that `other` has.
+    fn append(&mut self, other: &mut Self) {
+        if self.is_empty() {
+            let dropped = self.dropped + other.dropped;
+            core::mem::swap(self, other);
+            (self.dropped, other.dropped) = (dropped, 0);
+            while other.pop().is_some() {}
+        } else {
+            while let Some(frame) = other.pop() {
+                self.push(frame);
+            }
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.out == self.ends.len()
     }
@@ -56,7 +70,12 @@ struct Wire {
 
 /// The mesh's end: give it to [`nexus_node::Mesh::attach_nic`].
 #[derive(Debug)]
-pub struct SimNic(Arc<Mutex<Wire>>);
+pub struct SimNic {
+    wire: Arc<Mutex<Wire>>,
+    /// What the node has sent in this step. The mesh asks for frames to the node at the end of each, and then all of
+    /// it goes to the wire at once.
+    sent: Frames,
+}
 
 /// The machine's end.
 #[derive(Debug)]
@@ -65,7 +84,11 @@ pub struct SimNicHandle(Arc<Mutex<Wire>>);
 /// A NIC and the handle on its other end.
 pub fn sim_nic() -> (SimNic, SimNicHandle) {
     let wire = Arc::new(Mutex::new(Wire::default()));
-    (SimNic(wire.clone()), SimNicHandle(wire))
+    let nic = SimNic {
+        wire: wire.clone(),
+        sent: Frames::default(),
+    };
+    (nic, SimNicHandle(wire))
 }
 
 fn lock(wire: &Mutex<Wire>) -> MutexGuard<'_, Wire> {
@@ -73,9 +96,11 @@ fn lock(wire: &Mutex<Wire>) -> MutexGuard<'_, Wire> {
 }
 
 impl SimNicHandle {
-    /// A frame for the node. Tell the mesh: [`nexus_node::Mesh::touch_nic`].
-    pub fn deliver(&mut self, frame: &[u8]) {
-        lock(&self.0).to_node.push(frame);
+    /// A frame for the node. Tell the mesh: [`nexus_node::Mesh::touch_nic`]. How many wait for it now.
+    pub fn deliver(&mut self, frame: &[u8]) -> usize {
+        let mut wire = lock(&self.0);
+        wire.to_node.push(frame);
+        wire.to_node.ends.len() - wire.to_node.out
     }
 
     /// Hands on what the node has sent since, in order. `send` must not reach the mesh.
@@ -104,7 +129,7 @@ impl Nic for SimNic {
             offload == Offload::None,
             "a simulated wire carries what the stack makes: `Config::offload` stays off"
         );
-        lock(&self.0).from_node.push(frame);
+        self.sent.push(frame);
     }
 
     fn poll_transmit(
@@ -113,7 +138,8 @@ impl Nic for SimNic {
         max: usize,
         deliver: &mut dyn FnMut(&[u8], Received),
     ) -> usize {
-        let mut wire = lock(&self.0);
+        let mut wire = lock(&self.wire);
+        wire.from_node.append(&mut self.sent);
         let mut count = 0;
         while count < max
             && let Some(frame) = wire.to_node.pop()
@@ -131,7 +157,7 @@ impl Nic for SimNic {
     fn handle_timeout(&mut self, _: Instant) {}
 
     fn undelivered(&self) -> usize {
-        usize::from(!lock(&self.0).from_node.is_empty())
+        usize::from(!self.sent.is_empty() || !lock(&self.wire).from_node.is_empty())
     }
 }
 
@@ -150,9 +176,14 @@ mod tests {
         let mut take = |max| nic.poll_transmit(now, max, &mut |frame, _| got.push(frame.to_vec()));
         assert_eq!((take(2), take(2), take(2)), (2, 1, 0));
         assert_eq!(got, [vec![1, 2], vec![3], vec![]]);
-        nic.handle_frame(now, &[7], Offload::None);
+        for frame in [7, 8] {
+            nic.handle_frame(now, &[frame], Offload::None);
+            assert_eq!(nic.poll_transmit(now, 1, &mut |_, _| {}), 0);
+        }
         assert!(handle.has_frames() && nic.undelivered() == 1);
-        handle.take(&mut |frame| assert_eq!(frame, [7]));
+        let mut sent = Vec::new();
+        handle.take(&mut |frame| sent.push(frame.to_vec()));
+        assert_eq!(sent, [[7], [8]]);
         assert!(!handle.has_frames());
     }
 

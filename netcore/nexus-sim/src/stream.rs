@@ -12,17 +12,19 @@ pub fn stream_byte(stream: u64, at: u64) -> u8 {
 
 /// Fills `out` with the bytes of a stream from `start` on.
 pub fn stream_fill(stream: u64, start: u64, out: &mut [u8]) {
-    let mut at = start;
-    let mut rest = out;
-    while !rest.is_empty() {
-        let word = stream_word(stream, at / 8).to_le_bytes();
-        let word = &word[(at % 8) as usize..];
-        let count = word.len().min(rest.len());
-        let (now, later) = rest.split_at_mut(count);
-        now.copy_from_slice(&word[..count]);
-        rest = later;
-        at += count as u64;
+    // Up to the border of a word, then words.
+    let first = (start.wrapping_neg() % 8).min(out.len() as u64);
+    let (head, rest) = out.split_at_mut(first as usize);
+    for (at, byte) in (start..).zip(head) {
+        *byte = stream_byte(stream, at);
     }
+    let (words, tail) = rest.as_chunks_mut::<8>();
+    let number = (start + first) / 8;
+    for (number, word) in (number..).zip(&mut *words) {
+        *word = stream_word(stream, number).to_le_bytes();
+    }
+    let last = stream_word(stream, number + words.len() as u64).to_le_bytes();
+    tail.copy_from_slice(&last[..tail.len()]);
 }
 
 /// No two words of a stream are the same (both steps are bijections), so a byte out of place shows.

@@ -96,3 +96,18 @@ fn replay() {
     println!("{:#?}", shrink(&plan, &mut |plan| fails(plan)));
     panic!("{first}");
 }
+
+/// Goal: a crowd costs what it does, not what it could. Method: a thousand machines on one segment that all talk to
+/// one.
+#[test]
+fn a_thousand_machines_get_done() {
+    let options = Options {
+        stations: 1_000,
+        bytes: 1 << 10,
+        faults: false,
+        ..Options::default()
+    };
+    let outcome = standard::run(1, &options).expect("the options make a world");
+    assert_eq!(outcome.violations, []);
+    assert_eq!(outcome.unfinished, 0);
+}

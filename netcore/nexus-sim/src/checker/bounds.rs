@@ -25,6 +25,10 @@ impl Checker for Baseline {
         "baseline"
     }
 
+    fn looks_at_frames(&self) -> bool {
+        false
+    }
+
     fn see(&mut self, at: Instant, _: MachineId, seen: &Seen<'_>, found: &mut Found<'_>) {
         let Seen::Looked(vitals) = seen else { return };
         let tables = vitals.tables;

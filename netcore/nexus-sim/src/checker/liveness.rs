@@ -32,6 +32,10 @@ impl Checker for Liveness {
         "liveness"
     }
 
+    fn looks_at_frames(&self) -> bool {
+        false
+    }
+
     fn see(&mut self, at: Instant, machine: MachineId, seen: &Seen<'_>, found: &mut Found<'_>) {
         let Seen::Looked(vitals) = seen else { return };
         if at < self.from {

@@ -67,8 +67,13 @@ pub enum Seen<'a> {
 
 /// Something that is always to be true.
 pub trait Checker {
-    /// Its name, in a violation.
+    /// Its name, in a violation; always the same.
     fn name(&self) -> &'static str;
+
+    /// Whether it looks at frames: those are many.
+    fn looks_at_frames(&self) -> bool {
+        true
+    }
 
     /// Looks at what happened at `machine` at `at`, of the world's time.
     fn see(&mut self, at: Instant, machine: MachineId, seen: &Seen<'_>, found: &mut Found<'_>);
@@ -129,27 +134,41 @@ pub(crate) struct Violations {
     pub(crate) count: u64,
 }
 
+struct Entry {
+    name: &'static str,
+    looks_at_frames: bool,
+    checker: Box<dyn Checker>,
+}
+
 /// The checkers of a world.
 #[derive(Default)]
 pub(crate) struct Checkers {
-    list: Vec<Box<dyn Checker>>,
+    list: Vec<Entry>,
     pub(crate) violations: Violations,
 }
 
 impl Checkers {
     pub(crate) fn add(&mut self, checker: Box<dyn Checker>) {
-        self.list.push(checker);
+        self.list.push(Entry {
+            name: checker.name(),
+            looks_at_frames: checker.looks_at_frames(),
+            checker,
+        });
     }
 
     pub(crate) fn see(&mut self, at: Instant, machine: MachineId, seen: &Seen<'_>) {
-        for checker in &mut self.list {
+        let frame = matches!(seen, Seen::Sent { .. } | Seen::Arrived { .. });
+        for entry in &mut self.list {
+            if frame && !entry.looks_at_frames {
+                continue;
+            }
             let mut found = Found {
                 violations: &mut self.violations,
-                checker: checker.name(),
+                checker: entry.name,
                 at,
                 machine,
             };
-            checker.see(at, machine, seen, &mut found);
+            entry.checker.see(at, machine, seen, &mut found);
         }
     }
 }

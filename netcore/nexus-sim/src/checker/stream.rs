@@ -6,7 +6,7 @@ use nexus_types::Instant;
 
 use super::{Checker, Found, Seen};
 use crate::machine::{MachineId, Note};
-use crate::stream::stream_byte;
+use crate::stream::stream_fill;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Written {
@@ -33,15 +33,27 @@ impl StreamPrefix {
             let so_far = written.end;
             return Some(format!("{stream:x} up to {end}, of {so_far} written"));
         }
-        let mut places = (start..).zip(bytes);
-        let (at, byte) = places.find(|(at, byte)| **byte != stream_byte(stream, *at))?;
-        Some(format!("byte {at} of {stream:x} is {byte:#04x}"))
+        let mut expected = [0; 512];
+        for (start, bytes) in (start..).step_by(expected.len()).zip(bytes.chunks(512)) {
+            let expected = &mut expected[..bytes.len()];
+            stream_fill(stream, start, expected);
+            if expected != bytes {
+                let mut places = (start..).zip(bytes).zip(expected);
+                let ((at, byte), _) = places.find(|((_, byte), expected)| *byte != *expected)?;
+                return Some(format!("byte {at} of {stream:x} is {byte:#04x}"));
+            }
+        }
+        None
     }
 }
 
 impl Checker for StreamPrefix {
     fn name(&self) -> &'static str {
         "stream-prefix"
+    }
+
+    fn looks_at_frames(&self) -> bool {
+        false
     }
 
     fn see(&mut self, _: Instant, machine: MachineId, seen: &Seen<'_>, found: &mut Found<'_>) {
@@ -90,7 +102,6 @@ impl Checker for StreamPrefix {
 mod tests {
     use super::*;
     use crate::checker::show;
-    use crate::stream::stream_fill;
 
     fn notes(notes: &[Note<'_>]) -> Vec<String> {
         let seen: Vec<_> = notes

@@ -15,6 +15,10 @@ impl Checker for PastTimer {
         "past-timer"
     }
 
+    fn looks_at_frames(&self) -> bool {
+        false
+    }
+
     fn see(&mut self, _: Instant, _: MachineId, seen: &Seen<'_>, found: &mut Found<'_>) {
         if let Seen::Turned {
             now,
@@ -36,6 +40,10 @@ pub struct BusyLoop;
 impl Checker for BusyLoop {
     fn name(&self) -> &'static str {
         "busy-loop"
+    }
+
+    fn looks_at_frames(&self) -> bool {
+        false
     }
 
     fn see(&mut self, _: Instant, _: MachineId, seen: &Seen<'_>, found: &mut Found<'_>) {

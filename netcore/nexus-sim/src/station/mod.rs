@@ -28,6 +28,9 @@ use crate::store::Store;
 /// How often apps and stack may set each other going in one run; what is left goes on in the next turn.
 const ROUNDS: u32 = 256;
 
+/// Frames that wait until the stack takes them, as a driver does: more would be out of the processor's cache again.
+const FRAMES_AT_A_TIME: usize = 32;
+
 /// A native app.
 pub trait App {
     /// Goes as far as it can. Ready: it is over. It is polled again when its waker was woken, or at the time it
@@ -282,9 +285,12 @@ impl Station {
 }
 
 impl Machine for Station {
-    fn handle_frame(&mut self, _: Instant, frame: &[u8]) {
-        self.nic.deliver(frame);
+    fn handle_frame(&mut self, now: Instant, frame: &[u8]) {
+        let waiting = self.nic.deliver(frame);
         self.mesh.touch_nic(self.node);
+        if waiting == FRAMES_AT_A_TIME {
+            self.mesh.step(now);
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {

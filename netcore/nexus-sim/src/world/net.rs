@@ -1,6 +1,7 @@
 //! The wires of a world: segments, who is on them, and the frames on their way.
 
 use core::fmt;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use nexus_types::{Instant, InterfaceAddress, IpAddr, Ipv4Addr, Seed};
@@ -258,7 +259,7 @@ impl Net {
         let clogged = self.links.iter().filter(|(_, link)| !link.held.is_empty());
         let clogged: Vec<_> = clogged.map(|(key, _)| *key).collect();
         for (from, to) in clogged {
-            let conditions = self.conditions(from, to);
+            let conditions = *self.conditions(from, to);
             let Some(link) = self.links.get_mut(&(from, to)) else {
                 continue;
             };
@@ -279,13 +280,17 @@ impl Net {
     }
 
     /// How a direction is now.
-    fn conditions(&self, from: u32, to: u32) -> Conditions {
+    fn conditions(&self, from: u32, to: u32) -> Cow<'_, Conditions> {
         let segment = self.ports[from as usize].segment;
-        let own = self.directions.get(&(from, to)).copied();
-        let mut conditions = own.unwrap_or(self.segments[segment as usize].conditions);
+        let mut conditions = Cow::Borrowed(&self.segments[segment as usize].conditions);
+        if !self.directions.is_empty()
+            && let Some(own) = self.directions.get(&(from, to))
+        {
+            conditions = Cow::Borrowed(own);
+        }
         for (span, fault) in &self.faults {
             if span.holds(MachineId(from), MachineId(to)) {
-                fault.change(&mut conditions);
+                fault.change(conditions.to_mut());
             }
         }
         conditions
@@ -351,24 +356,24 @@ impl Net {
 
     fn carry(&mut self, now: Instant, from: u32, to: u32, frame: FrameId) {
         let (mut over, key) = (0, (from, to));
-        if !self.links.contains_key(&key) {
+        if self.links.is_empty() || !self.links.contains_key(&key) {
             let conditions = self.conditions(from, to);
-            if conditions.is_plain() {
+            if let Some(latency) = conditions.plain() {
                 self.frames.hold(frame);
-                let at = now + conditions.latency;
                 let coming = &mut self.ports[to as usize].coming;
                 let (queue, frames) = (&mut self.queue, &mut self.frames);
-                arrive(queue, frames, coming, &mut over, to, at, frame);
+                arrive(queue, frames, coming, &mut over, to, now + latency, frame);
                 self.counts.over_limit += over;
                 return;
             }
+            let conditions = *conditions;
             let dice = Dice::new(&self.seed.split(&format!("{from} > {to}")));
             let link = Link::new(dice, conditions, self.version, self.is_ethernet(from));
             self.links.insert(key, link);
         }
         let conditions = match self.links.get(&key) {
             Some(link) if link.version == self.version => link.conditions,
-            _ => self.conditions(from, to),
+            _ => *self.conditions(from, to),
         };
         let Some(link) = self.links.get_mut(&key) else {
             return;

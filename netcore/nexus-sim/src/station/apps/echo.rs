@@ -5,7 +5,6 @@ use core::task::Poll;
 use nexus_node::{NetError, TcpListener, TcpSocket};
 use nexus_types::{Duration, Instant, SocketAddr};
 
-use super::CHUNK;
 use super::bulk::serve;
 use super::dial::{Dialler, Job};
 use super::transfer::Inbound;
@@ -158,7 +157,7 @@ struct Served {
 impl Served {
     fn go_on(&mut self, turn: &mut Turn<'_>) -> Poll<Result<(), NetError>> {
         let (now, socket) = (turn.now, self.socket);
-        let mut chunk = [0; CHUNK];
+        let mut chunk = [0; MESSAGE];
         loop {
             while !self.waiting.is_empty() {
                 match turn.node.poll_write(now, socket, &self.waiting, turn.waker) {

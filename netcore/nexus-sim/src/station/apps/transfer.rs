@@ -69,6 +69,8 @@ pub(super) struct Transfer {
     /// Reads no more than [`CHUNK`] in this time.
     slow: Option<Duration>,
     read_at: Instant,
+    /// What is written and read at a time, not zeroed each time.
+    chunk: Vec<u8>,
 }
 
 impl Transfer {
@@ -82,6 +84,7 @@ impl Transfer {
             inbound: Inbound::default(),
             slow,
             read_at: Instant::ZERO,
+            chunk: vec![0; CHUNK],
         }
     }
 
@@ -101,12 +104,11 @@ impl Transfer {
     }
 
     fn write(&mut self, turn: &mut Turn<'_>, socket: TcpSocket) -> Result<(), NetError> {
-        let mut chunk = [0; CHUNK];
         let stream = self.stream;
         while self.written < self.length {
             let count = (self.length - self.written).min(CHUNK as u64) as usize;
-            stream_fill(stream, self.written, &mut chunk[..count]);
-            let data = &chunk[..count];
+            let data = &mut self.chunk[..count];
+            stream_fill(stream, self.written, data);
             match turn.node.poll_write(turn.now, socket, data, turn.waker) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(count) => self.written += count? as u64,
@@ -125,7 +127,7 @@ impl Transfer {
     }
 
     fn read(&mut self, turn: &mut Turn<'_>, socket: TcpSocket) -> Result<(), NetError> {
-        let mut chunk = [0; CHUNK];
+        let chunk = &mut self.chunk[..];
         while !self.inbound.ended {
             if let Some(pause) = self.slow {
                 if turn.now < self.read_at {
@@ -134,10 +136,7 @@ impl Transfer {
                 }
                 self.read_at = turn.now + pause;
             }
-            match turn
-                .node
-                .poll_read(turn.now, socket, &mut chunk, turn.waker)
-            {
+            match turn.node.poll_read(turn.now, socket, chunk, turn.waker) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(count) => self.inbound.take(turn, &chunk[..count?]),
             }
