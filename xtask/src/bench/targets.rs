@@ -49,6 +49,16 @@ const PARTS: &[Target] = &[
         Kind::AtLeast("packets_ratio_65535_none", 0.5),
     ),
     target(
+        "sim-packets",
+        "packets per second of a simulated world / of a bare smoltcp loop; MTU 1500, checksums, no faults",
+        Kind::AtLeast("sim_packets_ratio", 0.5),
+    ),
+    target(
+        "sim-seeds",
+        "seeds a second and core of two simulated nodes, 64 KiB each way, faults on",
+        Kind::AtLeast("sim_seeds_per_second", 500.0),
+    ),
+    target(
         "data-call",
         "a data call with its check / the same without",
         Kind::RatioAtMost("data_call/checked", "data_call/unchecked", 1.3),
