@@ -76,7 +76,13 @@ fn reject_a_run_that_is_not_as_expected() {
 fn reject_guests_that_do_not_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let scenario = folder.path().join("s.toml");
-    for guest in ["probes/spin", "probes/waits_for_ever"] {
+    for (guest, says) in [
+        ("probes/spin", "still running after 50ms"),
+        (
+            "probes/waits_for_ever",
+            "waits for ever: nothing happened after 0.",
+        ),
+    ] {
         let text = format!(
             "[scenario]\nuntil = \"50ms\"\n[[link]]\nname = \"lan\"\n[[node]]\nname = \"a\"\nlink = \"lan\"\n\
              addresses = [\"10.0.0.1/24\"]\n[[node.app]]\ncomponent = {:?}\nconsent = \"manifest\"\n",
@@ -86,7 +92,7 @@ fn reject_guests_that_do_not_end() {
         let output = sim(&scenario, &[], folder.path());
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{guest}: {said}");
-        assert!(said.contains("still running after 50ms"), "{guest}: {said}");
+        assert!(said.contains(says), "{guest}: {said}");
     }
 }
 

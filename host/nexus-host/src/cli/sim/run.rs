@@ -184,7 +184,12 @@ impl Plan {
         while goes_on && waits(&fates) && world.poll_timeout().is_some_and(|at| at <= until) {
             goes_on = world.step();
         }
-        let mut failures = self.failures(&fates.borrow());
+        // Somebody waits for something that will not come; or it would, after the end.
+        let stuck = waits(&fates) && world.poll_timeout().is_none();
+        if waits(&fates) && !stuck {
+            world.run_until(until);
+        }
+        let mut failures = self.failures(&fates.borrow(), stuck.then(|| world.now()));
         let (violations, count) = world.violations();
         failures.extend(violations.iter().map(ToString::to_string));
         if count > violations.len() as u64 {
@@ -301,8 +306,8 @@ impl Plan {
         Ok(())
     }
 
-    /// What is not as the scenario expects it.
-    fn failures(&self, fates: &[Fate]) -> Vec<String> {
+    /// What is not as the scenario expects it; `stuck`: since when nothing more happened.
+    fn failures(&self, fates: &[Fate], stuck: Option<Instant>) -> Vec<String> {
         let mut failures = Vec::new();
         let given = self.scenario.nodes.iter().flat_map(|node| &node.apps);
         for ((app, given), fate) in self.apps.iter().zip(given).zip(fates) {
@@ -316,7 +321,10 @@ impl Plan {
             {
                 let what = match (&fate.refused, &fate.outcome) {
                     (Some(text), _) => format!("refused with 77\n{}", text.trim_end()),
-                    (None, None) => format!("still running after {:?}", self.scenario.until),
+                    (None, None) => match stuck {
+                        Some(since) => format!("waits for ever: nothing happened after {since}"),
+                        None => format!("still running after {:?}", self.scenario.until),
+                    },
                     (None, Some(Outcome::Trap(text) | Outcome::Failed(text))) => {
                         format!(
                             "{}: {text}",
