@@ -202,6 +202,13 @@ impl Flow {
         )
     }
 
+    /// Whether several of its segments may be made as one frame: not where the far end wants far shorter ones than the
+    /// link carries, for a frame would be a great many of them, and all leave before another flow has its turn.
+    pub(crate) fn is_large(&self, mtu: usize, offload: bool) -> bool {
+        let headers = if self.local.is_ipv4() { 40 } else { 60 };
+        self.is_established() && (offload || 2 * usize::from(self.mss.get()) >= mtu - headers)
+    }
+
     /// Takes what was received and drops it.
     pub(crate) fn discard(&mut self) {
         let all = |socket: &mut tcp::Socket<'_>| socket.recv(|bytes| (bytes.len(), bytes.len()));

@@ -85,7 +85,6 @@ impl Stack {
             Judgement::Challenge => return self.challenge(now, index),
         }
         self.stats.segments_in += 1;
-        let opened = flow.note_room(segment);
         let state = flow.socket.state();
         let unsent = flow.socket.send_queue();
         let path = flow.path;
@@ -93,6 +92,7 @@ impl Stack {
         // From one left of the window to its right edge.
         let ahead = segment.seq.wrapping_sub(flow.rcv_nxt()).wrapping_add(1);
         let beside = ahead <= flow.receive_room() + 1;
+        let opened = beside && flow.note_room(segment);
         // smoltcp reads no IPv6 extension headers: it gets the packet without them.
         let stripped;
         let bytes = if packet.src.is_ipv6() && !packet.is_plain() {
@@ -247,6 +247,7 @@ impl Stack {
 
     /// Lets a dirty flow send one segment. False if it has no more to send.
     pub(super) fn run_flow(&mut self, now: Instant, index: u32) -> bool {
+        let offload = self.config.offload;
         let Some(flow) = self.flows.at_mut(index) else {
             return false;
         };
@@ -255,7 +256,7 @@ impl Stack {
         }
         let path = flow.path;
         let (engine, pool) = (&mut self.engine, &mut self.pool);
-        let large = flow.is_established();
+        let large = flow.is_large(engine.mtu(path), offload);
         // Behind a full segment there is mostly another. Elsewhere it is cheaper to ask than to try: most turns
         // of a flow, as after an acknowledgement, come to nothing.
         if !self.train {
@@ -330,7 +331,8 @@ impl Stack {
                 window: 0,
                 hop_limit: HOP_LIMIT,
             };
-            let (path, large) = (flow.path, flow.is_established());
+            let path = flow.path;
+            let large = flow.is_large(self.engine.mtu(path), self.config.offload);
             let closed = spoken(&mut self.pool, flow.remote, flow.local, closed, &[]);
             let (engine, pool) = (&mut self.engine, &mut self.pool);
             next = flow.socket.with_set_mut(|set| {
