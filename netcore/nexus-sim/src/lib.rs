@@ -37,7 +37,7 @@ pub use link::{Burst, Conditions};
 pub use machine::{Boot, Factory, Machine, MachineId, Note, Tables, Vitals};
 pub use nic::{SimNic, SimNicHandle, sim_nic};
 pub use shrink::{TRIES, shrink};
-pub use station::{App, Grants, Station, Turn};
+pub use station::{App, Grants, Station, Turn, peers};
 pub use store::{Store, StoreFull};
 pub use stream::{stream_byte, stream_fill, stream_number};
 pub use swarm::{Swarm, Victim};

@@ -51,3 +51,31 @@ pub const STORE_BYTES: usize = 16 << 20;
 
 /// See [`STORE_BYTES`].
 pub const STORE_KEYS: usize = 4_096;
+
+/// Peers of one station, see [`crate::peers`]. Each is an app with a quota of its own.
+pub const PEERS: usize = 64;
+
+/// Connections a peer serves at once; one more is reset. With the listener and the one that is being reset they fit
+/// the quota of an app (`nexus_types::limits::SOCKETS`), so that none waits where a script says "reset".
+pub const PEER_CONNECTIONS: u32 = 128;
+
+/// Steps of a peer's script.
+pub const PEER_STEPS: usize = 1_024;
+
+/// Bytes a peer's script holds, all of it together.
+pub const PEER_SCRIPT_BYTES: usize = 4 << 20;
+
+/// How long a script may wait at a step: a day of the world.
+pub const PEER_WAIT_SECONDS: u64 = 86_400;
+
+/// Bytes that are read in search of a delimiter, it counted; without it until then, that is a failure.
+pub const PEER_UNTIL_BYTES: usize = 64 << 10;
+
+/// Bytes of a delimiter. Each byte that comes is compared with all of it.
+pub const PEER_DELIMITER_BYTES: usize = 256;
+
+/// Failures a [`crate::peers::Report`] keeps; more are counted. The first says what is wrong.
+pub const PEER_FAILURES: usize = 64;
+
+/// Bytes of one text of a peer; what is over is cut off. It quotes what came from outside.
+pub const PEER_TEXT_BYTES: usize = 512;

@@ -61,6 +61,22 @@ impl Grants {
         Policy::parse(&text, "policy.toml").unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// To listen for TCP at a port, of whatever address of the machine.
+    pub fn listening(port: u16) -> Self {
+        Self {
+            listen: vec![format!("any:{port}")],
+            ..Self::default()
+        }
+    }
+
+    /// To have a UDP socket at a port, of whatever address of the machine, and to answer whom it hears.
+    pub fn bound(port: u16) -> Self {
+        Self {
+            bind: vec![format!("any:{port}")],
+            ..Self::default()
+        }
+    }
+
     /// These and those.
     pub fn extend(&mut self, others: &Self) {
         self.connect.extend_from_slice(&others.connect);

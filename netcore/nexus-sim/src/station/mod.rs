@@ -6,6 +6,7 @@
 pub mod apps;
 mod grants;
 mod notes;
+pub mod peers;
 
 pub use grants::Grants;
 use notes::Notes;

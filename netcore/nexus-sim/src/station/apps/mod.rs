@@ -16,7 +16,7 @@ pub use scan::{Scanner, Target};
 use nexus_types::Duration;
 
 /// How often a connection asks whether the far end is still there: a peer that crashed says nothing.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Bytes an app reads and writes at a time.
-const CHUNK: usize = 16 << 10;
+pub(super) const CHUNK: usize = 16 << 10;

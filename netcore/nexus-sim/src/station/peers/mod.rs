@@ -1,0 +1,101 @@
+//! Machines that are not under test: peers that answer as a script says.
+//!
+//! A peer has nothing unfinished, whatever it waits for: that nobody calls is no standstill of its machine. What went
+//! against its script is in its [`Report`].
+
+mod call;
+mod check;
+mod door;
+mod error;
+mod report;
+mod tcp;
+
+pub use error::ScriptError;
+pub use report::Report;
+pub use tcp::{Step, TcpScript};
+
+use nexus_node::Quota;
+use nexus_stack::Config;
+use nexus_types::SocketAddr;
+
+use crate::limits;
+use crate::machine::Boot;
+use crate::station::{App, Grants, Station};
+
+/// What a peer does.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// The same steps on every TCP connection.
+    Tcp(TcpScript),
+}
+
+/// A peer: where it is and what it does. Clones share the report.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    local: SocketAddr,
+    role: Role,
+    report: Report,
+}
+
+impl Peer {
+    /// At `local`; its address may be unspecified: every address of the machine.
+    ///
+    /// # Errors
+    /// Port 0: nobody would know where it is.
+    pub fn new(local: SocketAddr, role: Role, report: Report) -> Result<Self, ScriptError> {
+        if local.port() == 0 {
+            return Err(ScriptError::new("a peer at port 0 is nowhere"));
+        }
+        Ok(Self {
+            local,
+            role,
+            report,
+        })
+    }
+
+    /// What it needs and no more: to listen or to be bound at its port. Answering follows from that.
+    pub fn grants(&self) -> Grants {
+        let port = self.local.port();
+        match self.role {
+            Role::Tcp(_) => Grants::listening(port),
+        }
+    }
+
+    /// What all of them need, each rule once: the policy of their station, and what a checker of isolation is told.
+    pub fn all_grants(peers: &[Self]) -> Grants {
+        let mut all = Grants::default();
+        for peer in peers {
+            all.extend(&peer.grants());
+        }
+        for rules in [&mut all.listen, &mut all.bind] {
+            rules.sort();
+            rules.dedup();
+        }
+        all
+    }
+
+    fn app(&self) -> Box<dyn App> {
+        let (local, report) = (self.local, self.report.clone());
+        match &self.role {
+            Role::Tcp(script) => Box::new(tcp::TcpPeer::new(local, script.clone(), report)),
+        }
+    }
+}
+
+impl Station {
+    /// A station of peers, each an instance of its own that is granted its own port alone.
+    ///
+    /// # Errors
+    /// More than [`limits::PEERS`], or the stack cannot be made of this.
+    pub fn of_peers(boot: &Boot<'_>, config: Config, peers: &[Peer]) -> Result<Self, String> {
+        check::count("peers", peers.len(), limits::PEERS).map_err(|error| error.to_string())?;
+        let policy = Peer::all_grants(peers).policy();
+        let mut station = Self::new(boot, config, policy).map_err(|error| error.to_string())?;
+        for (number, peer) in (1_u32..).zip(peers) {
+            let manifest = peer.grants().manifest(&format!("sim.peer-{number}"));
+            let instance = station.admit(boot.now, manifest, Quota::default())?;
+            station.spawn(instance, peer.app());
+        }
+        Ok(station)
+    }
+}
