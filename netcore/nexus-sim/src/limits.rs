@@ -79,3 +79,12 @@ pub const PEER_FAILURES: usize = 64;
 
 /// Bytes of one text of a peer; what is over is cut off. It quotes what came from outside.
 pub const PEER_TEXT_BYTES: usize = 512;
+
+/// Replies of a peer to one datagram.
+pub const PEER_REPLIES: usize = 256;
+
+/// Bytes of a peer's datagram. None over IPv4 is longer: 65,535 without the headers of IP and UDP.
+pub const PEER_DATAGRAM_BYTES: usize = 65_507;
+
+/// Datagrams of a peer that wait for their time; one more is lost, and that is a failure.
+pub const PEER_DATAGRAMS: usize = 1_024;

@@ -1,6 +1,7 @@
 //! Scripted peers in a world: a station of peers, and one whose app speaks with them.
 
 mod tcp;
+mod udp;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -7,12 +7,15 @@ mod call;
 mod check;
 mod door;
 mod error;
+mod outbox;
 mod report;
 mod tcp;
+mod udp;
 
 pub use error::ScriptError;
 pub use report::Report;
 pub use tcp::{Step, TcpScript};
+pub use udp::{UdpAnswer, UdpScript};
 
 use nexus_node::Quota;
 use nexus_stack::Config;
@@ -27,6 +30,8 @@ use crate::station::{App, Grants, Station};
 pub enum Role {
     /// The same steps on every TCP connection.
     Tcp(TcpScript),
+    /// Answers to datagrams.
+    Udp(UdpScript),
 }
 
 /// A peer: where it is and what it does. Clones share the report.
@@ -58,6 +63,7 @@ impl Peer {
         let port = self.local.port();
         match self.role {
             Role::Tcp(_) => Grants::listening(port),
+            Role::Udp(_) => Grants::bound(port),
         }
     }
 
@@ -78,6 +84,7 @@ impl Peer {
         let (local, report) = (self.local, self.report.clone());
         match &self.role {
             Role::Tcp(script) => Box::new(tcp::TcpPeer::new(local, script.clone(), report)),
+            Role::Udp(script) => Box::new(udp::UdpPeer::new(local, script.clone(), report)),
         }
     }
 }
