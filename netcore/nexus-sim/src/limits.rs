@@ -88,3 +88,21 @@ pub const PEER_DATAGRAM_BYTES: usize = 65_507;
 
 /// Datagrams of a peer that wait for their time; one more is lost, and that is a failure.
 pub const PEER_DATAGRAMS: usize = 1_024;
+
+/// Routes of an HTTP peer.
+pub const HTTP_ROUTES: usize = 1_024;
+
+/// Headers of an answer of an HTTP peer.
+pub const HTTP_RESPONSE_HEADERS: usize = 64;
+
+/// Bytes of a request's line and headers, with the empty line after them; a longer head is answered 431.
+pub const HTTP_HEAD_BYTES: usize = 16 << 10;
+
+/// Headers of a request; with more it is answered 431.
+pub const HTTP_REQUEST_HEADERS: usize = 100;
+
+/// Bytes of a request's body; a longer one is answered 413.
+pub const HTTP_BODY_BYTES: u64 = 1 << 20;
+
+/// Requests a [`crate::peers::HttpLog`] keeps; more are counted.
+pub const HTTP_REQUESTS: usize = 1_024;

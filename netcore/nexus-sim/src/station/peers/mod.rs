@@ -7,12 +7,14 @@ mod call;
 mod check;
 mod door;
 mod error;
+mod http;
 mod outbox;
 mod report;
 mod tcp;
 mod udp;
 
 pub use error::ScriptError;
+pub use http::{HttpFault, HttpFraming, HttpLog, HttpRequest, HttpResponse, HttpRoute, HttpScript};
 pub use report::Report;
 pub use tcp::{Step, TcpScript};
 pub use udp::{UdpAnswer, UdpScript};
@@ -32,6 +34,8 @@ pub enum Role {
     Tcp(TcpScript),
     /// Answers to datagrams.
     Udp(UdpScript),
+    /// Answers to HTTP requests, which are kept in the log.
+    Http(HttpScript, HttpLog),
 }
 
 /// A peer: where it is and what it does. Clones share the report.
@@ -62,7 +66,7 @@ impl Peer {
     pub fn grants(&self) -> Grants {
         let port = self.local.port();
         match self.role {
-            Role::Tcp(_) => Grants::listening(port),
+            Role::Tcp(_) | Role::Http(..) => Grants::listening(port),
             Role::Udp(_) => Grants::bound(port),
         }
     }
@@ -85,6 +89,10 @@ impl Peer {
         match &self.role {
             Role::Tcp(script) => Box::new(tcp::TcpPeer::new(local, script.clone(), report)),
             Role::Udp(script) => Box::new(udp::UdpPeer::new(local, script.clone(), report)),
+            Role::Http(script, log) => {
+                let (script, log) = (script.clone(), log.clone());
+                Box::new(http::HttpPeer::new(local, script, log, report))
+            }
         }
     }
 }
