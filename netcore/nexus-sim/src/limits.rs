@@ -106,3 +106,16 @@ pub const HTTP_BODY_BYTES: u64 = 1 << 20;
 
 /// Requests a [`crate::peers::HttpLog`] keeps; more are counted.
 pub const HTTP_REQUESTS: usize = 1_024;
+
+/// Names of a name server's zone.
+pub const DNS_NAMES: usize = 4_096;
+
+/// Addresses of one of its names. With the longest chain before them they fit a message over TCP (65,535 bytes).
+pub const DNS_ADDRESSES: usize = 1_024;
+
+/// Names an answer goes through, the last counted. Twice what the resolver follows, so that it can be shown too long
+/// a chain.
+pub const DNS_CHAIN: usize = 16;
+
+/// Bytes of a question over TCP; a longer one is a failure, and a reset.
+pub const DNS_QUERY_BYTES: usize = 4_096;

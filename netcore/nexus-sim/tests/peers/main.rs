@@ -1,5 +1,6 @@
 //! Scripted peers in a world: a station of peers, and one whose app speaks with them.
 
+mod dns;
 mod http;
 mod tcp;
 mod udp;
@@ -70,20 +71,20 @@ struct Bench {
 
 impl Bench {
     fn new(seed: u64, conditions: Conditions, port: u16, role: Role, apps: Apps) -> Self {
-        Self::with_config(seed, conditions, port, role, |_| {}, apps)
+        Self::with_peers(seed, conditions, vec![(port, role)], |_| {}, apps)
     }
 
     /// `configure`: the client's stack.
-    fn with_config(
+    fn with_peers(
         seed: u64,
         conditions: Conditions,
-        port: u16,
-        role: Role,
+        roles: Vec<(u16, Role)>,
         configure: impl Fn(&mut Config) + 'static,
         apps: Apps,
     ) -> Self {
         let report = Report::new();
-        let peers = vec![Peer::new(local(port), role, report.clone()).unwrap()];
+        let peer = |(port, role)| Peer::new(local(port), role, report.clone()).unwrap();
+        let peers: Vec<_> = roles.into_iter().map(peer).collect();
         let mut world = World::new(&Seed::from_number(seed));
         let notes = Rc::<RefCell<Vec<String>>>::default();
         let kept = notes.clone();

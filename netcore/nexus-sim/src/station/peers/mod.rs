@@ -5,6 +5,7 @@
 
 mod call;
 mod check;
+mod dns;
 mod door;
 mod error;
 mod http;
@@ -13,6 +14,7 @@ mod report;
 mod tcp;
 mod udp;
 
+pub use dns::{DnsData, DnsEntry, DnsFault, DnsZone};
 pub use error::ScriptError;
 pub use http::{HttpFault, HttpFraming, HttpLog, HttpRequest, HttpResponse, HttpRoute, HttpScript};
 pub use report::Report;
@@ -36,6 +38,8 @@ pub enum Role {
     Udp(UdpScript),
     /// Answers to HTTP requests, which are kept in the log.
     Http(HttpScript, HttpLog),
+    /// A name server, over UDP and TCP.
+    Dns(DnsZone),
 }
 
 /// A peer: where it is and what it does. Clones share the report.
@@ -68,6 +72,11 @@ impl Peer {
         match self.role {
             Role::Tcp(_) | Role::Http(..) => Grants::listening(port),
             Role::Udp(_) => Grants::bound(port),
+            Role::Dns(_) => {
+                let mut both = Grants::listening(port);
+                both.extend(&Grants::bound(port));
+                both
+            }
         }
     }
 
@@ -89,6 +98,7 @@ impl Peer {
         match &self.role {
             Role::Tcp(script) => Box::new(tcp::TcpPeer::new(local, script.clone(), report)),
             Role::Udp(script) => Box::new(udp::UdpPeer::new(local, script.clone(), report)),
+            Role::Dns(zone) => Box::new(dns::DnsPeer::new(local, zone.clone(), report)),
             Role::Http(script, log) => {
                 let (script, log) = (script.clone(), log.clone());
                 Box::new(http::HttpPeer::new(local, script, log, report))
