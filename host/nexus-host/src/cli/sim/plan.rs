@@ -1,0 +1,242 @@
+//! A scenario made ready: its apps read, compiled and linked once, for any number of runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nexus_policy::{Capability, Consent, Gate, Policy, Topology};
+use nexus_sim::checker::Isolation;
+use nexus_sim::{Boot, Conditions, Grants, MachineId, Plan, Store, Swarm, Victim};
+use nexus_stack::Config;
+use nexus_types::{HostName, Instant, IpAddr, Seed};
+
+use super::run::host_error;
+use super::scenario::{App, Scenario};
+use crate::cli::app::Candidate;
+use crate::cli::{CliError, Kind, start};
+use crate::driver::GuestMachine;
+use crate::runtime::cache::CodeCache;
+use crate::runtime::engine::HostEngine;
+use crate::runtime::instance;
+
+/// A scenario, ready to be run with any seed, by any thread.
+pub(in crate::cli) struct Prepared {
+    pub(in crate::cli) scenario: Scenario,
+    pub(super) engine: HostEngine,
+    /// Of all nodes, in their order.
+    pub(in crate::cli) apps: Vec<Planned>,
+}
+
+/// An app of it.
+pub(in crate::cli) struct Planned {
+    /// Index of its node, and its own among the apps of that.
+    node: usize,
+    place: usize,
+    /// For people.
+    pub(super) name: String,
+    pub(super) candidate: Candidate,
+    pub(super) arguments: Vec<String>,
+    pub(super) consent: Consent,
+    /// Linked; or why it was refused before it started.
+    pub(super) prepared: Result<Arc<instance::Prepared>, String>,
+    pub(in crate::cli) golden: Option<Golden>,
+}
+
+/// The file that is all of an app's stdout.
+pub(in crate::cli) struct Golden {
+    pub(in crate::cli) path: PathBuf,
+    /// None: it is not there yet.
+    pub(in crate::cli) bytes: Option<Vec<u8>>,
+}
+
+/// How the links are, and what else goes wrong.
+#[derive(Clone)]
+pub(super) struct Wrong {
+    pub(super) links: Vec<Conditions>,
+    pub(super) plan: Plan,
+}
+
+impl Prepared {
+    /// Reads and compiles the apps, and sees whether its nodes can stand.
+    pub(super) fn new(
+        scenario: Scenario,
+        engine: HostEngine,
+        cache: &mut CodeCache,
+    ) -> Result<Arc<Self>, CliError> {
+        let mut apps = Vec::new();
+        for (index, node) in scenario.nodes.iter().enumerate() {
+            for (place, app) in node.apps.iter().enumerate() {
+                let name = node.name.as_str();
+                apps.push(planned((index, place), name, app, &engine, cache)?);
+            }
+        }
+        let scene = Self {
+            scenario,
+            engine,
+            apps,
+        };
+        for (index, node) in scene.scenario.nodes.iter().enumerate() {
+            let boot = Boot {
+                number: 0,
+                now: Instant::ZERO,
+                addresses: &node.addresses,
+                store: Store::new(),
+                seed: Seed::from_number(0),
+            };
+            GuestMachine::new(&boot, scene.stack(index), Policy::none(), |_| {}).map_err(
+                |error| {
+                    let name = node.name.as_str();
+                    CliError::new(Kind::Config, format!("node {name}: {error}"))
+                },
+            )?;
+        }
+        Ok(Arc::new(scene))
+    }
+
+    /// What the file says of an app.
+    pub(super) fn given(&self, app: &Planned) -> &App {
+        &self.scenario.nodes[app.node].apps[app.place]
+    }
+
+    /// The apps of a node, with their indexes among all.
+    pub(super) fn apps_of(&self, node: usize) -> impl Iterator<Item = (usize, &Planned)> {
+        let apps = self.apps.iter().enumerate();
+        apps.filter(move |(_, app)| app.node == node)
+    }
+
+    pub(super) fn stack(&self, node: usize) -> Config {
+        let link = self.scenario.nodes[node].link;
+        let mut config = Config::new(self.scenario.links[link].mtu, Vec::new());
+        config.resolver.hosts = self.names(link);
+        config
+    }
+
+    /// Every node of a link by its name.
+    fn names(&self, link: usize) -> Vec<(HostName, Vec<IpAddr>)> {
+        let nodes = self.scenario.nodes.iter().filter(|node| node.link == link);
+        let names = nodes.map(|node| {
+            let addresses = node.addresses.iter().map(|address| address.address());
+            (node.name.clone(), addresses.collect())
+        });
+        names.collect()
+    }
+
+    /// What goes wrong with a seed: what the file says, and what is drawn.
+    pub(super) fn goes_wrong(&self, seed: u64) -> Wrong {
+        let mut plan = Plan {
+            faults: self.scenario.faults.clone(),
+        };
+        if let Some(chaos) = self.scenario.chaos {
+            let victims: Vec<_> = (0..)
+                .zip(&self.scenario.nodes)
+                .map(|(number, _)| Victim {
+                    machine: MachineId(number),
+                    others: Vec::new(),
+                })
+                .collect();
+            let drawn = Swarm::draw(&Seed::from_number(seed), &victims, chaos);
+            plan.faults.extend(drawn.faults);
+        }
+        let links = self.scenario.links.iter().map(|link| link.conditions);
+        Wrong {
+            links: links.collect(),
+            plan,
+        }
+    }
+
+    /// Which far ends the apps' grants name, read without the gate that holds them to it.
+    pub(super) fn isolation(&self) -> Isolation {
+        let mut isolation = Isolation::default();
+        for (number, node) in (0..).zip(&self.scenario.nodes) {
+            let mut grants = Grants::default();
+            let apps = self.apps_of(number as usize).map(|(_, app)| app);
+            for app in apps.filter(|app| app.prepared.is_ok()) {
+                grants.extend(&app.grants());
+            }
+            // A rule whose words the checker does not know ("metadata") leaves the machine unchecked.
+            if isolation.grant(MachineId(number), &grants, &[]).is_err() {
+                isolation.forget(MachineId(number));
+                continue;
+            }
+            for (name, addresses) in self.names(node.link) {
+                for address in addresses {
+                    isolation.knows(MachineId(number), address, name.as_str());
+                }
+            }
+        }
+        isolation
+    }
+}
+
+impl Planned {
+    /// What it was granted of the network, in words.
+    fn grants(&self) -> Grants {
+        let of = |capability: Capability| {
+            let asked = self.candidate.manifest.asked(capability);
+            let asked = asked.filter(|_| self.consent.allow_manifest);
+            let asked = asked.into_iter().flat_map(|asked| &asked.rules);
+            let allowed = self.consent.allow.iter();
+            let allowed = allowed.filter(|(one, _)| *one == capability);
+            asked
+                .chain(allowed.map(|(_, rule)| rule))
+                .map(ToString::to_string)
+                .collect()
+        };
+        Grants {
+            connect: of(Capability::NetworkTcpConnect),
+            listen: of(Capability::NetworkTcpListen),
+            send: of(Capability::NetworkUdpSend),
+            bind: of(Capability::NetworkUdpBind),
+        }
+    }
+}
+
+fn planned(
+    (node, place): (usize, usize),
+    name: &str,
+    app: &App,
+    engine: &HostEngine,
+    cache: &mut CodeCache,
+) -> Result<Planned, CliError> {
+    let candidate = Candidate::read(&app.component, app.manifest.as_deref(), engine, cache)?;
+    let arguments = start::arguments(&candidate, app.arguments.clone())?;
+    let consent = Consent {
+        allow_manifest: app.allow_manifest,
+        allow: app.allow.clone(),
+    };
+    let admission = candidate.examine(&Gate::new(Topology::default()), &consent);
+    let prepared = if admission.admitted {
+        let linker = start::link(engine, &candidate, &admission)
+            .map_err(|error| host_error(format!("{error:#}")))?;
+        let prepared =
+            instance::Prepared::new(&linker, &candidate.component).map_err(host_error)?;
+        Ok(Arc::new(prepared))
+    } else {
+        Err(admission.text())
+    };
+    let golden = app.expect.golden.as_ref().map(|path| golden(path));
+    Ok(Planned {
+        golden: golden.transpose()?,
+        node,
+        place,
+        name: format!("{name}, {}", candidate.identity.id),
+        candidate,
+        arguments,
+        consent,
+        prepared,
+    })
+}
+
+fn golden(path: &Path) -> Result<Golden, CliError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            let message = format!("{}: {error}", path.display());
+            return Err(CliError::new(Kind::Host, message));
+        }
+    };
+    Ok(Golden {
+        path: path.to_owned(),
+        bytes,
+    })
+}

@@ -1,0 +1,197 @@
+//! The file's own shape. Unknown keys are errors.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+type Text = Spanned<String>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Scenario {
+    #[serde(default)]
+    pub(super) scenario: Head,
+    #[serde(default)]
+    pub(super) link: Vec<Link>,
+    #[serde(default)]
+    pub(super) node: Vec<Node>,
+    #[serde(default)]
+    pub(super) fault: Vec<Spanned<Fault>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Head {
+    pub(super) until: Option<Text>,
+    pub(super) seed: Option<u64>,
+    pub(super) runs: Option<Spanned<u64>>,
+    pub(super) chaos: Option<Text>,
+}
+
+/// A table that says how a link is, with keys of its own beside. (serde's `flatten` would let unknown keys pass.)
+macro_rules! with_conditions {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $kind:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        pub(super) struct $name {
+            $($(#[$field_meta])* pub(super) $field: $kind,)*
+            latency: Option<Text>,
+            jitter: Option<Text>,
+            rate: Option<Text>,
+            queue: Option<Text>,
+            loss: Option<Text>,
+            burst: Option<Burst>,
+            duplication: Option<Text>,
+            reorder: Option<Text>,
+            reorder_by: Option<Text>,
+            corruption: Option<Text>,
+            truncation: Option<Text>,
+            replay: Option<Text>,
+        }
+
+        impl $name {
+            pub(super) fn conditions(&self) -> Conditions<'_> {
+                Conditions {
+                    latency: self.latency.as_ref(),
+                    jitter: self.jitter.as_ref(),
+                    rate: self.rate.as_ref(),
+                    queue: self.queue.as_ref(),
+                    loss: self.loss.as_ref(),
+                    burst: self.burst.as_ref(),
+                    duplication: self.duplication.as_ref(),
+                    reorder: self.reorder.as_ref(),
+                    reorder_by: self.reorder_by.as_ref(),
+                    corruption: self.corruption.as_ref(),
+                    truncation: self.truncation.as_ref(),
+                    replay: self.replay.as_ref(),
+                }
+            }
+        }
+    };
+}
+
+/// What a link and a fault of it may both say.
+pub(super) struct Conditions<'a> {
+    pub(super) latency: Option<&'a Text>,
+    pub(super) jitter: Option<&'a Text>,
+    pub(super) rate: Option<&'a Text>,
+    pub(super) queue: Option<&'a Text>,
+    pub(super) loss: Option<&'a Text>,
+    pub(super) burst: Option<&'a Burst>,
+    pub(super) duplication: Option<&'a Text>,
+    pub(super) reorder: Option<&'a Text>,
+    pub(super) reorder_by: Option<&'a Text>,
+    pub(super) corruption: Option<&'a Text>,
+    pub(super) truncation: Option<&'a Text>,
+    pub(super) replay: Option<&'a Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Burst {
+    pub(super) begin: Text,
+    pub(super) end: Text,
+    pub(super) loss: Option<Text>,
+}
+
+with_conditions!(Link {
+    name: Text,
+    mtu: Option<Spanned<usize>>,
+});
+
+with_conditions!(Fault {
+    at: Option<Text>,
+    r#for: Option<Text>,
+    from: Option<Text>,
+    to: Option<Text>,
+    between: Option<Spanned<Vec<Text>>>,
+    mtu: Option<Spanned<usize>>,
+    #[serde(default)]
+    cut: bool,
+    #[serde(default)]
+    clog: bool,
+    node: Option<Text>,
+    #[serde(default)]
+    crash: bool,
+    #[serde(default)]
+    pause: bool,
+    #[serde(default)]
+    nic_down: bool,
+    clock_step: Option<Text>,
+    clock_drift: Option<Spanned<i32>>,
+    #[serde(default)]
+    addresses: Vec<Text>,
+});
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Node {
+    pub(super) name: Text,
+    pub(super) link: Text,
+    #[serde(default)]
+    pub(super) addresses: Vec<Text>,
+    #[serde(default)]
+    pub(super) app: Vec<App>,
+    pub(super) expect: Option<NodeExpect>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NodeExpect {
+    #[serde(default)]
+    pub(super) counters: BTreeMap<Text, Spanned<Bounds>>,
+}
+
+/// `3`, `{ at-least = 1, at-most = 5 }`
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Bounds {
+    Exactly(u64),
+    Between(Between),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Between {
+    pub(super) at_least: Option<u64>,
+    pub(super) at_most: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct App {
+    pub(super) component: Text,
+    pub(super) manifest: Option<String>,
+    #[serde(default)]
+    pub(super) args: Vec<String>,
+    #[serde(default)]
+    pub(super) background: bool,
+    pub(super) start: Option<Text>,
+    pub(super) consent: Option<Text>,
+    #[serde(default)]
+    pub(super) allow: Vec<Text>,
+    pub(super) expect: Option<Spanned<Expect>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Expect {
+    pub(super) exit: Option<Spanned<Exit>>,
+    pub(super) within: Option<Text>,
+    #[serde(default)]
+    pub(super) stdout: Vec<String>,
+    #[serde(default)]
+    pub(super) stderr: Vec<String>,
+    pub(super) golden: Option<Text>,
+    pub(super) denied: Option<Vec<Text>>,
+}
+
+/// `0`, `"any"`
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Exit {
+    Code(u8),
+    Word(String),
+}

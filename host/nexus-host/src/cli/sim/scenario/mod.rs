@@ -1,0 +1,389 @@
+//! A scenario: a world file (see `world`) on simulated links, what goes wrong, and what is expected.
+//!
+//! ```toml
+//! [scenario]
+//! until = "60s"                      # virtual time; an app that runs then still has failed
+//! runs = 20                          # seeds that `nexus-host test` tries; `seed` is the first
+//! chaos = "10s"                      # for so long things go wrong that the seed draws
+//!
+//! [[link]]
+//! name = "lan"
+//! latency = "2ms"                    # also: see `link`
+//! loss = "2%"
+//!
+//! [[node]]
+//! name = "server"                    # its name on the link, too
+//! link = "lan"
+//! addresses = ["10.0.0.1/24"]
+//!
+//! [[node.app]]
+//! component = "tcp-echo.wasm"        # relative to this file; so is manifest = "..."
+//! background = true                  # ended when every other app has ended
+//! consent = "manifest"               # who is asked says yes to what the manifest asks; default "none"
+//! allow = ["network.tcp.listen=any:7777"]
+//!
+//! [node.app.expect]                  # of an app that is not in the background: by default, that it ends with 0
+//! exit = 0                           # or "any"
+//! within = "2s"                      # after its start
+//! stdout = ["served"]                # each must be in what it wrote; so stderr
+//! golden = "page.txt"                # what it wrote to stdout is this file, byte for byte
+//! denied = ["network.tcp.connect"]   # what it was refused, all of it
+//!
+//! [node.expect]
+//! counters = { resets-sent = 0, frames-out = { at-most = 100 } }
+//!
+//! [[fault]]                          # see `fault`
+//! at = "1s"
+//! for = "500ms"
+//! between = ["server", "client"]
+//! cut = true
+//! ```
+
+mod counter;
+mod fault;
+mod file;
+mod link;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nexus_policy::explain::escape;
+use nexus_policy::{Capability, Rule};
+use nexus_sim::{Conditions, Planned};
+use nexus_types::{HostName, InterfaceAddress};
+
+use crate::cli::values::parse_interface_address;
+use crate::cli::world::{Checker, WorldError};
+pub(super) use counter::{Counter, Expected};
+pub(super) use fault::write as write_faults;
+
+/// Stops a scenario that is a mistake from being set up for hours. What a world of one guest a node takes is
+/// about a megabyte a guest.
+pub(super) const NODES_MAX: usize = 1_024;
+const APPS_MAX: usize = 1_024;
+
+/// How long a world lives that does not say.
+const UNTIL: Duration = Duration::from_secs(60);
+
+/// Most seeds of one command: more is a loop that somebody should see the end of.
+pub(super) const RUNS_MAX: u64 = 10_000_000;
+
+/// Faults of one scenario: as many as a world has in force at once.
+const FAULTS_MAX: usize = nexus_sim::limits::FAULTS;
+
+/// The file, checked.
+#[derive(Debug)]
+pub(in crate::cli) struct Scenario {
+    pub(in crate::cli) until: Duration,
+    /// The first seed, and how many a test tries.
+    pub(in crate::cli) seed: u64,
+    pub(in crate::cli) runs: u64,
+    /// For how long things go wrong that the seed draws.
+    pub(in crate::cli) chaos: Option<Duration>,
+    pub(in crate::cli) links: Vec<Link>,
+    /// Their numbers are those of the world's machines.
+    pub(in crate::cli) nodes: Vec<Node>,
+    pub(in crate::cli) faults: Vec<Planned>,
+}
+
+/// `[[link]]`
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct Link {
+    pub(super) name: String,
+    pub(super) mtu: usize,
+    pub(super) conditions: Conditions,
+}
+
+/// `[[node]]`
+#[derive(Debug)]
+pub(in crate::cli) struct Node {
+    pub(super) name: HostName,
+    /// Index into [`Scenario::links`].
+    pub(super) link: usize,
+    pub(super) addresses: Vec<InterfaceAddress>,
+    pub(in crate::cli) apps: Vec<App>,
+    /// `[node.expect]`
+    pub(super) counters: Vec<(Counter, Expected)>,
+}
+
+/// `[[node.app]]`
+#[derive(Debug)]
+pub(in crate::cli) struct App {
+    pub(super) component: PathBuf,
+    pub(super) manifest: Option<PathBuf>,
+    pub(super) arguments: Vec<String>,
+    pub(super) background: bool,
+    pub(super) start: Duration,
+    pub(super) allow_manifest: bool,
+    pub(super) allow: Vec<(Capability, Rule)>,
+    pub(super) expect: Expect,
+}
+
+/// `[node.app.expect]`
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Expect {
+    /// None: it may end how it likes.
+    pub(super) exit: Option<u8>,
+    /// How long it may take.
+    pub(super) within: Option<Duration>,
+    pub(super) stdout: Vec<String>,
+    pub(super) stderr: Vec<String>,
+    /// The file that is all of its stdout.
+    pub(super) golden: Option<PathBuf>,
+    /// None: nothing is said of refusals.
+    pub(super) denied: Option<BTreeSet<Capability>>,
+}
+
+impl Scenario {
+    /// Reads the file's text. Paths in it are relative to `folder`; `until` goes before what it says.
+    pub(super) fn parse(
+        text: &str,
+        source: &str,
+        folder: &Path,
+        until: Option<Duration>,
+    ) -> Result<Self, WorldError> {
+        let mut checker = Checker {
+            text,
+            problems: Vec::new(),
+        };
+        let scenario = match toml::from_str::<file::Scenario>(text) {
+            Ok(file) => Some(checker.scenario(&file, folder, until)),
+            Err(error) => {
+                checker.problem(error.span().unwrap_or(0..0), escape(error.message()));
+                None
+            }
+        };
+        match scenario {
+            Some(scenario) if checker.problems.is_empty() => Ok(scenario),
+            _ => {
+                checker.problems.sort();
+                Err(WorldError {
+                    source: source.to_owned(),
+                    problems: checker.problems,
+                })
+            }
+        }
+    }
+}
+
+impl Checker<'_> {
+    fn scenario(
+        &mut self,
+        file: &file::Scenario,
+        folder: &Path,
+        until: Option<Duration>,
+    ) -> Scenario {
+        self.sizes(file);
+        let said = self.duration(file.scenario.until.as_ref());
+        let until = until.or(said).unwrap_or(UNTIL);
+        let mut links = BTreeMap::new();
+        for (index, link) in file.link.iter().enumerate() {
+            if links.insert(link.name.get_ref().as_str(), index).is_some() {
+                let message = format!("two links are called `{}`", escape(link.name.get_ref()));
+                self.problem(link.name.span(), message);
+            }
+        }
+        let mut names = BTreeSet::new();
+        let mut taken = BTreeSet::new();
+        let nodes = file.node.iter();
+        let nodes = nodes.filter_map(|node| {
+            if !names.insert(node.name.get_ref()) {
+                let message = format!("two nodes are called `{}`", escape(node.name.get_ref()));
+                self.problem(node.name.span(), message);
+            }
+            self.node(node, &links, &mut taken, folder, until)
+        });
+        let nodes: Vec<_> = nodes.collect();
+        let chaos = self.duration(file.scenario.chaos.as_ref());
+        if let (Some(chaos), Some(place)) = (chaos, &file.scenario.chaos)
+            && chaos >= until
+        {
+            let message = "chaos must be over before the world is, so that apps can get done";
+            self.problem(place.span(), message.into());
+        }
+        // Names of nodes that are wrong would be told a second time.
+        let faults = if nodes.len() == file.node.len() {
+            let names = fault::Names(&nodes);
+            let faults = file.fault.iter();
+            let faults = faults.flat_map(|fault| self.fault(fault, &names, until));
+            faults.collect()
+        } else {
+            Vec::new()
+        };
+        if let Some(runs) = &file.scenario.runs
+            && !(1..=RUNS_MAX).contains(runs.get_ref())
+        {
+            self.problem(runs.span(), format!("from 1 to {RUNS_MAX}"));
+        }
+        Scenario {
+            until,
+            seed: file.scenario.seed.unwrap_or(1),
+            runs: file
+                .scenario
+                .runs
+                .as_ref()
+                .map_or(1, |runs| *runs.get_ref()),
+            chaos,
+            links: file.link.iter().map(|link| self.link(link)).collect(),
+            nodes,
+            faults,
+        }
+    }
+
+    fn sizes(&mut self, file: &file::Scenario) {
+        let apps: usize = file.node.iter().map(|node| node.app.len()).sum();
+        if file.node.len() > NODES_MAX || apps > APPS_MAX {
+            let message = format!("at most {NODES_MAX} nodes and {APPS_MAX} apps");
+            self.problem(0..0, message);
+        }
+        if let Some(over) = file.fault.get(FAULTS_MAX) {
+            self.problem(over.span(), format!("at most {FAULTS_MAX} faults"));
+        }
+        let mut apps = file.node.iter().flat_map(|node| &node.app);
+        if apps.all(|app| app.background) {
+            let message = "no app to wait for: at least one [[node.app]] is not in the background";
+            self.problem(0..0, message.into());
+        }
+    }
+
+    fn node(
+        &mut self,
+        node: &file::Node,
+        links: &BTreeMap<&str, usize>,
+        taken: &mut BTreeSet<(usize, IpAddr)>,
+        folder: &Path,
+        until: Duration,
+    ) -> Option<Node> {
+        let link = links.get(node.link.get_ref().as_str()).copied();
+        if link.is_none() {
+            let message = format!(
+                "there is no [[link]] called `{}`",
+                escape(node.link.get_ref())
+            );
+            self.problem(node.link.span(), message);
+        }
+        if node.addresses.is_empty() {
+            let message = "a node on a link needs addresses, as in [\"10.0.0.1/24\"]";
+            self.problem(node.name.span(), message.into());
+        }
+        let addresses = self.parsed(&node.addresses, parse_interface_address);
+        for address in &addresses {
+            if let Some(link) = link
+                && !taken.insert((link, address.address()))
+            {
+                let message = format!("another node of the link has {}", address.address());
+                self.problem(node.name.span(), message);
+            }
+        }
+        let name = HostName::parse(node.name.get_ref());
+        if let Err(error) = &name {
+            let name = escape(node.name.get_ref());
+            let message = format!("`{name}` cannot be the node's name on its link: {error}");
+            self.problem(node.name.span(), message);
+        }
+        let apps = node
+            .app
+            .iter()
+            .map(|app| self.simulated(app, folder, until))
+            .collect();
+        let counters = node
+            .expect
+            .as_ref()
+            .map_or_else(Vec::new, |expect| self.counters(&expect.counters));
+        Some(Node {
+            name: name.ok()?,
+            link: link?,
+            addresses,
+            apps,
+            counters,
+        })
+    }
+
+    fn simulated(&mut self, app: &file::App, folder: &Path, until: Duration) -> App {
+        if app.component.get_ref().is_empty() {
+            self.problem(app.component.span(), "this must be a path".into());
+        }
+        let consent = self.value(app.consent.as_ref(), |text| match text {
+            "manifest" => Ok(true),
+            "none" => Ok(false),
+            _ => Err("\"manifest\" (yes to what the manifest asks) or \"none\"".into()),
+        });
+        let allow = self.parsed(&app.allow, |text| {
+            Rule::parse_grant(text).map_err(|error| format!("a grant: {error}"))
+        });
+        let start = self.duration(app.start.as_ref()).unwrap_or_default();
+        if let Some(place) = &app.start
+            && start >= until
+        {
+            self.problem(place.span(), "this is when the world is over".into());
+        }
+        App {
+            component: folder.join(app.component.get_ref()),
+            manifest: app.manifest.as_ref().map(|manifest| folder.join(manifest)),
+            arguments: app.args.clone(),
+            background: app.background,
+            start,
+            allow_manifest: consent.unwrap_or_default(),
+            allow,
+            expect: self.expected(app, folder, until),
+        }
+    }
+
+    fn expected(&mut self, app: &file::App, folder: &Path, until: Duration) -> Expect {
+        let default = (!app.background).then_some(0);
+        let Some(given) = &app.expect else {
+            return Expect {
+                exit: default,
+                ..Expect::default()
+            };
+        };
+        let expect = given.get_ref();
+        if app.background && (expect.exit.is_some() || expect.within.is_some()) {
+            let message =
+                "an app in the background is ended with the world: it has no end of its own";
+            self.problem(given.span(), message.into());
+        }
+        let exit = match expect
+            .exit
+            .as_ref()
+            .map(|exit| (exit.span(), exit.get_ref()))
+        {
+            None => default,
+            Some((_, file::Exit::Code(code))) => Some(*code),
+            Some((_, file::Exit::Word(word))) if word == "any" => None,
+            Some((place, file::Exit::Word(_))) => {
+                self.problem(place, "an exit code, or \"any\"".into());
+                None
+            }
+        };
+        let within = self.duration(expect.within.as_ref());
+        if let (Some(within), Some(place)) = (within, &expect.within)
+            && within > until
+        {
+            let message = "the world is over before that: see [scenario] until";
+            self.problem(place.span(), message.into());
+        }
+        let denied = expect.denied.as_ref().map(|names| {
+            let parse = |text: &str| {
+                Capability::parse(text).map_err(|error| format!("a capability: {error}"))
+            };
+            self.parsed(names, parse).into_iter().collect()
+        });
+        Expect {
+            exit,
+            within,
+            stdout: expect.stdout.clone(),
+            stderr: expect.stderr.clone(),
+            golden: expect
+                .golden
+                .as_ref()
+                .map(|name| folder.join(name.get_ref())),
+            denied,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

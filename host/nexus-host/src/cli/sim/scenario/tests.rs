@@ -1,0 +1,325 @@
+//! What a scenario file says, and what is wrong with one.
+
+use nexus_sim::{Fault, LinkFault, MachineFault, Span};
+
+use super::*;
+
+fn parse(text: &str) -> Result<Scenario, String> {
+    Scenario::parse(text, "s.toml", Path::new("/w"), None).map_err(|error| error.to_string())
+}
+
+const LEAST: &str = "[[link]]\nname = \"lan\"\n[[node]]\nname = \"a\"\nlink = \"lan\"\naddresses = [\"10.0.0.1/24\"]\n\
+                     [[node.app]]\ncomponent = \"a.wasm\"\n";
+
+#[test]
+fn the_least_scenario_has_defaults() {
+    let scenario = parse(LEAST).unwrap();
+    assert_eq!(scenario.until, UNTIL);
+    assert_eq!(scenario.links[0].mtu, 1_500);
+    assert_eq!(scenario.links[0].conditions, Conditions::PLAIN);
+    let app = &scenario.nodes[0].apps[0];
+    assert_eq!(app.component, Path::new("/w/a.wasm"));
+    assert!(!app.background && !app.allow_manifest && app.allow.is_empty());
+    assert_eq!((app.expect.exit, app.start), (Some(0), Duration::ZERO));
+}
+
+#[test]
+fn a_link_is_as_bad_as_it_says() {
+    let text = LEAST.replacen(
+        "name = \"lan\"\n",
+        "name = \"lan\"\nmtu = 1280\nlatency = \"3ms\"\njitter = \"1ms\"\nloss = \"2%\"\nduplication = \"0.05%\"\n\
+         reorder = \"100%\"\nreorder-by = \"7ms\"\ncorruption = \"0.0001%\"\n",
+        1,
+    );
+    let link = &parse(&text).unwrap().links[0];
+    assert_eq!(link.mtu, 1_280);
+    let conditions = link.conditions;
+    assert_eq!(conditions.latency, Duration::from_millis(3));
+    assert_eq!(conditions.loss.parts(), 20_000);
+    assert_eq!(conditions.duplication.parts(), 500);
+    assert_eq!(conditions.reorder.parts(), 1_000_000);
+    assert_eq!(conditions.reorder_by, Duration::from_millis(7));
+    assert_eq!(conditions.bit_flip.parts(), 1);
+}
+
+#[test]
+fn reject_shares_that_are_none() {
+    for text in [
+        "2", "%", "101%", "-1%", "1e2%", "0.00001%", "1.%%", "100.1%", " 1%",
+    ] {
+        assert!(link::parse_share(text).is_err(), "{text}");
+    }
+}
+
+/// Goal: each mistake is told with its line. Method: one at a time.
+#[test]
+fn reject_mistakes_with_their_line() {
+    for (from, to, line, says) in [
+        (
+            "link = \"lan\"",
+            "link = \"wan\"",
+            5,
+            "no [[link]] called `wan`",
+        ),
+        (
+            "name = \"lan\"",
+            "name = \"lan\"\nloss = \"x\"",
+            3,
+            "`x` is not a share",
+        ),
+        (
+            "name = \"lan\"",
+            "name = \"lan\"\nlos = \"1%\"",
+            3,
+            "unknown field `los`",
+        ),
+        (
+            "name = \"lan\"",
+            "name = \"lan\"\nmtu = 100",
+            3,
+            "an MTU is a number of bytes from 576",
+        ),
+        (
+            "name = \"lan\"",
+            "name = \"lan\"\nreorder-by = \"1ms\"",
+            3,
+            "without reorder = \"...%\" this does nothing",
+        ),
+        (
+            "\"10.0.0.1/24\"",
+            "\"10.0.0.1\"",
+            6,
+            "`10.0.0.1` is not an address",
+        ),
+        ("[\"10.0.0.1/24\"]", "[]", 4, "needs addresses"),
+        (
+            "name = \"a\"",
+            "name = \"-\"",
+            4,
+            "cannot be the node's name",
+        ),
+        (
+            "\"a.wasm\"",
+            "\"a.wasm\"\nconsent = \"yes\"",
+            9,
+            "`yes` is not",
+        ),
+        (
+            "\"a.wasm\"",
+            "\"a.wasm\"\nallow = [\"x\"]",
+            9,
+            "`x` is not a grant",
+        ),
+        (
+            "\"a.wasm\"",
+            "\"a.wasm\"\nbackground = true",
+            1,
+            "no app to wait for",
+        ),
+        (
+            "\"a.wasm\"",
+            "\"a.wasm\"\n[node.app.expect]\ndenied = [\"x\"]",
+            10,
+            "a capability",
+        ),
+    ] {
+        let error = parse(&LEAST.replacen(from, to, 1))
+            .map(|_| ())
+            .expect_err(to);
+        assert!(
+            error.starts_with(&format!("s.toml:{line}:")),
+            "{to}: {error}"
+        );
+        assert!(error.contains(says), "{to}: {error}");
+    }
+}
+
+/// A scenario of two nodes on a link, and one on another.
+const THREE: &str = "[[link]]\nname = \"lan\"\n[[link]]\nname = \"wan\"\n\
+    [[node]]\nname = \"a\"\nlink = \"lan\"\naddresses = [\"10.0.0.1/24\"]\n[[node.app]]\ncomponent = \"a.wasm\"\n\
+    [[node]]\nname = \"b\"\nlink = \"lan\"\naddresses = [\"10.0.0.2/24\"]\n\
+    [[node]]\nname = \"c\"\nlink = \"wan\"\naddresses = [\"10.0.0.2/24\"]\n";
+
+#[test]
+fn faults_have_a_time_and_a_place() {
+    let text = format!(
+        "{THREE}[[fault]]\nat = \"2s\"\nfor = \"500ms\"\nbetween = [\"a\", \"b\"]\nloss = \"2%\"\ncut = true\n\
+         [[fault]]\nnode = \"c\"\ncrash = true\n"
+    );
+    let faults = parse(&text).unwrap().faults;
+    let [a, b, c] = [0, 1, 2].map(nexus_sim::MachineId);
+    let link = |from, to, fault| Fault::Link(Span::between(from, to), fault);
+    let loss = LinkFault::Loss(nexus_sim::Ppm::new(20_000));
+    let found: Vec<_> = faults.iter().map(|one| one.fault.clone()).collect();
+    assert_eq!(
+        found,
+        [
+            link(a, b, loss),
+            link(a, b, LinkFault::Cut),
+            link(b, a, loss),
+            link(b, a, LinkFault::Cut),
+            Fault::Machine(c, MachineFault::Crash),
+        ]
+    );
+    assert_eq!(faults[0].at, nexus_types::Instant::from_secs(2));
+    assert_eq!(faults[0].lasts, Duration::from_millis(500));
+    let whole = (faults[4].at, faults[4].lasts);
+    assert_eq!(whole, (nexus_types::Instant::ZERO, Duration::MAX));
+}
+
+/// Goal: what `--shrink` writes is what it means. Method: plans drawn for many seeds, written and read.
+#[test]
+fn faults_are_written_as_they_are_read() {
+    let nodes = parse(THREE).unwrap().nodes;
+    let victims: Vec<_> = (0..3)
+        .map(|number| nexus_sim::Victim {
+            machine: nexus_sim::MachineId(number),
+            others: vec![InterfaceAddress::new([10, 0, 0, 9].into(), 24).unwrap()],
+        })
+        .collect();
+    let mut count = 0;
+    for number in 0..200 {
+        let seed = nexus_types::Seed::from_number(number);
+        let plan = nexus_sim::Swarm::draw(&seed, &victims, Duration::from_secs(9));
+        let written = write_faults(&plan.faults, &nodes);
+        let read = parse(&format!("{THREE}{written}")).unwrap().faults;
+        assert_eq!(read, plan.faults, "seed {number}: {written}");
+        count += read.len();
+    }
+    assert!(count > 1_000, "{count}");
+}
+
+#[test]
+fn reject_faults_of_nothing_or_nobody() {
+    for (fault, line, says) in [
+        ("at = \"1s\"", 19, "what goes wrong?"),
+        ("crash = true", 19, "which node?"),
+        (
+            "cut = true\nnode = \"a\"",
+            21,
+            "`node` is of machine faults",
+        ),
+        ("node = \"x\"\ncrash = true", 20, "no [[node]] called `x`"),
+        ("from = \"a\"\nto = \"a\"\ncut = true", 21, "to itself"),
+        ("from = \"a\"\nto = \"c\"\ncut = true", 21, "no link joins"),
+        ("between = [\"a\"]\ncut = true", 20, "two nodes"),
+        (
+            "between = [\"a\", \"b\"]\nto = \"a\"\ncut = true",
+            20,
+            "not both",
+        ),
+        ("at = \"60s\"\ncut = true", 20, "when the world is over"),
+        (
+            "node = \"a\"\nclock-drift = 100001",
+            21,
+            "from -100000 to 100000",
+        ),
+        (
+            "node = \"a\"\nclock-step = \"-\"",
+            21,
+            "`-` is not a duration",
+        ),
+        ("cut = true\nqueue = \"1KiB\"", 21, "without rate"),
+        ("rate = \"10\"", 20, "`10` is not bits a second"),
+        (
+            "burst = { begin = \"1%\", end = \"x\" }",
+            20,
+            "`x` is not a share",
+        ),
+        ("cutt = true", 20, "unknown field `cutt`"),
+    ] {
+        let error = parse(&format!("{THREE}[[fault]]\n{fault}\n"))
+            .map(|_| ())
+            .expect_err(fault);
+        assert!(
+            error.starts_with(&format!("s.toml:{line}:")),
+            "{fault}: {error}"
+        );
+        assert!(error.contains(says), "{fault}: {error}");
+    }
+}
+
+#[test]
+fn reject_what_can_never_be() {
+    for (from, to, says) in [
+        (
+            "[[link]]",
+            "[scenario]\nchaos = \"60s\"\n[[link]]",
+            "chaos must be over",
+        ),
+        ("[[link]]", "[scenario]\nruns = 0\n[[link]]", "from 1 to"),
+        (
+            "\"a.wasm\"",
+            "\"a.wasm\"\nstart = \"60s\"",
+            "the world is over",
+        ),
+        (
+            "\"a.wasm\"",
+            "\"a.wasm\"\n[node.app.expect]\nwithin = \"61s\"",
+            "over before that",
+        ),
+        (
+            "\"a.wasm\"",
+            "\"a.wasm\"\n[node.app.expect]\nexit = \"some\"",
+            "or \"any\"",
+        ),
+        (
+            "\"a.wasm\"",
+            "\"a.wasm\"\n[node.expect]\ncounters = { frames = 1 }",
+            "`frames` is no counter",
+        ),
+        (
+            "\"a.wasm\"",
+            "\"a.wasm\"\n[node.expect]\ncounters = { frames-in = { at-least = 2, at-most = 1 } }",
+            "no number is that",
+        ),
+    ] {
+        let error = parse(&LEAST.replacen(from, to, 1))
+            .map(|_| ())
+            .expect_err(to);
+        assert!(error.contains(says), "{to}: {error}");
+    }
+    let _ = parse(&LEAST.replacen(
+        "\"a.wasm\"",
+        "\"a.wasm\"\n[node.app.expect]\nexit = \"any\"",
+        1,
+    ))
+    .unwrap();
+}
+
+#[test]
+fn faults_at_and_over_the_limit() {
+    let faults = |count: usize| format!("{LEAST}{}", "[[fault]]\ncut = true\n".repeat(count));
+    assert_eq!(parse(&faults(FAULTS_MAX)).unwrap().faults.len(), FAULTS_MAX);
+    let error = parse(&faults(FAULTS_MAX + 1)).map(|_| ()).unwrap_err();
+    assert!(error.contains("at most 4096 faults"), "{error}");
+}
+
+#[test]
+fn reject_two_nodes_of_one_name_or_address() {
+    let second = "[[node]]\nname = \"b\"\nlink = \"lan\"\naddresses = [\"10.0.0.1/24\"]\n";
+    let error = parse(&format!("{LEAST}{second}")).map(|_| ()).unwrap_err();
+    assert!(
+        error.contains("another node of the link has 10.0.0.1"),
+        "{error}"
+    );
+    let second = second.replace("\"b\"", "\"a\"").replace("0.1/", "0.2/");
+    let error = parse(&format!("{LEAST}{second}")).map(|_| ()).unwrap_err();
+    assert!(error.contains("two nodes are called `a`"), "{error}");
+}
+
+#[test]
+fn nodes_at_and_over_the_limit() {
+    let node = |number: usize| {
+        format!(
+            "[[node]]\nname = \"n{number}\"\nlink = \"lan\"\naddresses = [\"10.0.{}.{}/8\"]\n",
+            1 + number / 250,
+            1 + number % 250
+        )
+    };
+    let all: String = (1..NODES_MAX).map(node).collect();
+    assert!(parse(&format!("{LEAST}{all}")).is_ok());
+    let over = format!("{LEAST}{all}{}", node(NODES_MAX));
+    let error = parse(&over).map(|_| ()).unwrap_err();
+    assert!(error.contains("at most 1024 nodes"), "{error}");
+}

@@ -1,0 +1,92 @@
+//! The tests as JUnit XML, which build servers read: the elements and attributes that all of them know.
+
+use std::time::Duration;
+
+use quick_xml::escape::escape;
+
+use super::{Test, report};
+
+pub(super) fn text(suite: &str, tests: &[Test], took: Duration) -> String {
+    let failed = tests
+        .iter()
+        .filter(|test| test.failed > 0 && test.error.is_none());
+    let errors = tests.iter().filter(|test| test.error.is_some());
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"{}\" tests=\"{}\" \
+         failures=\"{}\" errors=\"{}\" time=\"{:.3}\">\n",
+        quoted(suite),
+        tests.len(),
+        failed.count(),
+        errors.count(),
+        took.as_secs_f64()
+    );
+    for test in tests {
+        text.push_str(&format!(
+            "    <testcase classname=\"{}\" name=\"{}\" time=\"{:.3}\"",
+            quoted(suite),
+            quoted(&test.name),
+            test.took.as_secs_f64()
+        ));
+        if test.is_ok() {
+            text.push_str("/>\n");
+            continue;
+        }
+        // A failure is of the app, an error of the scenario or the machine.
+        let kind = if test.error.is_some() {
+            "error"
+        } else {
+            "failure"
+        };
+        let why = report::why(test);
+        text.push_str(&format!(
+            ">\n      <{kind} message=\"{}\">{}</{kind}>\n    </testcase>\n",
+            quoted(why.lines().next().unwrap_or_default()),
+            quoted(&why)
+        ));
+    }
+    text + "  </testsuite>\n</testsuites>\n"
+}
+
+/// Fit for XML 1.0, which has no place for most control characters (section 2.2), not even written out.
+fn quoted(text: &str) -> String {
+    let fit = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    let fit: String = text
+        .chars()
+        .map(|c| if fit(c) { c } else { '\u{fffd}' })
+        .collect();
+    escape(fit).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::{CliError, Kind};
+    use super::*;
+
+    fn test(name: &str) -> Test {
+        Test {
+            name: name.to_owned(),
+            scenario: PathBuf::from("s.toml"),
+            seeds: 1,
+            failed: 0,
+            time: Duration::ZERO,
+            took: Duration::from_millis(20),
+            first: None,
+            error: None,
+        }
+    }
+
+    /// Goal: a build server can read it whatever an app wrote. Method: markup, quotes and control characters.
+    #[test]
+    fn what_an_app_wrote_is_no_markup() {
+        let mut broken = test("b");
+        broken.error = Some(CliError::new(Kind::Config, "<a> & \"b\" \u{1b}[31m"));
+        let text = text("apps/<x>", &[test("a"), broken], Duration::from_secs(1));
+        let head = "<testsuite name=\"apps/&lt;x&gt;\" tests=\"2\" failures=\"0\" errors=\"1\" time=\"1.000\">";
+        assert!(text.contains(head), "{text}");
+        let why = "<error message=\"&lt;a&gt; &amp; &quot;b&quot; \u{fffd}[31m\">";
+        assert!(text.contains(why), "{text}");
+        assert!(text.contains("name=\"a\" time=\"0.020\"/>"), "{text}");
+    }
+}
