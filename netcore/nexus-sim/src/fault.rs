@@ -78,7 +78,8 @@ pub enum LinkFault {
 }
 
 impl LinkFault {
-    pub(crate) fn change(&self, conditions: &mut Conditions) {
+    /// Makes conditions those of a direction it is in force for.
+    pub fn change(&self, conditions: &mut Conditions) {
         let larger = |held: &mut Ppm, other: Ppm| *held = (*held).max(other);
         match *self {
             Self::Latency(more) => conditions.latency += more,

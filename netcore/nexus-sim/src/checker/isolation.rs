@@ -75,6 +75,23 @@ impl Isolation {
         Ok(())
     }
 
+    /// Looks no more at a machine.
+    pub fn forget(&mut self, machine: MachineId) {
+        self.0.remove(&machine);
+    }
+
+    /// A machine knows an address by this name without asking anybody.
+    pub fn knows(&mut self, machine: MachineId, ip: IpAddr, name: &str) {
+        let allowed = self.0.entry(machine).or_default();
+        if allowed.names.len() < NAMES {
+            allowed
+                .names
+                .entry(ip)
+                .or_default()
+                .push(name.to_lowercase());
+        }
+    }
+
     /// A machine gets its addresses from the link: it may use DHCP and ask for routers.
     pub fn asks_for_addresses(&mut self, machine: MachineId) {
         self.0.entry(machine).or_default().asks_for_addresses = true;
