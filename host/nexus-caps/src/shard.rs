@@ -83,6 +83,11 @@ impl Shard {
         result
     }
 
+    /// Looks at the nodes; nothing moves.
+    pub fn look<R>(&self, look: impl FnOnce(&Mesh) -> R) -> R {
+        look(&self.state().mesh)
+    }
+
     /// Completes once the shard's time is `deadline` or later.
     pub fn sleep_until(&self, deadline: Instant) -> Sleep {
         Sleep {
