@@ -112,3 +112,239 @@ fn reject_what_nobody_granted() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
 }
+
+/// A scenario of tcp-echo and a client that gives up at the first thing that goes wrong, with more of it.
+fn echo(head: &str, tail: &str) -> String {
+    format!(
+        "{head}\n[[link]]\nname = \"lan\"\nlatency = \"5ms\"\nloss = \"1%\"\n\
+         [[node]]\nname = \"server\"\nlink = \"lan\"\naddresses = [\"10.0.0.1/24\"]\n\
+         [[node.app]]\ncomponent = {:?}\nbackground = true\nallow = [\"network.tcp.listen=any:7777\"]\n\
+         [[node]]\nname = \"client\"\nlink = \"lan\"\naddresses = [\"10.0.0.2/24\"]\n\
+         [[node.app]]\ncomponent = {:?}\nargs = [\"client\", \"--to\", \"server:7777\", \"--mode\", \"rtt\", \
+         \"--rounds\", \"50\", \"--write-size\", \"1K\"]\nstart = \"10ms\"\n\
+         allow = [\"network.tcp.connect=server:7777\", \"network.tcp.connect=lan:7777\"]\n{tail}\n",
+        component("tcp-echo"),
+        component("burst")
+    )
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Goal: a fault of the schedule happens, and a connection outlives what it can. Method: a cut of two seconds, and
+/// the same without an end.
+#[test]
+fn a_cut_link_delays_and_an_endless_one_fails() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    let cut = "[[fault]]\nat = \"100ms\"\nbetween = [\"server\", \"client\"]\ncut = true\n";
+    std::fs::write(&scenario, echo("", &format!("{cut}for = \"2s\"\n"))).expect("written");
+    let output = sim(&scenario, &["--output", "json"], folder.path());
+    let report = json(&output);
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    assert!(
+        report["data"]["virtual_seconds"].as_f64() > Some(2.0),
+        "{report:#}"
+    );
+    std::fs::write(&scenario, echo("", cut)).expect("written");
+    let output = sim(&scenario, &["--until", "20s"], folder.path());
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("still running after 20s; expected is 0"),
+        "{said}"
+    );
+    assert!(said.contains("--seed 1 --until 20s --trace"), "{said}");
+}
+
+/// Goal: a machine that crashes comes back with its apps, and an app that was done is not started again. Method:
+/// the client's machine crashes in the middle of its work, and after it.
+#[test]
+fn a_crashed_machine_starts_its_apps_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    let crash =
+        |at| format!("[[fault]]\nat = \"{at}\"\nfor = \"1s\"\nnode = \"client\"\ncrash = true\n");
+    // What keeps the world from being over when the client is done.
+    let waits = format!(
+        "[[node]]\nname = \"third\"\nlink = \"lan\"\naddresses = [\"10.0.0.3/24\"]\n\
+         [[node.app]]\ncomponent = {:?}\nstart = \"50s\"\n",
+        component("hello")
+    );
+    for (at, least, most) in [("300ms", 1.3, 20.0), ("30s", 50.0, 50.5)] {
+        let more = if at == "30s" { waits.as_str() } else { "" };
+        std::fs::write(&scenario, echo("", &(crash(at) + more))).expect("written");
+        let trace = folder.path().join("t");
+        let arguments = [
+            "--output",
+            "json",
+            "--trace",
+            trace.to_str().expect("UTF-8"),
+        ];
+        let output = sim(&scenario, &arguments, folder.path());
+        let report = json(&output);
+        assert_eq!(output.status.code(), Some(0), "{report:#}");
+        let seconds = report["data"]["virtual_seconds"]
+            .as_f64()
+            .expect("a number");
+        assert!((least..most).contains(&seconds), "{at}: {report:#}");
+        let trace = std::fs::read_to_string(trace).expect("a trace");
+        assert_eq!(trace.matches("client boots").count(), 2, "{at}");
+        if at == "30s" {
+            let (_, after) = trace.split_once("client is gone").expect("it crashed");
+            assert!(!after.contains("client sends"), "it was started again");
+        }
+    }
+}
+
+/// Goal: what `--shrink` writes is the same failure, alone. Method: chaos of many seeds against a client that gives
+/// up; the first failure, shrunk, put in place of the chaos.
+#[test]
+fn a_failure_is_shrunk_to_faults_that_bring_it_about() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    std::fs::write(
+        &scenario,
+        echo("[scenario]\nchaos = \"5s\"\nuntil = \"10m\"", ""),
+    )
+    .expect("written");
+    let arguments = ["--runs", "200", "--shrink", "--output", "json"];
+    let report = json(&sim(&scenario, &arguments, folder.path()));
+    let shrunk = report["data"]["shrunk"].as_str().expect("some seed fails");
+    let seed = shrunk
+        .split("Under [scenario]: seed = ")
+        .nth(1)
+        .expect("a seed");
+    let seed = seed.lines().next().expect("a number");
+    let head = format!("[scenario]\nseed = {seed}\nuntil = \"10m\"");
+    std::fs::write(&scenario, echo(&head, shrunk)).expect("written");
+    let output = sim(&scenario, &[], folder.path());
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{shrunk}\n{}",
+        stderr(&output)
+    );
+    std::fs::write(&scenario, echo(&head, "")).expect("written");
+    let output = sim(&scenario, &[], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+/// Goal: some runs at a time are the same runs in the same order. Method: one thread and four.
+#[test]
+fn jobs_change_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    std::fs::write(
+        &scenario,
+        echo("[scenario]\nchaos = \"2s\"\nuntil = \"10m\"", ""),
+    )
+    .expect("written");
+    let [one, four] = ["1", "4"].map(|jobs| {
+        let arguments = ["--runs", "40", "--jobs", jobs, "--output", "json"];
+        json(&sim(&scenario, &arguments, folder.path()))["data"]["runs"].clone()
+    });
+    assert_eq!(one.as_array().map(Vec::len), Some(40));
+    assert_eq!(one, four);
+}
+
+/// Goal: a blessed run is checked, with its components only; one of another version is not guessed at.
+#[test]
+fn a_blessed_run_is_held_to_its_hash() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    let blessed = folder.path().join("s.blessed");
+    std::fs::write(&scenario, echo("", "")).expect("written");
+    let output = sim(&scenario, &["--bless"], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let output = sim(&scenario, &["--runs", "3"], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+
+    // The same components, and another run.
+    std::fs::write(
+        &scenario,
+        echo("", "[[fault]]\nfor = \"1ms\"\ncut = true\n"),
+    )
+    .expect("written");
+    let output = sim(&scenario, &["--runs", "3"], folder.path());
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("2 of 3 seeds ok") && said.contains("--bless"),
+        "{said}"
+    );
+
+    let text = std::fs::read_to_string(&blessed).expect("it was written");
+    std::fs::write(&blessed, text.replacen("digest = \"", "digest = \"x", 1)).expect("written");
+    let output = sim(&scenario, &[], folder.path());
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("not checked, it is of other components"),
+        "{said}"
+    );
+
+    std::fs::write(&blessed, text.replacen("version = 1", "version = 2", 1)).expect("written");
+    let output = sim(&scenario, &[], folder.path());
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(
+        said.contains("version 2; this nexus-host knows version 1"),
+        "{said}"
+    );
+}
+
+/// Goal: `--pcap` has every frame at both doors. Method: as many packet blocks as the trace has frames.
+#[test]
+fn a_capture_has_every_frame() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    std::fs::write(&scenario, echo("", "")).expect("written");
+    let (pcap, trace) = (folder.path().join("p"), folder.path().join("t"));
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let output = sim(
+        &scenario,
+        &["--pcap", &text(&pcap), "--trace", &text(&trace)],
+        folder.path(),
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let trace = std::fs::read_to_string(trace).expect("a trace");
+    let frames = trace.matches(" sends ").count() + trace.matches(" gets ").count();
+    let bytes = std::fs::read(pcap).expect("a capture");
+    // pcapng: blocks with their type and length in front; 6 is a packet.
+    let (mut at, mut packets) = (0, 0);
+    while at < bytes.len() {
+        let word =
+            |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        packets += usize::from(word(at) == 6);
+        at += word(at + 4) as usize;
+    }
+    assert!(frames > 100, "{frames}");
+    assert_eq!(packets, frames);
+}
+
+/// Goal: counters and time are held to. Method: bounds that hold and bounds that do not.
+#[test]
+fn reject_counters_and_times_out_of_bounds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    let expect = |within, resets| {
+        format!(
+            "[node.app.expect]\nwithin = \"{within}\"\n[node.expect]\n\
+             counters = {{ resets-sent = 0, segments-in = {{ at-least = {resets} }} }}\n"
+        )
+    };
+    std::fs::write(&scenario, echo("", &expect("10s", 50))).expect("written");
+    let output = sim(&scenario, &[], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    std::fs::write(&scenario, echo("", &expect("5ms", 5_000))).expect("written");
+    let output = sim(&scenario, &[], folder.path());
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("; expected is 5ms at most"), "{said}");
+    assert!(
+        said.contains("client: segments-in is ") && said.contains("expected is at least 5000"),
+        "{said}"
+    );
+}

@@ -11,6 +11,7 @@ mod run;
 mod say;
 mod sim;
 mod start;
+mod test;
 mod up;
 mod values;
 mod world;
@@ -65,6 +66,8 @@ enum Verb {
     Up(up::UpArgs),
     /// Run a scenario in a simulated world: real apps, virtual time, one seed
     Sim(sim::SimArgs),
+    /// Run an app's own scenarios, each a test
+    Test(test::TestArgs),
     /// Say whether an app would start, and with what, without running it
     Check(check::CheckArgs),
     /// Show what a component imports, and the capability each import needs
@@ -145,6 +148,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => (args.common.output, run::run(&args)),
         Verb::Up(args) => (args.common.output, up::up(&args)),
         Verb::Sim(args) => (args.common.output, sim::sim(&args)),
+        Verb::Test(args) => (args.common.output, test::test(&args)),
         Verb::Check(args) => (args.common.output, check::check(&args)),
         Verb::Inspect(args) => (args.common.output, inspect::inspect(&args)),
         Verb::Pack(args) => (args.common.output, pack::pack(&args)),

@@ -25,6 +25,12 @@ pub(super) fn envelope(data: Value, error: Option<&CliError>) -> Result<(), CliE
     told(Sink::Stdout.write_all(format!("{envelope:#}\n").as_bytes()))
 }
 
+/// Writes the one JSON object of a verb that went through and has something to say of what it looked at.
+pub(super) fn outcome(ok: bool, data: &Value) -> Result<(), CliError> {
+    let envelope = json!({"ok": ok, "data": data, "error": null});
+    told(Sink::Stdout.write_all(format!("{envelope}\n").as_bytes()))
+}
+
 /// A reader that has gone away (`| head`) is no error.
 fn told(written: io::Result<()>) -> Result<(), CliError> {
     match written {

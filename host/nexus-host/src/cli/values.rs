@@ -30,16 +30,40 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// `500ms`, `30s`, `5m`, `1h`.
+/// `500ms`, `30s`, `5m`, `1h`; also `us` and `ns`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-    let millis = units
+    let units = [
+        ("ns", 1),
+        ("us", 1_000),
+        ("ms", 1_000_000),
+        ("s", 1_000_000_000),
+        ("m", 60_000_000_000),
+        ("h", 3_600_000_000_000),
+    ];
+    let nanos = units
         .iter()
-        .find_map(|(name, millis)| text.strip_suffix(name).map(|number| (number, *millis)))
+        .find_map(|(name, nanos)| text.strip_suffix(name).map(|number| (number, *nanos)))
         .and_then(|(number, unit)| number.trim().parse::<u64>().ok()?.checked_mul(unit));
-    match millis {
-        Some(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
+    match nanos {
+        Some(nanos) if nanos > 0 => Ok(Duration::from_nanos(nanos)),
         _ => Err("a duration above 0 with its unit, such as 500ms, 30s, 5m or 1h".into()),
+    }
+}
+
+/// A duration as [`parse_duration`] reads it, in the largest unit that has it whole.
+pub(super) fn format_duration(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let units = [
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+    ];
+    let whole = units.iter().find(|(_, unit)| nanos.is_multiple_of(*unit));
+    match whole {
+        Some((name, unit)) => format!("{}{name}", nanos / unit),
+        None => format!("{nanos}ns"),
     }
 }
 
@@ -174,6 +198,15 @@ mod tests {
     fn durations_have_units() {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse_duration("7us"), Ok(Duration::from_micros(7)));
+    }
+
+    #[test]
+    fn a_duration_is_written_as_it_is_read() {
+        for text in ["1h", "90s", "2m", "1500ms", "7us", "1001ns"] {
+            let duration = parse_duration(text).expect(text);
+            assert_eq!(format_duration(duration), text);
+        }
     }
 
     #[test]

@@ -11,9 +11,9 @@ use std::time::Duration;
 use nexus_caps::{Clock, Shard};
 use nexus_node::{Event, Mesh, MeshError, NodeConfig};
 use nexus_policy::{Policy, Topology, WallTime};
-use nexus_sim::{Boot, Machine, Note, SimNicHandle, Vitals, sim_nic};
-use nexus_stack::Config;
-use nexus_types::{Instant, NodeId};
+use nexus_sim::{Boot, Machine, Note, SimNicHandle, Tables, Vitals, sim_nic};
+use nexus_stack::{Config, Stats};
+use nexus_types::{InstanceId, Instant, NodeId};
 
 use super::executor::Executor;
 
@@ -45,6 +45,8 @@ pub(crate) struct GuestMachine {
     node: NodeId,
     nic: SimNicHandle,
     executor: Executor,
+    /// Of its apps; their number is the node's for each.
+    instances: u64,
     on_event: Box<dyn FnMut(&Event)>,
     notes: Vec<String>,
 }
@@ -83,6 +85,7 @@ impl GuestMachine {
             node,
             nic: handle,
             executor: Executor::new(|| {}),
+            instances: 0,
             on_event: Box::new(on_event),
             notes: Vec::new(),
         })
@@ -98,9 +101,32 @@ impl GuestMachine {
         self.node
     }
 
+    /// What the next app is called by its node: 0, 1, ...
+    pub(crate) fn next_instance(&mut self) -> InstanceId {
+        self.instances += 1;
+        InstanceId(self.instances - 1)
+    }
+
     /// Adds a task.
     pub(crate) fn spawn(&mut self, task: impl Future<Output = ()> + 'static) {
         drop(self.executor.spawn(task));
+    }
+
+    /// Ends every app where it stands, with all it has open: what was written is still delivered.
+    pub(crate) fn end_apps(&mut self, now: Instant) {
+        self.set_clock(now);
+        self.executor = Executor::new(|| {});
+        self.shard.enter(|mesh, now| {
+            for number in 0..self.instances {
+                mesh.node_mut(self.node).end(now, InstanceId(number));
+            }
+        });
+    }
+
+    /// The counters of its stack, since it booted.
+    pub(crate) fn stats(&self) -> Stats {
+        self.shard
+            .look(|mesh| *mesh.node(self.node).stack().stats())
     }
 
     fn set_clock(&self, now: Instant) {
@@ -159,6 +185,30 @@ impl Machine for GuestMachine {
     }
 
     fn vitals(&self) -> Vitals {
-        Vitals::default()
+        let stats = self.stats();
+        let usages = (0..self.instances).map(|number| {
+            self.shard
+                .look(|mesh| mesh.node(self.node).usage(InstanceId(number)))
+        });
+        let (sockets, bytes) = usages.fold((0, 0), |(sockets, bytes), usage| {
+            (
+                sockets + u64::from(usage.sockets),
+                bytes + usage.bytes_in_flight,
+            )
+        });
+        Vitals {
+            // What its apps have still to do only the scenario knows.
+            unfinished: 0,
+            work: 0,
+            tables: Tables {
+                flows: stats.flows.into(),
+                half_open: stats.half_open.into(),
+                time_wait: stats.time_wait.into(),
+                listeners: stats.listeners.into(),
+                udp_sockets: stats.udp_sockets.into(),
+                sockets,
+                bytes_in_flight: bytes,
+            },
+        }
     }
 }

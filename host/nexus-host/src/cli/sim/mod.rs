@@ -1,41 +1,55 @@
 //! `nexus-host sim`: a scenario in a simulated world, seed after seed.
 
+mod blessed;
+mod capture;
+mod diff;
+mod open;
+mod plan;
+mod progress;
 mod run;
 mod scenario;
+mod seeds;
+mod shrink;
+mod trace;
+mod verdict;
 
-use std::cell::RefCell;
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write as _};
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use nexus_types::limits;
 use serde_json::{Value, json};
 
-use super::{CliError, Common, Kind, Output, StateArgs};
-use crate::driver::SLICE_FUEL;
+use super::values::{format_duration, parse_duration};
+use super::{CliError, Common, Kind, Output, StateArgs, say};
 use crate::observe::summary;
-use crate::runtime::engine::{EngineOptions, HostEngine, Slices};
-use crate::runtime::load::read_text;
-use crate::runtime::stdio::{say, say_last};
-use run::{Plan, Ran};
-use scenario::Scenario;
+use crate::runtime::stdio::{say as tell, say_last};
+pub(super) use blessed::{Blessed, bless};
+pub(super) use open::{open, parse};
+pub(super) use plan::Prepared;
+use progress::Progress;
+pub(super) use run::Ran;
+use run::Watch;
+use scenario::RUNS_MAX;
+pub(super) use seeds::{Seeds, jobs};
+pub(super) use verdict::Failure;
 
 const EXAMPLES: &str = "Examples:
   nexus-host sim lossy.toml                      one run, seed 1
   nexus-host sim lossy.toml --runs 200           seeds 1 to 200
   nexus-host sim lossy.toml --seed 17 --trace t  seed 17 again, every event of it in the file t
+  nexus-host sim lossy.toml --seed 17 --shrink   what of all that goes wrong its failure needs
 
 A scenario:
   [scenario]
   until = \"60s\"                      # virtual time; an app that runs then still has failed
+  chaos = \"10s\"                      # for so long things go wrong that the seed draws
 
   [[link]]
   name = \"lan\"
-  latency = \"2ms\"                    # also: jitter, duplication, reorder, reorder-by, corruption, mtu
-  loss = \"2%\"
+  latency = \"2ms\"                    # also: jitter, rate, queue, burst, duplication, reorder, reorder-by,
+  loss = \"2%\"                        # corruption, truncation, replay, mtu
 
   [[node]]
   name = \"server\"
@@ -56,23 +70,27 @@ A scenario:
   args = [\"server:7777\"]
   consent = \"manifest\"
   [node.app.expect]                  # by default, that it ends with 0
-  exit = 0
-  stdout = [\"done\"]                  # each must be in what it wrote
+  exit = 0                           # or \"any\"
+  within = \"5s\"
+  stdout = [\"done\"]                  # each must be in what it wrote; so stderr
+  golden = \"done.txt\"                # its stdout is this file
   denied = []                        # what it was refused, all of it
+
+  [[fault]]
+  at = \"1s\"
+  for = \"500ms\"                      # left out: to the end
+  between = [\"server\", \"client\"]     # or one way: from, to; left out: everybody
+  cut = true                         # or what a link may be, worse; or clog = true
+  [[fault]]
+  node = \"server\"
+  crash = true                       # or pause, nic-down, clock-step, clock-drift, addresses
 
 The same seed, scenario, components and nexus-host give the same run: its hash says so. Apps see virtual
 time and seeded randomness; the policy files of this machine do not count. Exits with 1 if any run was
-not as expected.";
-
-/// Most seeds of one command: more is a loop that somebody should see the end of.
-const RUNS_MAX: u64 = 10_000_000;
+not as expected. The guide has the rest: docs/guide/simulation.md.";
 
 /// How many failed seeds are told one by one.
-const FAILURES_TOLD: usize = 8;
-
-/// When progress begins to be shown, and how often.
-const PROGRESS_AFTER: Duration = Duration::from_millis(300);
-const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+const FAILURES_TOLD: u64 = 8;
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -80,117 +98,219 @@ pub(super) struct SimArgs {
     /// The scenario
     #[arg(value_name = "SCENARIO.toml")]
     scenario: PathBuf,
-    /// The first seed
-    #[arg(long, value_name = "N", default_value_t = 1, env = "NEXUS_SEED")]
-    seed: u64,
-    /// How many seeds, one after the other
+    /// The first seed [default: the scenario's, or 1]
+    #[arg(long, value_name = "N", env = "NEXUS_SEED")]
+    seed: Option<u64>,
+    /// How many seeds, from the first one on
     #[arg(long, value_name = "K", default_value_t = 1, env = "NEXUS_RUNS",
           value_parser = clap::value_parser!(u64).range(1..=RUNS_MAX))]
     runs: u64,
+    /// How many runs at a time [default: as many as there are processors]
+    #[arg(long, value_name = "J", env = "NEXUS_JOBS")]
+    jobs: Option<NonZeroUsize>,
+    /// End the world at this time, whatever the scenario says
+    #[arg(long, value_name = "DURATION", env = "NEXUS_UNTIL", value_parser = parse_duration)]
+    until: Option<Duration>,
     /// Write every event of the run to this file, a line each; for one seed
     #[arg(long, value_name = "FILE", env = "NEXUS_TRACE")]
     trace: Option<PathBuf>,
+    /// Write every frame of the run to this file (pcapng); for one seed
+    #[arg(long, value_name = "FILE", env = "NEXUS_PCAP")]
+    pcap: Option<PathBuf>,
+    /// Look what of all that goes wrong the first failure needs, and write it as [[fault]]s
+    #[arg(long, env = "NEXUS_SHRINK", conflicts_with = "bless",
+          value_parser = clap::builder::BoolishValueParser::new())]
+    shrink: bool,
+    /// Say that the first seed's run is right: keep its hash beside the scenario, to be checked
+    #[arg(long, env = "NEXUS_BLESS", value_parser = clap::builder::BoolishValueParser::new())]
+    bless: bool,
     #[command(flatten)]
     state: StateArgs,
     #[command(flatten)]
     pub(super) common: Common,
 }
 
+/// What the runs of a command came to.
+#[derive(Default)]
+struct Sum {
+    runs: Vec<Value>,
+    time: Duration,
+    frames: u64,
+    failed: u64,
+    first: Option<Ran>,
+    first_failed: Option<Ran>,
+}
+
 pub(super) fn sim(args: &SimArgs) -> Result<u8, CliError> {
-    if args.trace.is_some() && args.runs > 1 {
-        let message = "--trace is of one run: give --seed N and leave --runs out";
-        return Err(CliError::new(Kind::Usage, message));
+    let usage = |message: &str| Err(CliError::new(Kind::Usage, message));
+    if (args.trace.is_some() || args.pcap.is_some()) && args.runs > 1 {
+        return usage("--trace and --pcap are of one run: give --seed N and leave --runs out");
     }
-    let plan = plan(args)?;
+    if args.bless && args.until.is_some() {
+        return usage("--bless is of the whole run: leave --until out");
+    }
+    let jobs = jobs(args.jobs, args.runs);
+    let mut cache = args.state.cache();
+    let scenario = parse(&args.scenario, args.until)?;
+    let scene = open(scenario, jobs, &mut cache)?;
+    for warning in cache.take_warnings() {
+        tell(&format!("warning: {warning}\n"));
+    }
+    // What ends earlier has another hash.
+    let blessed = match args.until {
+        None if !args.bless => Blessed::read(&args.scenario, &scene)?,
+        _ => None,
+    };
     let begun = Instant::now();
-    let mut progress = Progress::new(args);
-    let mut runs = Vec::new();
-    let (mut time, mut frames, mut failed) = (Duration::ZERO, 0_u64, 0_u64);
-    for number in 0..args.runs {
-        let seed = args.seed.wrapping_add(number);
-        let trace = args.trace.as_deref().map(Trace::create).transpose()?;
-        let ran = plan.run(seed, trace.as_ref().map(Trace::sink))?;
-        if let Some(trace) = trace {
-            trace.finish()?;
+    let sum = run_all(args, &scene, jobs, blessed.as_ref())?;
+    if args.bless {
+        let first = sum.first.as_ref().filter(|ran| ran.failures.is_empty());
+        let Some(ran) = first else {
+            let message = "a run that is not as expected is not blessed: see above";
+            return Err(CliError::new(Kind::Host, message));
+        };
+        let path = bless(&args.scenario, &scene, ran)?;
+        if args.common.output == Output::Text {
+            tell(&format!("wrote {}\n", path.display()));
         }
-        time += ran.time;
-        frames += ran.frames;
-        failed += u64::from(!ran.failures.is_empty());
-        if args.common.output == Output::Json {
-            runs.push(of_run(&ran));
-        } else if !ran.failures.is_empty() && failed <= FAILURES_TOLD as u64 {
-            progress.clear();
-            say(&told(args, &ran));
-        }
-        progress.show(number + 1, args.runs, failed);
     }
-    progress.clear();
-    let code = u8::from(failed > 0);
+    let shrunk = match &sum.first_failed {
+        Some(ran) if args.shrink => Some(shrunk(args, &scene, ran)?),
+        _ => None,
+    };
     match args.common.output {
         Output::Text => {
-            if args.runs == 1 && failed == 0 {
-                say(&format!("seed {}  ok\n", args.seed));
+            if let Some(note) = blessed.and_then(|blessed| blessed.note()) {
+                tell(&format!("note: {note}\n"));
             }
-            let real = begun.elapsed();
-            let more = if failed > FAILURES_TOLD as u64 {
-                format!(" (the first {FAILURES_TOLD} are above)")
-            } else {
-                String::new()
-            };
-            let times = time.as_nanos() / real.as_nanos().max(1);
-            say_last(&format!(
-                "sim  {}: {} of {} seeds ok, {failed} failed{more}; {} of virtual time, {frames} frames, in {} \
-                 ({times} x real time)\n",
-                args.scenario.display(),
-                args.runs - failed,
-                args.runs,
-                summary::duration(time),
-                summary::duration(real),
-            ));
+            tell_sum(args, &sum, begun.elapsed());
+            if let Some(text) = shrunk {
+                say::answer(Output::Text, &text, Value::Null)?;
+            }
         }
         Output::Json => {
             let data = json!({
                 "scenario": args.scenario.display().to_string(),
-                "runs": runs,
-                "failed": failed,
-                "virtual_seconds": time.as_secs_f64(),
-                "frames": frames,
+                "runs": sum.runs,
+                "failed": sum.failed,
+                "virtual_seconds": sum.time.as_secs_f64(),
+                "frames": sum.frames,
+                "shrunk": shrunk,
             });
-            let envelope = json!({"ok": failed == 0, "data": data, "error": null});
-            let mut out = io::stdout().lock();
-            writeln!(out, "{envelope}").map_err(|error| CliError::new(Kind::Host, error))?;
+            say::outcome(sum.failed == 0, &data)?;
         }
     }
-    Ok(code)
+    Ok(u8::from(sum.failed > 0))
 }
 
-fn plan(args: &SimArgs) -> Result<Rc<Plan>, CliError> {
-    let text = read_text(&args.scenario, limits::POLICY_BYTES)
-        .map_err(|error| CliError::new(Kind::Config, error))?;
-    let folder = args.scenario.parent().unwrap_or(Path::new("."));
-    let scenario = Scenario::parse(&text, &args.scenario.display().to_string(), folder)
-        .map_err(|error| CliError::new(Kind::Config, error))?;
-    let apps: usize = scenario.nodes.iter().map(|node| node.apps.len()).sum();
-    let engine = HostEngine::new(EngineOptions {
-        instances: u32::try_from(apps).unwrap_or(u32::MAX),
-        slices: Slices::Fuel(SLICE_FUEL),
-        ..EngineOptions::default()
-    })
-    .map_err(|error| CliError::new(Kind::Host, error))?;
-    let mut cache = args.state.cache();
-    let plan = Plan::new(scenario, engine, &mut cache)?;
-    for warning in cache.take_warnings() {
-        say(&format!("warning: {warning}\n"));
+fn run_all(
+    args: &SimArgs,
+    scene: &Arc<Prepared>,
+    jobs: usize,
+    blessed: Option<&Blessed>,
+) -> Result<Sum, CliError> {
+    let first = args.seed.unwrap_or(scene.scenario.seed);
+    let mut sum = Sum::default();
+    let mut progress = Progress::new(args.common.output);
+    let mut done = 0;
+    let mut take = |mut ran: Ran| {
+        ran.failures
+            .extend(blessed.and_then(|blessed| blessed.check(&ran)));
+        let failed = !ran.failures.is_empty();
+        done += 1;
+        sum.time += ran.time;
+        sum.frames += ran.frames;
+        sum.failed += u64::from(failed);
+        if args.common.output == Output::Json {
+            sum.runs.push(of_run(&ran));
+        } else if failed && sum.failed <= FAILURES_TOLD {
+            progress.clear();
+            tell(&told(args, &ran));
+        }
+        progress.show(done, args.runs, || {
+            format!("sim  {done} of {} seeds, {} failed", args.runs, sum.failed)
+        });
+        if done == 1 {
+            sum.first = Some(ran.clone());
+        }
+        if failed && sum.first_failed.is_none() {
+            sum.first_failed = Some(ran);
+        }
+        Ok(())
+    };
+    if args.trace.is_some() || args.pcap.is_some() {
+        let trace = args.trace.as_deref().map(trace::Trace::create);
+        let trace = trace.transpose()?;
+        let pcap = args.pcap.as_deref();
+        let pcap = pcap.map(|path| capture::Frames::create(path, &scene.scenario));
+        let pcap = pcap.transpose()?;
+        let watch = Watch {
+            trace: trace.as_ref().map(trace::Trace::sink),
+            frames: pcap.as_ref().map(capture::Frames::checker),
+        };
+        take(scene.run(first, &scene.goes_wrong(first), watch)?)?;
+        trace.map_or(Ok(()), trace::Trace::finish)?;
+        pcap.map_or(Ok(()), capture::Frames::finish)?;
+    } else {
+        let seeds = Seeds {
+            first,
+            runs: args.runs,
+        };
+        seeds.run(scene, jobs, take)?;
     }
-    Ok(plan)
+    progress.clear();
+    Ok(sum)
+}
+
+fn shrunk(args: &SimArgs, scene: &Arc<Prepared>, ran: &Ran) -> Result<String, CliError> {
+    let mut progress = Progress::new(args.common.output);
+    let shrunk = shrink::shrink(scene, ran, |tries| {
+        progress.show(u64::from(tries), u64::MAX, || {
+            format!("shrinking seed {}: {tries} runs", ran.seed)
+        });
+    })?;
+    progress.clear();
+    if args.common.output == Output::Text {
+        tell(&format!(
+            "shrunk seed {} in {} runs\n",
+            ran.seed, shrunk.tries
+        ));
+    }
+    Ok(shrunk.text(scene))
+}
+
+fn tell_sum(args: &SimArgs, sum: &Sum, real: Duration) {
+    if args.runs == 1
+        && sum.failed == 0
+        && let Some(ran) = &sum.first
+    {
+        tell(&format!("seed {}  ok  {}\n", ran.seed, ran.hash));
+    }
+    let more = if sum.failed > FAILURES_TOLD {
+        format!(" (the first {FAILURES_TOLD} are above)")
+    } else {
+        String::new()
+    };
+    let times = sum.time.as_nanos() / real.as_nanos().max(1);
+    say_last(&format!(
+        "sim  {}: {} of {} seeds ok, {} failed{more}; {} of virtual time, {} frames, in {} ({times} x real time)\n",
+        args.scenario.display(),
+        args.runs - sum.failed,
+        args.runs,
+        sum.failed,
+        summary::duration(sum.time),
+        sum.frames,
+        summary::duration(real),
+    ));
 }
 
 fn of_run(ran: &Ran) -> Value {
+    let failures: Vec<_> = ran.failures.iter().map(ToString::to_string).collect();
     json!({
         "seed": ran.seed,
         "hash": ran.hash,
         "ok": ran.failures.is_empty(),
-        "failures": ran.failures,
+        "failures": failures,
         "virtual_seconds": ran.time.as_secs_f64(),
         "frames": ran.frames,
     })
@@ -202,84 +322,14 @@ fn told(args: &SimArgs, ran: &Ran) -> String {
     for failure in &ran.failures {
         text.push_str(&format!("  {failure}\n"));
     }
+    let until = args
+        .until
+        .map(|until| format!(" --until {}", format_duration(until)));
     text.push_str(&format!(
-        "  replay: nexus-host sim {} --seed {} --trace trace.txt\n",
+        "  replay: nexus-host sim {} --seed {}{} --trace trace.txt\n",
         args.scenario.display(),
-        ran.seed
+        ran.seed,
+        until.unwrap_or_default()
     ));
     text
-}
-
-/// The file of `--trace`.
-struct Trace {
-    path: PathBuf,
-    file: Rc<RefCell<BufWriter<File>>>,
-    failed: Rc<RefCell<Option<io::Error>>>,
-}
-
-impl Trace {
-    fn create(path: &Path) -> Result<Self, CliError> {
-        let file = File::create(path).map_err(|error| of_file(path, &error))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file: Rc::new(RefCell::new(BufWriter::new(file))),
-            failed: Rc::default(),
-        })
-    }
-
-    fn sink(&self) -> nexus_sim::TraceSink {
-        let (file, failed) = (self.file.clone(), self.failed.clone());
-        Box::new(move |line| {
-            if let Err(error) = writeln!(file.borrow_mut(), "{line}") {
-                failed.borrow_mut().get_or_insert(error);
-            }
-        })
-    }
-
-    fn finish(self) -> Result<(), CliError> {
-        let flushed = self.file.borrow_mut().flush();
-        match self.failed.borrow_mut().take().map_or(flushed, Err) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(of_file(&self.path, &error)),
-        }
-    }
-}
-
-fn of_file(path: &Path, error: &io::Error) -> CliError {
-    CliError::new(Kind::Host, format!("{}: {error}", path.display()))
-}
-
-/// A line on the terminal that is written over.
-struct Progress {
-    begun: Instant,
-    shown: Option<Instant>,
-    on: bool,
-}
-
-impl Progress {
-    fn new(args: &SimArgs) -> Self {
-        Self {
-            begun: Instant::now(),
-            shown: None,
-            on: args.common.output == Output::Text && io::stderr().is_terminal(),
-        }
-    }
-
-    fn show(&mut self, done: u64, of: u64, failed: u64) {
-        let due = self
-            .shown
-            .is_none_or(|shown| shown.elapsed() >= PROGRESS_EVERY);
-        if self.on && due && self.begun.elapsed() >= PROGRESS_AFTER && done < of {
-            say(&format!(
-                "\r\x1b[Ksim  {done} of {of} seeds, {failed} failed"
-            ));
-            self.shown = Some(Instant::now());
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.shown.take().is_some() {
-            say("\r\x1b[K");
-        }
-    }
 }

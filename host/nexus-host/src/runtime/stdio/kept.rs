@@ -45,6 +45,11 @@ impl Kept {
         String::from_utf8_lossy(&lock(&self.0).bytes).into_owned()
     }
 
+    /// The same as it was written.
+    pub fn bytes(&self) -> Vec<u8> {
+        lock(&self.0).bytes.clone()
+    }
+
     /// How many bytes were not kept.
     pub fn lost(&self) -> u64 {
         lock(&self.0).lost

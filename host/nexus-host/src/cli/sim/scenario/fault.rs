@@ -37,6 +37,7 @@ impl Checker<'_> {
         until: Duration,
     ) -> Vec<Planned> {
         let (place, said) = (fault.span(), fault.get_ref());
+        let problems = self.problems.len();
         let at = self.duration(said.at.as_ref()).unwrap_or_default();
         let lasts = self.duration(said.r#for.as_ref()).unwrap_or(Duration::MAX);
         if at >= until {
@@ -77,7 +78,7 @@ impl Checker<'_> {
                 both.collect()
             }
         };
-        if links.is_empty() && machines.is_empty() {
+        if links.is_empty() && machines.is_empty() && self.problems.len() == problems {
             let message = "what goes wrong? As in cut = true, loss = \"20%\", or node = \"a\" with crash = true";
             self.problem(place, message.into());
         }
