@@ -3,7 +3,9 @@
 mod blessed;
 mod capture;
 mod diff;
+mod heard;
 mod open;
+mod place;
 mod plan;
 mod progress;
 mod run;
@@ -75,6 +77,14 @@ A scenario:
   stdout = [\"done\"]                  # each must be in what it wrote; so stderr
   golden = \"done.txt\"                # its stdout is this file
   denied = []                        # what it was refused, all of it
+
+  [[node]]
+  name = \"web\"                      # a far end that is not under test; also tcp, udp, dns: see the guide
+  link = \"lan\"
+  addresses = [\"10.0.0.80/24\"]
+  [[node.peer]]
+  http = 80
+  route = [{ path = \"/\", body = \"a page\" }]
 
   [[fault]]
   at = \"1s\"

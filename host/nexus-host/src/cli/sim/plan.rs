@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use nexus_policy::{Capability, Consent, Gate, Policy, Topology};
 use nexus_sim::checker::Isolation;
-use nexus_sim::{Boot, Conditions, Grants, MachineId, Plan, Store, Swarm, Victim};
+use nexus_sim::peers::Peer;
+use nexus_sim::{Boot, Conditions, Grants, MachineId, Plan, Station, Store, Swarm, Victim};
 use nexus_stack::Config;
 use nexus_types::{HostName, Instant, IpAddr, Seed};
 
+use super::heard::Heard;
 use super::run::host_error;
 use super::scenario::{App, Scenario};
 use crate::cli::app::Candidate;
@@ -82,12 +84,17 @@ impl Prepared {
                 store: Store::new(),
                 seed: Seed::from_number(0),
             };
-            GuestMachine::new(&boot, scene.stack(index), Policy::none(), |_| {}).map_err(
-                |error| {
-                    let name = node.name.as_str();
-                    CliError::new(Kind::Config, format!("node {name}: {error}"))
-                },
-            )?;
+            let stack = scene.stack(index);
+            let stands = if node.peers.is_empty() {
+                let machine = GuestMachine::new(&boot, stack, Policy::none(), |_| {});
+                machine.map(|_| ()).map_err(|error| error.to_string())
+            } else {
+                Station::of_peers(&boot, stack, &scene.heard(index).peers()).map(|_| ())
+            };
+            stands.map_err(|error| {
+                let name = node.name.as_str();
+                CliError::new(Kind::Config, format!("node {name}: {error}"))
+            })?;
         }
         Ok(Arc::new(scene))
     }
@@ -107,6 +114,7 @@ impl Prepared {
         let link = self.scenario.nodes[node].link;
         let mut config = Config::new(self.scenario.links[link].mtu, Vec::new());
         config.resolver.hosts = self.names(link);
+        config.resolver.servers = self.scenario.nodes[node].servers.clone();
         config
     }
 
@@ -143,6 +151,11 @@ impl Prepared {
         }
     }
 
+    /// Ears for the peers of a node.
+    pub(super) fn heard(&self, node: usize) -> Heard {
+        Heard::new(&self.scenario.nodes[node])
+    }
+
     /// Which far ends the apps' grants name, read without the gate that holds them to it.
     pub(super) fn isolation(&self) -> Isolation {
         let mut isolation = Isolation::default();
@@ -152,8 +165,10 @@ impl Prepared {
             for app in apps.filter(|app| app.prepared.is_ok()) {
                 grants.extend(&app.grants());
             }
+            grants.extend(&Peer::all_grants(&self.heard(number as usize).peers()));
             // A rule whose words the checker does not know ("metadata") leaves the machine unchecked.
-            if isolation.grant(MachineId(number), &grants, &[]).is_err() {
+            let granted = isolation.grant(MachineId(number), &grants, &node.servers);
+            if granted.is_err() {
                 isolation.forget(MachineId(number));
                 continue;
             }

@@ -11,10 +11,12 @@ use nexus_node::{Event, Quota};
 use nexus_policy::{Capability, Policy};
 use nexus_sim::checker::{Baseline, Checker, TcpRules};
 use nexus_sim::{
-    Action, Boot, Carries, Conditions, MachineId, MachineSpec, SegmentId, TraceSink, World,
+    Action, Boot, Carries, Conditions, MachineId, MachineSpec, SegmentId, Station, TraceSink, World,
 };
 use nexus_types::{Instant, Seed};
 
+use super::heard::Heard;
+use super::place::Place;
 use super::plan::{Planned, Prepared, Wrong};
 use super::scenario::App;
 use super::verdict::{self, Failure};
@@ -59,6 +61,8 @@ pub(super) struct Shared {
     waited_for: Cell<usize>,
     /// Nothing is started any more.
     over: Cell<bool>,
+    /// Of each node.
+    pub(super) heard: Vec<Heard>,
 }
 
 impl Shared {
@@ -78,6 +82,9 @@ impl Shared {
             fates: RefCell::new(fates),
             waited_for: Cell::new(waited_for),
             over: Cell::new(false),
+            heard: (0..scene.scenario.nodes.len())
+                .map(|node| scene.heard(node))
+                .collect(),
         })
     }
 
@@ -169,6 +176,7 @@ impl Prepared {
         let stuck = stuck.then_some(ended);
         let mut failures = verdict::of_apps(self, &shared.fates.borrow(), stuck);
         failures.extend(verdict::of_nodes(self, &world));
+        failures.extend(shared.heard.iter().flat_map(Heard::failures));
         if !waits() {
             drain(&mut world, &segments, &shared);
         }
@@ -186,7 +194,11 @@ impl Prepared {
     }
 
     /// A machine as it boots, with its apps.
-    fn boot(self: &Arc<Self>, node: usize, boot: &Boot<'_>, shared: &Rc<Shared>) -> GuestMachine {
+    fn boot(self: &Arc<Self>, node: usize, boot: &Boot<'_>, shared: &Rc<Shared>) -> Place {
+        if !self.scenario.nodes[node].peers.is_empty() {
+            let station = Station::of_peers(boot, self.stack(node), &shared.heard[node].peers());
+            return Place::Peers(station.expect("it was tried when the scenario was read"));
+        }
         let to_start: Vec<_> = self
             .apps_of(node)
             .filter(|(index, _)| !shared.over.get() && !shared.fates.borrow()[*index].is_over())
@@ -208,7 +220,7 @@ impl Prepared {
                 shared.settle(self.given(app).background);
             }
         }
-        machine
+        Place::Guests(machine)
     }
 
     /// Admits an app by the production gate and has it run.
@@ -290,7 +302,7 @@ impl Prepared {
 }
 
 /// Ends what is in the background, and looks whether anything of all that is left when it can no more be needed.
-fn drain(world: &mut World<GuestMachine>, segments: &[SegmentId], shared: &Rc<Shared>) {
+fn drain(world: &mut World<Place>, segments: &[SegmentId], shared: &Rc<Shared>) {
     shared.over.set(true);
     world.calm();
     for segment in segments {

@@ -9,10 +9,10 @@ use nexus_sim::{MachineId, World};
 use nexus_types::Instant;
 
 use super::diff;
+use super::place::Place;
 use super::plan::{Planned, Prepared};
 use super::run::Fate;
 use crate::cli::Kind;
-use crate::driver::GuestMachine;
 use crate::runtime::instance::Outcome;
 
 /// Bytes of an app's output that are shown where they are not as expected.
@@ -154,7 +154,7 @@ fn denied(scene: &Prepared, app: &Planned, fate: &Fate) -> Option<String> {
 }
 
 /// What the nodes counted.
-pub(super) fn of_nodes(scene: &Prepared, world: &World<GuestMachine>) -> Vec<Failure> {
+pub(super) fn of_nodes(scene: &Prepared, world: &World<Place>) -> Vec<Failure> {
     let mut failures = Vec::new();
     for (number, node) in (0..).zip(&scene.scenario.nodes) {
         let mut fail = |text| {
@@ -185,7 +185,7 @@ pub(super) fn of_nodes(scene: &Prepared, world: &World<GuestMachine>) -> Vec<Fai
 }
 
 /// What must never be.
-pub(super) fn of_checkers(world: &World<GuestMachine>) -> Vec<Failure> {
+pub(super) fn of_checkers(world: &World<Place>) -> Vec<Failure> {
     let (violations, count) = world.violations();
     let mut failures: Vec<_> = violations
         .iter()

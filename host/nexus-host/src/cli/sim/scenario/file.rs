@@ -133,8 +133,81 @@ pub(super) struct Node {
     #[serde(default)]
     pub(super) addresses: Vec<Text>,
     #[serde(default)]
+    pub(super) dns: Vec<Text>,
+    #[serde(default)]
     pub(super) app: Vec<App>,
+    #[serde(default)]
+    pub(super) peer: Vec<Spanned<Peer>>,
     pub(super) expect: Option<NodeExpect>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Peer {
+    pub(super) tcp: Option<u16>,
+    pub(super) script: Option<Spanned<Vec<Spanned<Step>>>>,
+    pub(super) at_once: Option<Spanned<u32>>,
+    pub(super) udp: Option<u16>,
+    pub(super) answers: Option<Spanned<Vec<Answer>>>,
+    pub(super) http: Option<u16>,
+    pub(super) route: Option<Spanned<Vec<Spanned<Route>>>>,
+    pub(super) dns: Option<u16>,
+    pub(super) zone: Option<Spanned<BTreeMap<Text, Spanned<Record>>>>,
+    pub(super) requests: Option<Vec<String>>,
+}
+
+/// `"finish"`, `{ send = "hello" }`
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Step {
+    Word(String),
+    With(BTreeMap<String, String>),
+}
+
+/// `{ to = "ping", with = ["pong"], after = "1s" }`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answer {
+    pub(super) to: Option<String>,
+    pub(super) with: Vec<String>,
+    pub(super) after: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Route {
+    pub(super) method: Option<String>,
+    pub(super) path: String,
+    pub(super) status: Option<u16>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: Option<String>,
+    pub(super) body_size: Option<Text>,
+    pub(super) framing: Option<Text>,
+    pub(super) after: Option<Text>,
+    pub(super) cut_after: Option<usize>,
+    #[serde(default)]
+    pub(super) never: bool,
+}
+
+/// `"10.0.0.1"`, `["10.0.0.1", "fd00::1"]`, `{ alias = "other.example", ttl = 60 }`
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Record {
+    One(String),
+    Some(Vec<String>),
+    With(RecordTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RecordTable {
+    #[serde(default)]
+    pub(super) addresses: Vec<String>,
+    pub(super) alias: Option<String>,
+    pub(super) ttl: Option<u32>,
+    pub(super) after: Option<String>,
+    pub(super) fault: Option<String>,
 }
 
 #[derive(Deserialize)]

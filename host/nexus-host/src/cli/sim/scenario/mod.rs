@@ -32,6 +32,12 @@
 //! [node.expect]
 //! counters = { resets-sent = 0, frames-out = { at-most = 100 } }
 //!
+//! [[node]]
+//! name = "web"                       # a node of apps, or of peers: see `peer`
+//! ...
+//! [[node.peer]]
+//! http = 80
+//!
 //! [[fault]]                          # see `fault`
 //! at = "1s"
 //! for = "500ms"
@@ -43,9 +49,10 @@ mod counter;
 mod fault;
 mod file;
 mod link;
+mod peer;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,10 +61,11 @@ use nexus_policy::{Capability, Rule};
 use nexus_sim::{Conditions, Planned};
 use nexus_types::{HostName, InterfaceAddress};
 
-use crate::cli::values::parse_interface_address;
+use crate::cli::values::{parse_interface_address, parse_resolver};
 use crate::cli::world::{Checker, WorldError};
 pub(super) use counter::{Counter, Expected};
 pub(super) use fault::write as write_faults;
+pub(super) use peer::{Peer, Script};
 
 /// Stops a scenario that is a mistake from being set up for hours. What a world of one guest a node takes is
 /// about a megabyte a guest.
@@ -103,7 +111,11 @@ pub(in crate::cli) struct Node {
     /// Index into [`Scenario::links`].
     pub(super) link: usize,
     pub(super) addresses: Vec<InterfaceAddress>,
+    /// Whom it asks for names.
+    pub(super) servers: Vec<SocketAddr>,
+    /// Either these or those.
     pub(in crate::cli) apps: Vec<App>,
+    pub(super) peers: Vec<Peer>,
     /// `[node.expect]`
     pub(super) counters: Vec<(Counter, Expected)>,
 }
@@ -292,7 +304,18 @@ impl Checker<'_> {
             .expect
             .as_ref()
             .map_or_else(Vec::new, |expect| self.counters(&expect.counters));
+        if let Some(peer) = node.peer.first()
+            && !node.app.is_empty()
+        {
+            let message = "a node has apps or peers, not both: peers are not under test";
+            self.problem(peer.span(), message.into());
+        }
+        let peers = node.peer.iter();
+        let peers = peers.filter_map(|peer| self.peer(peer)).collect();
+        let servers = self.parsed(&node.dns, parse_resolver);
         Some(Node {
+            servers,
+            peers,
             name: name.ok()?,
             link: link?,
             addresses,

@@ -1,0 +1,85 @@
+//! What the peers of a node heard and did not like, in one run. It outlives their crashes.
+
+use nexus_sim::peers::{HttpLog, Peer, Report, Role};
+use nexus_types::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::scenario::{self, Node, Script};
+use super::verdict::Failure;
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Heard {
+    name: String,
+    /// Of which families the node has addresses: a peer is at one each.
+    families: Vec<IpAddr>,
+    peers: Vec<(scenario::Peer, Report, HttpLog)>,
+}
+
+impl Heard {
+    pub(super) fn new(node: &Node) -> Self {
+        let mut addresses = node.addresses.iter().map(|one| one.address());
+        let v4 = addresses.clone().any(|ip| ip.is_ipv4());
+        let v6 = addresses.any(|ip| ip.is_ipv6());
+        let v4 = v4.then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let v6 = v6.then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        let peers = node.peers.iter();
+        Self {
+            name: node.name.as_str().to_owned(),
+            families: v4.into_iter().chain(v6).collect(),
+            peers: peers
+                .map(|peer| (peer.clone(), Report::new(), HttpLog::new()))
+                .collect(),
+        }
+    }
+
+    /// The peers, as they stand on the node.
+    pub(super) fn peers(&self) -> Vec<Peer> {
+        let mut all = Vec::new();
+        for (peer, report, log) in &self.peers {
+            for ip in &self.families {
+                let role = match &peer.script {
+                    Script::Tcp(script) => Role::Tcp(script.clone()),
+                    Script::Udp(script) => Role::Udp(script.clone()),
+                    Script::Http(script) => Role::Http(script.clone(), log.clone()),
+                    Script::Dns(zone) => Role::Dns(zone.clone()),
+                };
+                let made = Peer::new(SocketAddr::new(*ip, peer.port), role, report.clone());
+                // Port 0 was refused with the scenario.
+                all.extend(made);
+            }
+        }
+        all
+    }
+
+    /// What went against their scripts.
+    pub(super) fn failures(&self) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for (peer, report, log) in &self.peers {
+            let who = format!("{}, {} {}", self.name, peer.script.kind(), peer.port);
+            let mut fail = |text| {
+                failures.push(Failure {
+                    who: who.clone(),
+                    text,
+                });
+            };
+            let told = report.failures();
+            let more = report.failure_count().saturating_sub(told.len() as u64);
+            told.into_iter().for_each(&mut fail);
+            if more > 0 {
+                fail(format!("and {more} more"));
+            }
+            let Some(wanted) = &peer.requests else {
+                continue;
+            };
+            let asked = log.requests();
+            let asked: Vec<_> = asked
+                .iter()
+                .map(|request| format!("{} {}", request.method, request.target))
+                .collect();
+            if *wanted != asked {
+                fail(format!("was asked {asked:?}; expected is {wanted:?}"));
+            }
+        }
+        failures
+    }
+}
