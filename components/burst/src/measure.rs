@@ -80,8 +80,12 @@ pub(crate) async fn run<B: Binding>(options: &Options) -> Result<(), String> {
                     let time = pour::<B>(&mut connection, bytes, write_size).await?;
                     throughput(B::NAME, *io, bytes, write_size, time)
                 }
-                Mode::Rtt { rounds, write_size } => {
-                    let times = bounce::<B>(&mut connection, rounds, write_size).await?;
+                Mode::Rtt {
+                    rounds,
+                    write_size,
+                    every,
+                } => {
+                    let times = bounce::<B>(&mut connection, rounds, write_size, every).await?;
                     latency(B::NAME, *io, write_size, times)
                 }
             };
@@ -169,6 +173,7 @@ async fn bounce<B: Binding>(
     connection: &mut B::Connection,
     rounds: u32,
     size: usize,
+    every: Option<Duration>,
 ) -> Result<Vec<Duration>, String> {
     connection.write(&mut hello(b'R', size as u64)).await?;
     let mut message = vec![0x5a; size];
@@ -183,6 +188,9 @@ async fn bounce<B: Binding>(
         read_exact(connection, &mut answer, size).await?;
         if round >= warm {
             times.push(B::now().saturating_sub(begin));
+        }
+        if let Some(every) = every {
+            B::pause(every).await;
         }
     }
     connection.finish().await?;

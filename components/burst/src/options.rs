@@ -1,6 +1,7 @@
 //! The command line, the same for both bindings.
 
 use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
 
 /// Where the server is unless told otherwise: iperf3's port.
 const PORT: u16 = 5201;
@@ -13,6 +14,9 @@ const ROUNDS_MAX: u32 = 10_000_000;
 
 /// The most tries to connect: ten seconds.
 const TRIES_MAX: u64 = 1_000;
+
+/// The longest pause between two rounds: an hour, in milliseconds.
+const EVERY_MAX: u64 = 3_600_000;
 
 /// How a connection is used, where the binding has a choice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,8 +32,12 @@ pub(crate) enum Io {
 pub(crate) enum Mode {
     /// How fast `bytes` go, `write_size` at a time.
     Throughput { bytes: u64, write_size: usize },
-    /// How long a message of `write_size` takes there and back, `rounds` times.
-    Rtt { rounds: u32, write_size: usize },
+    /// How long a message of `write_size` takes there and back, `rounds` times, with a pause of `every` between.
+    Rtt {
+        rounds: u32,
+        write_size: usize,
+        every: Option<Duration>,
+    },
 }
 
 /// What the arguments ask for.
@@ -54,7 +62,7 @@ pub(crate) enum Options {
 /// Said with every complaint.
 pub(crate) const USAGE: &str = "usage: burst server [--listen ADDRESS:PORT] [--count N] [--io calls|streams]
        burst client --to HOST:PORT [--mode throughput] [--bytes N] [--write-size N] [--io calls|streams]
-       burst client --to HOST:PORT --mode rtt [--rounds N] [--write-size N] [--io calls|streams]
+       burst client --to HOST:PORT --mode rtt [--rounds N] [--every MS] [--write-size N] [--io calls|streams]
 A client takes --tries N, for a server that may start later: one try every 10 ms.
 Numbers take K, M and G (powers of 1024). --io is for nexus:net; std::net knows calls alone.";
 
@@ -100,6 +108,9 @@ fn parse(args: &[String], binding: &str) -> Result<Options, String> {
                         .number("rounds", 1, ROUNDS_MAX.into())?
                         .unwrap_or(10_000) as u32,
                     write_size: size(64),
+                    every: values
+                        .number("every", 1, EVERY_MAX)?
+                        .map(Duration::from_millis),
                 },
                 Some(other) => return Err(format!("{other:?} is no mode")),
             };
@@ -221,13 +232,14 @@ mod tests {
     fn everything_given() {
         assert_eq!(
             parse(
-                "client --mode=rtt --to=[::1]:1 --rounds 5K --write-size 1 --io streams --tries 9"
+                "client --mode=rtt --to=[::1]:1 --rounds 5K --every 1K --write-size 1 --io streams --tries 9"
             ),
             Ok(Options::Client {
                 to: "[::1]:1".into(),
                 mode: Mode::Rtt {
                     rounds: 5 << 10,
                     write_size: 1,
+                    every: Some(Duration::from_millis(1 << 10)),
                 },
                 io: Io::Streams,
                 tries: 9,

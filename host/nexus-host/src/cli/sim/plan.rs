@@ -1,5 +1,6 @@
 //! A scenario made ready: its apps read, compiled and linked once, for any number of runs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,11 +36,10 @@ pub(in crate::cli) struct Planned {
     place: usize,
     /// For people.
     pub(super) name: String,
-    pub(super) candidate: Candidate,
+    pub(super) candidate: Arc<Candidate>,
     pub(super) arguments: Vec<String>,
     pub(super) consent: Consent,
-    /// Linked; or why it was refused before it started.
-    pub(super) prepared: Result<Arc<instance::Prepared>, String>,
+    pub(super) prepared: Linked,
     pub(in crate::cli) golden: Option<Golden>,
 }
 
@@ -65,10 +65,18 @@ impl Prepared {
         cache: &mut CodeCache,
     ) -> Result<Arc<Self>, CliError> {
         let mut apps = Vec::new();
+        let mut shelf = Shelf::default();
         for (index, node) in scenario.nodes.iter().enumerate() {
             for (place, app) in node.apps.iter().enumerate() {
                 let name = node.name.as_str();
-                apps.push(planned((index, place), name, app, &engine, cache)?);
+                apps.push(planned(
+                    (index, place),
+                    name,
+                    app,
+                    &engine,
+                    cache,
+                    &mut shelf,
+                )?);
             }
         }
         let scene = Self {
@@ -205,29 +213,77 @@ impl Planned {
     }
 }
 
+/// Linked; or why it was refused before it started.
+type Linked = Result<Arc<instance::Prepared>, String>;
+
+/// What apps share: a thousand nodes with the same app have its code once.
+#[derive(Default)]
+struct Shelf {
+    /// By component and manifest.
+    candidates: BTreeMap<(PathBuf, Option<PathBuf>), Arc<Candidate>>,
+    linked: Vec<(Arc<Candidate>, Consent, Linked)>,
+}
+
+impl Shelf {
+    fn candidate(
+        &mut self,
+        app: &App,
+        engine: &HostEngine,
+        cache: &mut CodeCache,
+    ) -> Result<Arc<Candidate>, CliError> {
+        let key = (app.component.clone(), app.manifest.clone());
+        if let Some(known) = self.candidates.get(&key) {
+            return Ok(known.clone());
+        }
+        let read = Candidate::read(&app.component, app.manifest.as_deref(), engine, cache)?;
+        let read = Arc::new(read);
+        self.candidates.insert(key, read.clone());
+        Ok(read)
+    }
+
+    fn link(
+        &mut self,
+        candidate: &Arc<Candidate>,
+        consent: &Consent,
+        engine: &HostEngine,
+    ) -> Result<Linked, CliError> {
+        let known = self
+            .linked
+            .iter()
+            .find(|(of, given, _)| Arc::ptr_eq(of, candidate) && given == consent);
+        if let Some((.., linked)) = known {
+            return Ok(linked.clone());
+        }
+        let admission = candidate.examine(&Gate::new(Topology::default()), consent);
+        let linked = if admission.admitted {
+            let linker = start::link(engine, candidate, &admission)
+                .map_err(|error| host_error(format!("{error:#}")))?;
+            let prepared = instance::Prepared::new(&linker, &candidate.component);
+            Ok(Arc::new(prepared.map_err(host_error)?))
+        } else {
+            Err(admission.text())
+        };
+        let entry = (candidate.clone(), consent.clone(), linked.clone());
+        self.linked.push(entry);
+        Ok(linked)
+    }
+}
+
 fn planned(
     (node, place): (usize, usize),
     name: &str,
     app: &App,
     engine: &HostEngine,
     cache: &mut CodeCache,
+    shelf: &mut Shelf,
 ) -> Result<Planned, CliError> {
-    let candidate = Candidate::read(&app.component, app.manifest.as_deref(), engine, cache)?;
+    let candidate = shelf.candidate(app, engine, cache)?;
     let arguments = start::arguments(&candidate, app.arguments.clone())?;
     let consent = Consent {
         allow_manifest: app.allow_manifest,
         allow: app.allow.clone(),
     };
-    let admission = candidate.examine(&Gate::new(Topology::default()), &consent);
-    let prepared = if admission.admitted {
-        let linker = start::link(engine, &candidate, &admission)
-            .map_err(|error| host_error(format!("{error:#}")))?;
-        let prepared =
-            instance::Prepared::new(&linker, &candidate.component).map_err(host_error)?;
-        Ok(Arc::new(prepared))
-    } else {
-        Err(admission.text())
-    };
+    let prepared = shelf.link(&candidate, &consent, engine)?;
     let golden = app.expect.golden.as_ref().map(|path| golden(path));
     Ok(Planned {
         golden: golden.transpose()?,
