@@ -3,6 +3,8 @@
 use core::fmt::Display;
 use core::future::Future;
 
+use crate::host::{Output, process};
+
 /// Makes an async function the app's entry: `nexus_sdk::main!(run);`
 ///
 /// The function takes nothing and returns `()` or `Result<(), E>` where `E` can be displayed. An error is
@@ -76,7 +78,7 @@ pub async fn app<O: Outcome>(run: impl Future<Output = O>) -> Result<(), ()> {
 }
 
 async fn finish(outcome: impl Outcome) -> Result<(), ()> {
-    flush();
+    process::flush();
     match outcome.failure() {
         None => Ok(()),
         Some(text) => {
@@ -90,69 +92,31 @@ async fn finish(outcome: impl Outcome) -> Result<(), ()> {
 ///
 /// The same on both targets; where there is a `std` for it (`wasm32-wasip2`), `std::env::args` works too.
 pub fn args() -> Vec<String> {
-    #[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
-    let all = crate::bindings::wasi::cli::environment::get_arguments();
-    #[cfg(not(all(target_family = "wasm", not(target_os = "wasi"))))]
-    let all = std::env::args();
-    all.into_iter().skip(1).collect()
+    process::arguments()
 }
 
 /// Ends the app at once with this exit code. What was written and not yet delivered is delivered in the
 /// background, as after dropping a connection.
 pub fn exit(code: u8) -> ! {
-    flush();
-    #[cfg(target_family = "wasm")]
-    {
-        crate::bindings::wasi::cli::exit::exit_with_code(code);
-        unreachable!("exit does not return")
-    }
-    #[cfg(not(target_family = "wasm"))]
-    std::process::exit(code.into())
-}
-
-/// Writes out an unfinished line: a `cdylib` has no `main` whose end would do it.
-fn flush() {
-    #[cfg(not(all(target_family = "wasm", not(target_os = "wasi"))))]
-    let _ = std::io::Write::flush(&mut std::io::stdout());
+    // An unfinished line, too: a `cdylib` has no `main` whose end would write it out.
+    process::flush();
+    process::exit(code)
 }
 
 /// Prints `text` to stdout. For `wasm32-unknown-unknown`, where `println!` prints nowhere; elsewhere the same
 /// as `print!`. A closed stdout is not an error.
 pub async fn print(text: &str) {
-    #[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
-    write(text, crate::bindings::wasi::cli::stdout::write_via_stream).await;
-    #[cfg(not(all(target_family = "wasm", not(target_os = "wasi"))))]
-    {
-        use std::io::Write as _;
-        let mut stdout = std::io::stdout().lock();
-        let _ = stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush());
-    }
+    let _ = print_bytes(text.as_bytes()).await;
+}
+
+/// Writes `bytes` to stdout as they are, and tells if that is closed or full: for what need not be text.
+pub async fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
+    process::write(Output::Stdout, bytes).await
 }
 
 /// Prints `text` to stderr; see [`print()`].
 pub async fn eprint(text: &str) {
-    #[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
-    write(text, crate::bindings::wasi::cli::stderr::write_via_stream).await;
-    #[cfg(not(all(target_family = "wasm", not(target_os = "wasi"))))]
-    {
-        use std::io::Write as _;
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
-    }
-}
-
-#[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
-async fn write<E: 'static>(
-    text: &str,
-    open: impl FnOnce(wit_bindgen::StreamReader<u8>) -> wit_bindgen::FutureReader<Result<(), E>>,
-) {
-    let (mut writer, reader) = crate::bindings::wit_stream::new();
-    let end = open(reader);
-    writer.write_all(text.as_bytes().to_vec()).await;
-    drop(writer);
-    // Waited for, so that two prints come out in their order.
-    let _ = end.await;
+    let _ = process::write(Output::Stderr, text.as_bytes()).await;
 }
 
 #[cfg(test)]

@@ -103,10 +103,11 @@ pub mod run;
 
 mod app;
 mod error;
+mod host;
 pub mod svc;
 pub mod task;
 
-pub use app::{Outcome, args, eprint, exit, print};
+pub use app::{Outcome, args, eprint, exit, print, print_bytes};
 pub use error::{Error, ErrorCode};
 
 /// For `main!`, and for the probes, which check what the SDK does not let an app do. Not for apps.

@@ -6,7 +6,7 @@ pub use nexus_types::{Backoff, BackoffConfig, Instant};
 use nexus_types::{ErrorCode, Seed};
 
 use crate::Error;
-use crate::bindings::wasi::{clocks::monotonic_clock, random::insecure_seed};
+use crate::host::{insecure_seed, monotonic_clock};
 use crate::task::{Either, race};
 
 /// Now, on a line whose zero means nothing: only differences do.

@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::Error;
-use crate::bindings::nexus::net::types;
+use crate::host::net::types;
 
 /// The longest text taken for a host: RFC 1035 section 2.3.4 with the root's dot.
 const NAME_BYTES_MAX: usize = 254;

@@ -23,7 +23,7 @@ pub use udp::{DATAGRAMS_MAX, Datagram, Family, UdpSocket};
 use core::net::IpAddr;
 
 use crate::Error;
-use crate::bindings::nexus::net::{tcp_connect, udp_send};
+use crate::host::net::{tcp_connect, udp_send};
 
 /// The addresses of a name that a `network.tcp.connect` rule names.
 ///

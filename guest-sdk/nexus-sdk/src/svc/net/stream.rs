@@ -2,12 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::bindings::nexus::{error::types::Error as WitError, net::types};
-use crate::bindings::wit_stream;
+use crate::host::{End, Incoming, Outgoing, StreamResult, net::types, wit_stream};
 use crate::{Error, ErrorCode};
-use wit_bindgen::{FutureReader, StreamReader, StreamResult, StreamWriter};
-
-type End = FutureReader<Result<(), WitError>>;
 
 /// The incoming direction of a connection, read into buffers of the app's.
 ///
@@ -27,7 +23,7 @@ type End = FutureReader<Result<(), WitError>>;
 /// ```
 #[derive(Debug)]
 pub struct Receiver {
-    stream: StreamReader<u8>,
+    stream: Incoming,
     end: Option<End>,
     // The streams are of the connection: it stays open as long as one of them is used.
     _connection: Rc<types::TcpConnection>,
@@ -69,7 +65,7 @@ impl Receiver {
 /// The outgoing direction of a connection. Dropping it finishes sending.
 #[derive(Debug)]
 pub struct Sender {
-    stream: StreamWriter<u8>,
+    stream: Outgoing,
     end: End,
     _connection: Rc<types::TcpConnection>,
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::address::{from_wit, to_wit, to_wit_host};
 use super::{Receiver, Sender, ToLocal, ToRemote};
-use crate::bindings::nexus::net::{tcp_connect, tcp_listen, types};
+use crate::host::net::{tcp_connect, tcp_listen, types};
 use crate::{Error, ErrorCode};
 
 /// What [`TcpListener::bind`] asks for: the host's own default.

@@ -4,13 +4,13 @@ use core::net::SocketAddr;
 
 use super::address::{from_wit, to_wit, to_wit_host};
 use super::{ToLocal, ToRemote};
-use crate::bindings::nexus::net::{types, udp_bind, udp_send};
+use crate::host::net::{types, udp_bind, udp_send};
 use crate::{Error, ErrorCode};
 
 /// The most datagrams in one call.
 pub const DATAGRAMS_MAX: usize = 64;
 
-pub use udp_send::IpFamily as Family;
+pub use crate::bindings::nexus::net::udp_send::IpFamily as Family;
 
 /// One datagram, with the far end it came from or goes to.
 #[derive(Clone, PartialEq, Eq, Debug)]
