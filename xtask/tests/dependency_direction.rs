@@ -43,8 +43,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[HOST, CAPS, NIC, SIM, USERNET, NODE, STACK, POLICY, TYPES],
     ),
     ("xtask", &[]),
-    // docs/decisions/0003: the frozen error codes and the one backoff schedule.
-    (SDK, &[TYPES]),
+    // docs/decisions/0003: the frozen error codes and the one backoff schedule. 0008: the rest is for native tests
+    // alone, see `the_sdk_is_simulated_natively_and_if_asked`.
+    (SDK, &[SIM, NODE, STACK, POLICY, TYPES]),
 ];
 
 /// What a component may use: the guest side alone.
@@ -129,7 +130,9 @@ fn wrong_arrows(packages: &[(String, String, BTreeSet<String>)]) -> Vec<String> 
             continue;
         };
         for dependency in dependencies {
-            if ours.contains(dependency.as_str()) && !allowed.contains(&dependency.as_str()) {
+            // Itself, with a feature, for its own tests.
+            let is_ours = ours.contains(dependency.as_str()) && dependency != name;
+            if is_ours && !allowed.contains(&dependency.as_str()) {
                 wrong.push(format!("{name} -> {dependency}"));
             }
         }
@@ -167,6 +170,41 @@ fn reject_an_arrow_that_is_not_in_the_table() {
             "stranger is not in the table: say what it may use",
         ]
     );
+}
+
+/// What the SDK uses of netcore, beside the types, in a build that is not a native one with the feature `sim`.
+fn unasked_for_in_the_sdk(packages: &[Value]) -> Vec<&str> {
+    let sdk = packages.iter().filter(|package| package["name"] == SDK);
+    let dependencies = sdk.filter_map(|package| package["dependencies"].as_array());
+    dependencies
+        .flatten()
+        .filter(|dependency| {
+            let is_simulation = [SIM, NODE, STACK, POLICY]
+                .iter()
+                .any(|name| dependency["name"] == *name);
+            let is_native = dependency["target"] == "cfg(not(target_family = \"wasm\"))";
+            is_simulation && !(is_native && dependency["optional"] == true)
+        })
+        .filter_map(|dependency| dependency["name"].as_str())
+        .collect()
+}
+
+#[test]
+fn the_sdk_is_simulated_natively_and_if_asked() {
+    assert_eq!(unasked_for_in_the_sdk(&metadata()), [""; 0]);
+}
+
+#[test]
+fn reject_a_simulation_in_every_app() {
+    let native = "cfg(not(target_family = \"wasm\"))";
+    let dependencies = json!([
+        { "name": TYPES, "optional": false, "target": null },
+        { "name": SIM, "optional": true, "target": native },
+        { "name": NODE, "optional": false, "target": native },
+        { "name": STACK, "optional": true, "target": null },
+    ]);
+    let packages = [json!({ "name": SDK, "dependencies": dependencies })];
+    assert_eq!(unasked_for_in_the_sdk(&packages), [NODE, STACK]);
 }
 
 /// Which packages use the testbed for more than their tests.

@@ -60,8 +60,44 @@
 //!
 //! `wasm32-wasip2` is the ordinary one: `println!`, `std::env::args`, `HashMap` work. On
 //! `wasm32-unknown-unknown` an app imports nothing but what it uses of this crate; there, use [`args`],
-//! [`print()`], [`eprint()`] and [`svc::time::now`]. Natively everything compiles, for unit tests of the pure
-//! parts, but a call of the host panics: there is none.
+//! [`print()`], [`eprint()`] and [`svc::time::now`]. Natively everything compiles, but a call of the host panics:
+//! there is none, except in tests.
+//!
+//! # Testing
+//!
+//! With the feature `sim` an app's own `cargo test` runs it natively on simulated nodes: the production stack and gate,
+//! virtual time, one seed. It belongs into the [dev-dependencies], and nothing of it is in a wasm build:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! nexus-sdk = { version = "0.1", features = ["sim"] }
+//! ```
+//!
+//! ```
+//! use std::time::Duration;
+//! use nexus_sdk::{Error, print, sim::World, svc::net::{TcpListener, TcpStream}};
+//!
+//! // What `nexus_sdk::main!(run)` is given.
+//! async fn run() -> Result<(), Error> {
+//!     let mut stream = TcpStream::connect("10.0.0.1:7777").await?;
+//!     print(&String::from_utf8_lossy(&stream.read_to_end(100).await?)).await;
+//!     Ok(())
+//! }
+//!
+//! // In a #[test]:
+//! let mut world = World::from_env(1);
+//! world.node("server", "10.0.0.1/24").peer(async || {
+//!     let listener = TcpListener::bind("0.0.0.0:7777").await?;
+//!     listener.accept().await?.write_all("hello").await
+//! });
+//! // include_str!("../nexus.toml") and .allow_manifest(), where the app has one.
+//! let client = world.node("client", "10.0.0.2/24");
+//! let app = client.app("").allow("network.tcp.connect=10.0.0.1:7777").start(run);
+//! world.run(Duration::from_secs(60)).unwrap();
+//! assert_eq!((app.exit_code(), app.stdout().as_str()), (Some(0), "hello"));
+//! ```
+//!
+//! `cargo doc -p nexus-sdk --features sim --open` shows `nexus_sdk::sim`, and what it cannot show.
 //!
 //! # Not supported
 //!
@@ -104,6 +140,8 @@ pub mod run;
 mod app;
 mod error;
 mod host;
+#[cfg(all(feature = "sim", not(target_family = "wasm")))]
+pub mod sim;
 pub mod svc;
 pub mod task;
 

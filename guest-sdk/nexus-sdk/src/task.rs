@@ -6,6 +6,8 @@ use core::future::Future;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 
+#[cfg(all(feature = "sim", not(target_family = "wasm")))]
+pub(crate) use set::forget_spawned;
 pub(crate) use set::with_spawned;
 
 /// Runs `future` beside the current one until it is done or the app ends.
@@ -13,6 +15,7 @@ pub(crate) use set::with_spawned;
 /// Nothing limits how many are started: bound it where the outside decides, as
 /// [`TcpListener::serve`](crate::svc::net::TcpListener::serve) does.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
+    crate::host::process::check_spawn();
     set::spawn(Box::pin(future));
 }
 

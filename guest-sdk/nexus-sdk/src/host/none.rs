@@ -1,4 +1,4 @@
-//! No host at all: natively. Everything compiles; a call says what is missing.
+//! No host at all: natively, without the feature `sim`. Everything compiles; a call says what is missing.
 
 pub(crate) use crate::bindings::wit_stream;
 pub(crate) use wit_bindgen::StreamResult;
@@ -14,7 +14,11 @@ pub(crate) type End = wit_bindgen::FutureReader<Result<(), Error>>;
 
 #[track_caller]
 fn absent(call: &str) -> ! {
-    panic!("`{call}` needs a host, and natively there is none: run the app with nexus-host")
+    panic!(
+        "`{call}` needs a host, and natively there is none: run the app with nexus-host, or test it in a simulated \
+         world (nexus_sdk::sim) with `nexus-sdk = {{ version = \"0.1\", features = [\"sim\"] }}` in its \
+         [dev-dependencies]"
+    )
 }
 
 /// The functions that open something. What they would return nobody ever has.

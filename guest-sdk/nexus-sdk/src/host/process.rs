@@ -76,3 +76,6 @@ pub(crate) fn exit(code: u8) -> ! {
     #[cfg(not(target_family = "wasm"))]
     std::process::exit(code.into())
 }
+
+/// Whether somebody may spawn: whoever can call it is the app.
+pub(crate) fn check_spawn() {}

@@ -6,7 +6,6 @@
 
 use core::cell::RefCell;
 use core::future::{Future, poll_fn};
-use core::mem::ManuallyDrop;
 use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Waker};
@@ -25,11 +24,21 @@ pub(super) fn spawn(future: Spawned) {
     NEW.with_borrow_mut(|new| new.push(future));
 }
 
-/// Runs `root` to its end, and meanwhile what is spawned. What is left of that then ends with the app: it is
-/// not dropped, which would cancel its calls one by one.
+/// Forgets what was spawned and never polled: of an app that has ended, natively.
+#[cfg(all(feature = "sim", not(target_family = "wasm")))]
+pub(crate) fn forget_spawned() {
+    // Out of the cell first: what is dropped may spawn.
+    let _left = NEW.take();
+}
+
+/// Runs `root` to its end, and meanwhile what is spawned. What is left of that then ends with the app: in a
+/// component it is not dropped, which would cancel its calls one by one. Natively the process goes on.
 pub(crate) async fn with_spawned<T>(root: impl Future<Output = T>) -> T {
     let mut root = pin!(root);
-    let mut set = ManuallyDrop::new(Set::default());
+    #[cfg(target_family = "wasm")]
+    let mut set = core::mem::ManuallyDrop::new(Set::default());
+    #[cfg(not(target_family = "wasm"))]
+    let mut set = Set::default();
     poll_fn(|context| {
         // Polled for every wake-up, its own or not: no waker in between, where it is alone.
         let polled = root.as_mut().poll(context);
