@@ -8,14 +8,15 @@
 
 mod response;
 mod url;
+#[cfg(test)]
+mod world_tests;
 
 use core::fmt;
 use core::time::Duration;
-use std::io::Write as _;
 
 use nexus_sdk::svc::net::TcpStream;
 use nexus_sdk::svc::time::timeout;
-use nexus_sdk::{Error, args};
+use nexus_sdk::{Error, args, print_bytes};
 
 use crate::response::{BODY_BYTES_MAX, Head};
 use crate::url::Url;
@@ -42,8 +43,8 @@ async fn run() -> Result<(), Failure> {
             location.unwrap_or_default()
         )));
     }
-    std::io::stdout()
-        .write_all(&body)
+    print_bytes(&body)
+        .await
         .map_err(|error| Failure(format!("stdout: {error}")))
 }
 
