@@ -4,6 +4,8 @@
 //! then the end (half-close). Ends only from outside.
 
 mod options;
+#[cfg(test)]
+mod world_tests;
 
 use nexus_sdk::svc::net::{TcpListener, TcpStream};
 use nexus_sdk::{Error, args, eprint, print};
