@@ -87,6 +87,11 @@
 //! seed and how to run it again. With [`World::from_env`] that is `NEXUS_SEED=... cargo test NAME`, and a loop over seeds
 //! is a loop around `cargo test`, or around [`World::new`]. [`World::trace`] shows every event.
 
+/// Its example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/guide/testing-natively.md")]
+mod guide {}
+
 mod app;
 mod caller;
 mod failure;
