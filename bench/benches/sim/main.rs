@@ -1,4 +1,5 @@
-//! The simulated world, netcore alone: what a packet costs in it, and how many seeds a core runs.
+//! The simulated world: what a packet costs in it and how many seeds a core runs, of netcore alone; and how fast a
+//! thousand guests are.
 //!
 //! `cargo bench -p nexus-bench --bench sim`. Packets are counted beside a bare smoltcp loop, taken by turns in one
 //! go, so that a busy machine is busy for both.
@@ -6,6 +7,7 @@
 #[path = "../stack/bare.rs"]
 mod bare;
 mod flood;
+mod guests;
 #[path = "../stack/pair.rs"]
 #[allow(dead_code, reason = "only its setting is of use here")]
 mod pair;
@@ -98,6 +100,7 @@ criterion_group!(benches, world);
 fn main() {
     packets();
     seeds();
+    guests::thousand();
     benches();
     Criterion::default().configure_from_args().final_summary();
 }

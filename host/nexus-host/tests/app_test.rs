@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use guests::{HOST, component};
+use guests::{HOST, component, root};
 
 fn test(dir: &Path, arguments: &[&str]) -> Output {
     Command::new(HOST)
@@ -135,4 +135,51 @@ fn reject_folders_without_a_manifest_or_scenario() {
     let (exit, said) = code(&test(dir.path(), &[]));
     assert_eq!(exit, Some(2), "{said}");
     assert!(said.contains("no nexus.toml"), "{said}");
+}
+
+/// Goal: the apps we ship pass their own tests; and an expectation that is edited fails with the line that differs.
+/// Method: fetch and tcp-echo as they are, and fetch's scenarios copied and changed.
+#[test]
+fn our_components_pass_their_own_tests() {
+    let state = tempfile::tempdir().expect("a folder");
+    let run = |dir: &Path| {
+        Command::new(HOST)
+            .arg("test")
+            .arg(dir)
+            .arg("--state")
+            .arg(state.path())
+            .output()
+            .expect("it runs")
+    };
+    let _ = component("fetch");
+    for (name, count) in [("fetch", 5), ("tcp-echo", 2)] {
+        let output = run(&root().join("components").join(name));
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        let wanted = format!("test result: ok. {count} passed; 0 failed");
+        assert!(text.contains(&wanted), "{text}");
+    }
+
+    let copy = tempfile::tempdir().expect("a folder");
+    let from = root().join("components/fetch");
+    fs::create_dir(copy.path().join("tests")).expect("made");
+    fs::copy(from.join("nexus.toml"), copy.path().join("nexus.toml")).expect("copied");
+    let page = fs::read_to_string(from.join("tests/page.toml")).expect("read");
+    let built = component("fetch");
+    let page = page.replace(
+        "../../../target/components/fetch.wasm",
+        &built.to_string_lossy(),
+    );
+    fs::write(copy.path().join("tests/page.toml"), page).expect("written");
+    let golden = fs::read_to_string(from.join("tests/page.txt")).expect("read");
+    fs::write(
+        copy.path().join("tests/page.txt"),
+        golden.replace("second", "third"),
+    )
+    .expect("written");
+    let output = run(copy.path());
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let wanted = "\n A page of two lines.\n-This is the third.\n+This is the second.\n";
+    assert!(text.contains(wanted), "{text}");
 }

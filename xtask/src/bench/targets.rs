@@ -59,6 +59,11 @@ const PARTS: &[Target] = &[
         Kind::AtLeast("sim_seeds_per_second", 500.0),
     ),
     target(
+        "sim-guests",
+        "virtual / real time of a world of 1,000 nodes with a guest each, every guest one echo a second",
+        Kind::AtLeast("sim_thousand_guests", 1.0),
+    ),
+    target(
         "data-call",
         "a data call with its check / the same without",
         Kind::RatioAtMost("data_call/checked", "data_call/unchecked", 1.3),

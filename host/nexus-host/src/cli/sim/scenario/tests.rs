@@ -323,3 +323,20 @@ fn nodes_at_and_over_the_limit() {
     let error = parse(&over).map(|_| ()).unwrap_err();
     assert!(error.contains("at most 1024 nodes"), "{error}");
 }
+
+/// Goal: what the guide shows can be written. Method: every block of TOML in it that has a node.
+#[test]
+fn the_scenarios_of_the_guide_are_scenarios() {
+    let mut count = 0;
+    for page in [
+        include_str!("../../../../../../docs/guide/simulation.md"),
+        include_str!("../../../../../../docs/guide/testing.md"),
+    ] {
+        for block in page.split("```toml\n").skip(1) {
+            let (text, _) = block.split_once("```").expect("a block has an end");
+            parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            count += 1;
+        }
+    }
+    assert_eq!(count, 3);
+}
