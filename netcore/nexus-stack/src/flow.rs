@@ -78,6 +78,8 @@ pub(crate) struct Flow {
     pub(crate) told: u32,
     /// The window we last told, as it stood in the segment.
     pub(crate) window: u16,
+    /// The window smoltcp told last may be that of a SYN: see [`Flow::share`].
+    syn_window: bool,
     /// The far end's newest word is that it has no room: what it acknowledged with it.
     no_room: Option<u32>,
     pub(crate) keep_alive: Option<Duration>,
@@ -143,6 +145,7 @@ impl Flow {
             recovery: Recovery::default(),
             told: 0,
             window: 0,
+            syn_window: true,
             no_room: None,
             keep_alive: None,
             heard_at: now,
@@ -242,6 +245,22 @@ impl Flow {
             .with(|socket| (socket.recv_capacity() - socket.recv_queue()) as u32)
     }
 
+    /// How much of a segment's data smoltcp may have, if not all.
+    ///
+    /// The window of a SYN is not scaled (RFC 7323 section 2.2). smoltcp scales it all the same, and until it has told
+    /// another one takes bytes that lie beyond its buffer. It would keep none of these, count them as kept, and
+    /// panic when what is missing before them comes.
+    pub(crate) fn share(&self, segment: &Segment) -> Option<usize> {
+        if !self.syn_window || segment.data_len == 0 {
+            return None;
+        }
+        let end = segment.seq.wrapping_add(segment.data_len as u32);
+        let ahead = end.wrapping_sub(self.rcv_nxt()) as i32;
+        let beyond = usize::try_from(ahead).ok()?;
+        let beyond = beyond.saturating_sub(self.receive_room() as usize);
+        (beyond > 0).then(|| segment.data_len.saturating_sub(beyond))
+    }
+
     /// Something of ours is on the way, or waits to be.
     pub(crate) fn is_unacknowledged(&self) -> bool {
         let socket = &self.socket;
@@ -293,6 +312,8 @@ impl Flow {
         if !segment.has(RST) {
             self.window = segment.window;
             self.told = segment.ack;
+            // Of what it says on a probe or a keep-alive smoltcp takes no note.
+            self.syn_window = segment.has(SYN) || (self.syn_window && segment.data_len == 1);
         }
         // Options are at the cost of data (RFC 6691 section 2).
         let options = (segment.header_len - 20) as u16;

@@ -101,6 +101,11 @@ impl Stack {
         } else {
             packet.bytes
         };
+        let share = flow.share(segment).map(|len| {
+            let headers = bytes.len() - segment.data_len;
+            cut_short(&mut self.pool, &bytes[..headers + len])
+        });
+        let bytes = share.as_ref().map_or(bytes, Frame::packet);
         let opens = state == State::SynSent && segment.has(SYN);
         // Of what opens a connection smoltcp gets no more than it reads, and no MSS above ours.
         let opening = opens.then(|| {
@@ -126,9 +131,10 @@ impl Stack {
         let answer = flow
             .socket
             .with_set_mut(|set| engine.ingress(now, path, bytes, set, pool));
-        if let Some(syn) = opening {
-            pool.put(syn);
-        }
+        opening
+            .into_iter()
+            .chain(share)
+            .for_each(|made| pool.put(made));
         if let Some(delay) = delayed {
             flow.delay_acks(delay);
         }
@@ -587,6 +593,20 @@ pub(super) fn spoken(
         checksums: false,
     };
     emit.segment(remote, local, bare, options)
+}
+
+/// A segment that ends where these bytes of it do.
+fn cut_short(pool: &mut Pool, packet: &[u8]) -> Frame {
+    let mut frame = pool.take(packet.len());
+    let bytes = frame.packet_mut();
+    bytes.copy_from_slice(packet);
+    // Nobody looks at its checksums.
+    if bytes[0] >> 4 == 4 {
+        bytes[2..4].copy_from_slice(&(packet.len() as u16).to_be_bytes());
+    } else {
+        bytes[4..6].copy_from_slice(&((packet.len() - 40) as u16).to_be_bytes());
+    }
+    frame
 }
 
 /// An IPv6 packet with its payload right behind the fixed header.

@@ -83,6 +83,12 @@ impl Far {
         options: &[u8],
         data: &[u8],
     ) {
+        self.hand(flags, ahead, ack, options, data);
+        self.take();
+    }
+
+    /// As [`Far::send_ack`], with what the stack says to it left there.
+    fn hand(&mut self, flags: u8, ahead: u32, ack: u32, options: &[u8], data: &[u8]) {
         let mut bytes = Vec::new();
         bytes.extend(self.far.port().to_be_bytes());
         bytes.extend(self.us.port().to_be_bytes());
@@ -95,7 +101,6 @@ impl Far {
         bytes.extend(data);
         let packet = raw::packet(self.far.ip(), self.us.ip(), 6, bytes, 16);
         self.stack.handle_frame(self.now, &packet);
-        self.take();
     }
 
     /// Data or an end in order; the far end goes on by it.
@@ -523,6 +528,87 @@ fn a_peer_that_fills_the_window_finds_it_closed() {
         0,
         "the window it is told"
     );
+}
+
+/// Goal: bytes beyond the buffer are not kept, however soon they come. Method: both ends scale, as RFC 7323 section 2.2
+/// has it all windows but that of a SYN, which is all that was told so far; a segment lies across the end
+/// of the buffer, or beyond it, and what is before it comes then. As who is dialed, as who dials and as who
+/// sent nothing but a keep-alive.
+#[test]
+fn reject_bytes_beyond_the_buffer_before_a_window_is_told() {
+    const SCALE: [u8; 4] = [1, 3, 3, 7];
+    const BUFFER: u32 = 65_536;
+    let options = TcpOptions {
+        keep_alive: Some(Duration::from_secs(10)),
+        ..TcpOptions::default()
+    };
+    let dialed = |us, from| {
+        let mut far = Far::new(us, from);
+        let listener = far.stack.tcp_listen(far.now, APP, far.us, 8, &options);
+        let listener = listener.expect("free");
+        far.send(SYN, 0, &SCALE, b"");
+        far.next = far.next.wrapping_add(1);
+        far.received = far.last().seq.wrapping_add(1);
+        (far, listener)
+    };
+    let accept = |far: &mut Far, listener| {
+        let accepted = far.stack.poll_accept(far.now, listener, idle());
+        ready(accepted).expect("a connection")
+    };
+    type Open<'a> = &'a dyn Fn(u32) -> (Far, TcpId);
+    let opens: [(&str, Open); 4] = [
+        ("dialed", &|at| {
+            let (mut far, listener) = dialed(US, "10.0.0.2:5000");
+            far.send(ACK, at, &[], &[7; 1_000]);
+            let id = accept(&mut far, listener);
+            (far, id)
+        }),
+        ("dialed over IPv6", &|at| {
+            let (mut far, listener) = dialed("[fd00::1]:80", "[fd00::2]:5000");
+            far.send(ACK, at, &[], &[7; 1_000]);
+            let id = accept(&mut far, listener);
+            (far, id)
+        }),
+        ("kept alive", &|at| {
+            let (mut far, listener) = dialed(US, "10.0.0.2:5000");
+            far.send(ACK, 0, &[], b"");
+            let id = accept(&mut far, listener);
+            far.run(Duration::from_secs(11));
+            assert_eq!(far.last().data.len(), 1, "a keep-alive");
+            far.send(ACK, at, &[], &[7; 1_000]);
+            (far, id)
+        }),
+        ("dials", &|at| {
+            let mut far = Far::new("10.0.0.1:1", "10.0.0.2:5000");
+            let id = connect(&mut far);
+            // Both are there before we say anything.
+            far.hand(SYN | ACK, 0, 0, &SCALE, b"");
+            far.next = far.next.wrapping_add(1);
+            far.send(ACK, at, &[], &[7; 1_000]);
+            (far, id)
+        }),
+    ];
+    for (name, open) in opens {
+        // To the last byte of the buffer, one over it, all but one, all, and far away. A segment that is all beyond
+        // may not be what opens a connection.
+        for at in [1_000, 999, 1, 0, -40_000_i32].map(|left| BUFFER.wrapping_sub(left as u32)) {
+            if at >= BUFFER && name.starts_with("dialed") {
+                continue;
+            }
+            let (mut far, id) = open(at);
+            for _ in 0..BUFFER / 1_024 {
+                far.say(ACK, &[1; 1_024]);
+            }
+            assert_eq!(far.stack.tcp_readable(id), BUFFER as usize, "{name} {at}");
+            let mut read = 0;
+            while let Poll::Ready(Ok(part)) = far.read(id) {
+                read += part.len();
+            }
+            assert_eq!(read, BUFFER as usize, "{name} {at}");
+            far.take(); // The window is open again.
+            far.assert_works(id);
+        }
+    }
 }
 
 #[test]
