@@ -143,7 +143,7 @@ fn run(seed: u64) -> Outcome {
 
 /// Looks for the first seed that fails, and sees that it fails again in the same way.
 #[test]
-#[ignore = "says which seed fails first; of an unchanged tree none does that `tests/swarm.rs` does not name"]
+#[ignore = "says which seed fails first; of an unchanged tree none does"]
 fn hunt() {
     for seed in 0..SEEDS {
         let outcome = run(seed);

@@ -245,20 +245,34 @@ impl Flow {
             .with(|socket| (socket.recv_capacity() - socket.recv_queue()) as u32)
     }
 
-    /// How much of a segment's data smoltcp may have, if not all.
+    /// How much of a segment's data smoltcp may have, without its end; none: all of the segment as it is.
     ///
     /// The window of a SYN is not scaled (RFC 7323 section 2.2). smoltcp scales it all the same, and until it has told
     /// another one takes bytes that lie beyond its buffer. It would keep none of these, count them as kept, and
     /// panic when what is missing before them comes.
+    ///
+    /// Where data reaches beyond the window smoltcp cuts it there, as it may, and takes the end behind it all the
+    /// same, as if all had come. RFC 9293 section 3.10.7.4 cuts off the FIN with it. Where its window ends smoltcp
+    /// does not say: it takes no note of that on a probe or a keep-alive. So data comes first, and
+    /// the end when it [follows](Self::ends_here).
     pub(crate) fn share(&self, segment: &Segment) -> Option<usize> {
-        if !self.syn_window || segment.data_len == 0 {
+        let ends = segment.has(FIN);
+        if !(self.syn_window || ends) || segment.data_len == 0 {
             return None;
         }
-        let end = segment.seq.wrapping_add(segment.data_len as u32);
-        let ahead = end.wrapping_sub(self.rcv_nxt()) as i32;
-        let beyond = usize::try_from(ahead).ok()?;
-        let beyond = beyond.saturating_sub(self.receive_room() as usize);
-        (beyond > 0).then(|| segment.data_len.saturating_sub(beyond))
+        let mut beyond = 0;
+        if self.syn_window {
+            let ahead = segment.data_end().wrapping_sub(self.rcv_nxt()) as i32;
+            beyond = usize::try_from(ahead).unwrap_or(0);
+            beyond = beyond.saturating_sub(self.receive_room() as usize);
+        }
+        (ends || beyond > 0).then(|| segment.data_len.saturating_sub(beyond))
+    }
+
+    /// Whether a segment's end is what comes next: all before it was taken. It may be just beyond the window, which
+    /// loses nobody a byte; a full buffer would else keep it off until the app has read.
+    pub(crate) fn ends_here(&self, segment: &Segment) -> bool {
+        segment.has(FIN) && self.is_established() && segment.data_end() == self.rcv_nxt()
     }
 
     /// Something of ours is on the way, or waits to be.

@@ -193,6 +193,11 @@ impl Segment {
         self.flags & flags == flags
     }
 
+    /// Where its data ends, on the circle; not that of a SYN.
+    pub(crate) fn data_end(&self) -> u32 {
+        self.seq.wrapping_add(self.data_len as u32)
+    }
+
     /// How much of the sequence space it takes.
     pub(crate) fn len(&self) -> u32 {
         self.data_len as u32 + u32::from(self.has(SYN)) + u32::from(self.has(FIN))

@@ -14,7 +14,7 @@ use crate::frame::{Frame, Pool};
 use crate::id::Key;
 use crate::key::{FlowKey, Path};
 use crate::offload::Offload;
-use crate::packet::{self, ACK, Packet, RST, SYN, Segment, SynOptions};
+use crate::packet::{self, ACK, FIN, Packet, RST, SYN, Segment, SynOptions};
 use crate::recovery;
 use crate::time_wait::TimeWait;
 
@@ -103,7 +103,8 @@ impl Stack {
         };
         let share = flow.share(segment).map(|len| {
             let headers = bytes.len() - segment.data_len;
-            cut_short(&mut self.pool, &bytes[..headers + len])
+            let tcp = headers - segment.header_len;
+            cut_short(&mut self.pool, &bytes[..headers + len], tcp)
         });
         let bytes = share.as_ref().map_or(bytes, Frame::packet);
         let opens = state == State::SynSent && segment.has(SYN);
@@ -128,9 +129,21 @@ impl Stack {
             // Two full segments are not kept waiting (RFC 9293 section 3.8.6.3); smoltcp counts frames.
             flow.delay_acks(Duration::ZERO);
         }
-        let answer = flow
+        let mut answer = flow
             .socket
             .with_set_mut(|set| engine.ingress(now, path, bytes, set, pool));
+        if share.is_some() && flow.ends_here(segment) {
+            let (mut end, len) = recovery::bare_ack(packet, flow.rcv_nxt());
+            end[len - 20 + 13] |= FIN;
+            let newest = flow
+                .socket
+                .with_set_mut(|set| engine.ingress(now, path, &end[..len], set, pool));
+            if let Some(newest) = newest
+                && let Some(old) = answer.replace(newest)
+            {
+                pool.put(old);
+            }
+        }
         opening
             .into_iter()
             .chain(share)
@@ -541,7 +554,7 @@ impl Stack {
                 Some(isn),
             );
         }
-        if segment.has(packet::FIN) && segment.seq.wrapping_add(segment.len()) == entry.rcv_nxt {
+        if segment.has(FIN) && segment.seq.wrapping_add(segment.len()) == entry.rcv_nxt {
             self.time_wait
                 .restart(key, now + self.config.limits.time_wait_for);
         } else if segment.len() == 0 && segment.seq == entry.rcv_nxt {
@@ -595,11 +608,12 @@ pub(super) fn spoken(
     emit.segment(remote, local, bare, options)
 }
 
-/// A segment that ends where these bytes of it do.
-fn cut_short(pool: &mut Pool, packet: &[u8]) -> Frame {
+/// A segment that ends where these bytes of it do, and is no end; `tcp`: where its header is.
+fn cut_short(pool: &mut Pool, packet: &[u8], tcp: usize) -> Frame {
     let mut frame = pool.take(packet.len());
     let bytes = frame.packet_mut();
     bytes.copy_from_slice(packet);
+    bytes[tcp + 13] &= !FIN;
     // Nobody looks at its checksums.
     if bytes[0] >> 4 == 4 {
         bytes[2..4].copy_from_slice(&(packet.len() as u16).to_be_bytes());

@@ -2,6 +2,7 @@
 
 mod dhcp;
 mod duplicate;
+mod end_of_stream;
 mod ethernet;
 mod flood;
 mod gateway;
