@@ -4,7 +4,9 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use nexus_stack::{ListenerId, Scope, Stack, TcpError, TcpId, TcpOptions, UdpError, UdpOptions};
+use nexus_stack::{
+    Congestion, ListenerId, Scope, Stack, TcpError, TcpId, TcpOptions, UdpError, UdpOptions,
+};
 use nexus_types::{Instant, Seed, SocketAddr};
 
 use crate::pair::{A, APP, B, Pair, address, config, idle};
@@ -484,6 +486,44 @@ fn segments_are_neither_tiny_nor_longer_than_the_link() {
         assert_eq!(ready(far.stack.poll_flushed(id, idle())), Ok(()), "{mss}");
         let segments = far.sent.len() - before;
         assert!(segments <= most, "{mss}: {segments} segments");
+    }
+}
+
+/// Goal: who wants tiny segments does not keep others from their turn. Method: it and another one have as much to be
+/// sent; how many segments leave in a row. From half of what the link carries on, as many as make a large frame
+/// may, at most twice as many segments.
+#[test]
+fn tiny_segments_leave_others_their_turn() {
+    const TURN: usize = 16;
+    for (mss, most) in [(48_u16, TURN), (729, TURN), (730, 2 * TURN), (1_460, TURN)] {
+        let mut far = Far::new(US, "10.0.0.2:5000");
+        let options = TcpOptions {
+            congestion: Some(Congestion::None),
+            ..TcpOptions::default()
+        };
+        let listener = far.stack.tcp_listen(far.now, APP, far.us, 8, &options);
+        let listener = listener.expect("free");
+        let ids = [(5_001, mss), (5_002, 1_460)].map(|(port, mss)| {
+            far.far = SocketAddr::new(far.far.ip(), port);
+            let [high, low] = mss.to_be_bytes();
+            (
+                far.dial(listener, &[2, 4, high, low]),
+                40 * usize::from(mss),
+            )
+        });
+        for (id, len) in ids {
+            let written = far.stack.poll_write(far.now, id, &vec![7; len], idle());
+            assert_eq!(ready(written), Ok(len));
+        }
+        let (mut last, mut row, mut longest, mut all) = (0, 0, 0, 0);
+        while let Some(frame) = far.stack.poll_transmit(far.now) {
+            let port = Segment::read(&frame).expect("one").dst.port();
+            row = if port == last { row + 1 } else { 1 };
+            (last, longest, all) = (port, longest.max(row), all + 1);
+            far.stack.recycle(frame);
+        }
+        assert_eq!(all, 80, "{mss}");
+        assert!(longest <= most, "{mss}: {longest} in a row");
     }
 }
 
