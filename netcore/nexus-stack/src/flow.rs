@@ -390,6 +390,14 @@ impl Flow {
         Some(una)
     }
 
+    /// Whether what a segment says of the far end's room is to be believed, as far as its acknowledgement goes: what
+    /// was acknowledged before it was sent makes it old (RFC 9293 section 3.10.7.4, fifth). One of more than was sent
+    /// does not [come here](Self::judge).
+    pub(crate) fn is_current(&self, segment: &Segment) -> bool {
+        let una = self.recovery.una();
+        segment.has(ACK) && una.is_none_or(|una| !seq_lt(segment.ack, una))
+    }
+
     /// Notes what a segment that came says about the far end's room. Whether a window has opened that had closed
     /// over bytes on their way: smoltcp, which was to probe it, then has no timer for these any more, and takes
     /// them for sent.

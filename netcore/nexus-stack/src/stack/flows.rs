@@ -92,7 +92,8 @@ impl Stack {
         // From one left of the window to its right edge.
         let ahead = segment.seq.wrapping_sub(flow.rcv_nxt()).wrapping_add(1);
         let beside = ahead <= flow.receive_room() + 1;
-        let opened = beside && flow.note_room(segment);
+        let believed = beside && flow.is_current(segment);
+        let opened = believed && flow.note_room(segment);
         // smoltcp reads no IPv6 extension headers: it gets the packet without them.
         let stripped;
         let bytes = if packet.src.is_ipv6() && !packet.is_plain() {
@@ -192,8 +193,9 @@ impl Stack {
             }
         }
         // What counts is that they take something: an end that answers and takes nothing is as good as
-        // gone, unless it says that it has no room.
-        let progress = after != state || flow.socket.send_queue() < unsent || segment.window == 0;
+        // gone, unless it says that it has no room, and it is the one who says so.
+        let no_room = believed && segment.window == 0;
+        let progress = after != state || flow.socket.send_queue() < unsent || no_room;
         flow.waiting_since = match flow.is_unacknowledged() {
             true if progress => Some(now),
             true => flow.waiting_since.or(Some(now)),

@@ -3,7 +3,7 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use nexus_stack::{Congestion, Stack, TcpId, TcpOptions};
+use nexus_stack::{Congestion, Stack, TcpError, TcpId, TcpOptions};
 use nexus_types::{Instant, Seed};
 
 use crate::hostile_peer::Far;
@@ -407,6 +407,53 @@ fn reject_a_probe_that_acknowledges_what_a_stranger_said() {
     assert!(again(&far, sent, una) > 0);
     assert_eq!(again(&far, sent, una.wrapping_add(MSS)), 0);
     assert_eq!(far.stack.poll_flushed(id, idle()), Poll::Pending);
+}
+
+/// Goal: who guesses where one of both ends stands takes nothing away (RFC 9293 section 3.10.7.4, fifth; RFC 5961
+/// section 5): a window that opens again over lost bytes makes us send them at once. Method: before that a stranger
+/// says that it is open, from outside the window, and with an old acknowledgement.
+#[test]
+fn reject_a_window_that_a_stranger_opens() {
+    for (ahead, ack) in [
+        (1 << 30, 0),
+        (u32::MAX - 1, 0),
+        (0, 1_000_u32.wrapping_neg()),
+    ] {
+        let (mut far, id, una) = closed_over_two(&TcpOptions::default());
+        far.window = 0xffff;
+        far.send_ack(ACK, ahead, ack, &[], b"");
+        let sent = far.sent.len();
+        assert_eq!(again(&far, sent, una), 0);
+        far.send_ack(ACK, 0, 0, &[], b"");
+        assert_eq!(again(&far, sent, una), 1, "{ahead} {ack}");
+        for _ in 0..4 {
+            far.send_ack(ACK, 0, 0, &[], b"");
+            far.run(Duration::from_secs(1));
+        }
+        assert_eq!(far.stack.poll_flushed(id, idle()), Poll::Ready(Ok(())));
+    }
+}
+
+/// Goal: a far end that is gone is given up, whatever a stranger says in its name. Method: each minute one says that
+/// there is no room, which would be a reason to wait (RFC 9293 section 3.8.6.1), from outside the window
+/// and with an old acknowledgement; from the far end itself it is one.
+#[test]
+fn reject_a_closed_window_that_a_stranger_tells_of() {
+    let old = 1_000_u32.wrapping_neg();
+    for (ahead, ack, waits) in [(1 << 30, 0, false), (0, old, false), (0, 0, true)] {
+        let (mut far, id) = Far::established();
+        let una = far.received;
+        write(&mut far, id, &[7; 2 * MSS as usize]);
+        far.window = 0;
+        for _ in 0..10 {
+            far.received = una;
+            far.send_ack(ACK, ahead, ack, &[], b"");
+            far.run(Duration::from_secs(60));
+        }
+        let flushed = far.stack.poll_flushed(id, idle());
+        let given_up = flushed == Poll::Ready(Err(TcpError::TimedOut));
+        assert_eq!(given_up, !waits, "{ahead} {ack}: {flushed:?}");
+    }
 }
 
 /// Goal: after a timeout one segment of ours is sent, not one of what the far end takes (RFC 5681 section 3.1: the loss
