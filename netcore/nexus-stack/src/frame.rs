@@ -40,6 +40,11 @@ impl Frame {
         &self.buffer[HEADROOM..self.end]
     }
 
+    /// What it takes of memory, however little is in it.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Puts a link header before the packet.
     pub(crate) fn set_link_header(&mut self, header: &[u8; HEADROOM]) {
         self.buffer[..HEADROOM].copy_from_slice(header);

@@ -66,6 +66,8 @@ pub(crate) struct Neighbors {
     table: BTreeMap<IpAddr, Neighbor>,
     /// When whom to ask again.
     asks: BTreeSet<(Instant, IpAddr)>,
+    /// What the frames take that wait.
+    held: usize,
 }
 
 /// What to do with a frame.
@@ -111,9 +113,13 @@ impl Neighbors {
                 return Way::To(*mac, frame);
             }
             Some(Neighbor::Asked { waiting, .. }) => {
-                if waiting.len() >= limits::NEIGHBOR_FRAMES as usize {
+                let held = self.held + frame.buffer_bytes();
+                if waiting.len() >= limits::NEIGHBOR_FRAMES as usize
+                    || held > limits::NEIGHBOR_BYTES as usize
+                {
                     return Way::Drop(frame);
                 }
+                self.held = held;
                 waiting.push(frame);
                 return Way::Wait;
             }
@@ -122,6 +128,12 @@ impl Neighbors {
         if !self.table.contains_key(&ip) && !self.make_room(now, true) {
             return Way::Drop(frame);
         }
+        // Room may just have been made.
+        let held = self.held + frame.buffer_bytes();
+        if held > limits::NEIGHBOR_BYTES as usize {
+            return Way::Drop(frame);
+        }
+        self.held = held;
         let again = now + RETRY;
         self.asks.insert((again, ip));
         let asked = Neighbor::Asked {
@@ -146,6 +158,7 @@ impl Neighbors {
             (Neighbor::Asked { again, waiting, .. }, Some(mac)) => {
                 self.asks.remove(&(*again, ip));
                 let waiting = core::mem::take(waiting);
+                self.held -= bytes_of(&waiting);
                 let trust = if solicited {
                     Trust::Confirmed { until }
                 } else {
@@ -264,15 +277,18 @@ impl Neighbors {
                 Neighbor::Asked { waiting, .. } => Some(waiting),
                 Neighbor::Known { .. } => None,
             });
-        waiting
+        let taken: Vec<_> = waiting
             .flat_map(|waiting| waiting.extract_if(.., |frame| is(frame)))
-            .collect()
+            .collect();
+        self.held -= bytes_of(&taken);
+        taken
     }
 
     fn forget(&mut self, ip: IpAddr) -> Vec<Frame> {
         match self.table.remove(&ip) {
             Some(Neighbor::Asked { again, waiting, .. }) => {
                 self.asks.remove(&(again, ip));
+                self.held -= bytes_of(&waiting);
                 waiting
             }
             Some(Neighbor::Known {
@@ -318,6 +334,10 @@ impl Neighbors {
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
+}
+
+fn bytes_of(frames: &[Frame]) -> usize {
+    frames.iter().map(Frame::buffer_bytes).sum()
 }
 
 #[cfg(test)]
@@ -468,6 +488,42 @@ mod tests {
         assert!(matches!(table.way(now, ip(99_999), frame()), Way::Drop(_)));
         let later = Instant::from_secs(60);
         assert!(matches!(table.way(later, ip(99_999), frame()), Way::Ask));
+    }
+
+    /// Goal: large frames that wait take so much memory and no more, and give it back whatever becomes of them. Method:
+    /// as many as fit, and one; then an answer, one that gives up, and those whose sender is gone.
+    #[test]
+    fn the_bytes_that_wait_at_and_over_their_limit() {
+        let large = || Pool::new().take(30_000);
+        let each = large().buffer_bytes();
+        let fit = limits::NEIGHBOR_BYTES as usize / each;
+        let mut table = Neighbors::default();
+        let now = Instant::ZERO;
+        let fill = |table: &mut Neighbors, now| {
+            let waits = |number: &usize| {
+                let ip = ip(*number as u32 / limits::NEIGHBOR_FRAMES);
+                !matches!(table.way(now, ip, large()), Way::Drop(_))
+            };
+            (0..2 * fit).take_while(waits).count()
+        };
+        assert_eq!(fill(&mut table, now), fit);
+        assert_eq!(table.held, fit * each);
+        assert!(matches!(table.way(now, ip(9_999), large()), Way::Drop(_)));
+        assert!(table.table.len() < limits::NEIGHBORS as usize);
+        let (_, frames) = table.answered(now, ip(0), Some(LIVE), true).unwrap();
+        assert_eq!(table.held, (fit - frames.len()) * each);
+        for _ in 0..frames.len() {
+            assert!(!matches!(table.way(now, ip(9_999), large()), Way::Drop(_)));
+        }
+        assert!(matches!(table.way(now, ip(9_998), large()), Way::Drop(_)));
+        for second in 1..=3 {
+            while table.pop_due(Instant::from_secs(second)).is_some() {}
+        }
+        assert_eq!(table.held, 0);
+        let mut table = Neighbors::default();
+        assert_eq!(fill(&mut table, now), fit);
+        assert_eq!(table.take_waiting(|_| true).len(), fit);
+        assert_eq!(table.held, 0);
     }
 
     #[test]

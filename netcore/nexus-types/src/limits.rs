@@ -115,10 +115,14 @@ limits! {
         "Stops a sweep over a link's addresses (ours or a stranger's) from filling memory; who only asked for us makes room first, then the longest unused or unanswered, one in use never.";
     NEIGHBOR_FRAMES: u32 = 4, "neighbour queue", "frames a neighbour",
         "Stops packets to somebody who does not answer from piling up; one more is dropped (RFC 1122 section 2.3.2.2 asks for one at least).";
+    NEIGHBOR_BYTES: u32 = 8 << 20, "neighbour queue", "bytes a link",
+        "Stops large segments to neighbours that do not answer, 64 KiB each, from filling memory; one more is dropped.";
     NEIGHBOR_MICROS: u64 = 60_000_000, "neighbour", "microseconds",
         "Stops an address that moved to another machine from being sent to the old one for ever; the old one is asked whether it still has it, then all are.";
     ADDRESS_FRAMES: u32 = 64, "frames before an address is sure", "frames a node",
         "Stops packets from an address that the link is still asked about from piling up; one more is dropped.";
+    ADDRESS_BYTES: u32 = 1 << 20, "frames before an address is sure", "bytes a node",
+        "Stops large packets from an address that the link is still asked about from filling memory; one more is dropped.";
     DHCP_LEASE_SECS_MIN: u64 = 60, "lease, least", "seconds",
         "Stops a server from making the node ask without end, its connections cut each time; a shorter lease is refused.";
     SLAAC_PREFIXES: u32 = 8, "prefixes of a link", "prefixes a node",
@@ -202,6 +206,9 @@ const _: () =
     assert!(SOCKETS as u64 * (TCP_RX_BYTES as u64 + TCP_TX_BYTES as u64) <= BYTES_IN_FLIGHT);
 const _: () =
     assert!(SOCKETS as u64 * (LINK_RX_BYTES as u64 + LINK_TX_BYTES as u64) <= BYTES_IN_FLIGHT);
+// Small packets, of which each takes 2 KiB, are bounded by number alone.
+const _: () = assert!(NEIGHBORS * NEIGHBOR_FRAMES * 2_048 < NEIGHBOR_BYTES);
+const _: () = assert!(ADDRESS_FRAMES * 2_048 < ADDRESS_BYTES);
 const _: () = assert!(LINGER_MICROS <= TCP_USER_MICROS);
 const _: () = assert!(HALF_OPEN < FLOWS && BACKLOG <= BACKLOG_MAX && BACKLOG_MAX < FLOWS);
 const _: () = assert!(DNS_TTL_SECS_MIN < DNS_TTL_SECS_MAX && DNS_TTL_SECS_MIN < DNS_NEGATIVE_SECS);

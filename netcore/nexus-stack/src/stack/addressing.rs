@@ -151,7 +151,10 @@ impl Stack {
         if !self.dad.is_probing() || !self.is_tentative(source_of(&frame)) {
             return Some(frame);
         }
-        if self.held.len() >= limits::ADDRESS_FRAMES as usize {
+        let held: usize = self.held.iter().map(Frame::buffer_bytes).sum();
+        if self.held.len() >= limits::ADDRESS_FRAMES as usize
+            || held + frame.buffer_bytes() > limits::ADDRESS_BYTES as usize
+        {
             self.stats.dropped_queue += 1;
             self.sent(&frame);
             self.pool.put(frame);

@@ -241,6 +241,29 @@ fn frames_that_wait_for_an_address_at_and_over_their_limit() {
     assert!(sent > 8, "{sent}");
 }
 
+/// Goal: large packets are bounded by what they take as well. Method: each takes a buffer of the full size, 15 of which
+/// fit a mebibyte; one more is dropped, a small one is not.
+#[test]
+fn large_frames_that_wait_for_an_address_at_and_over_their_limit() {
+    let mut pair = pair();
+    let mut large = config(A);
+    large.medium = Medium::Ethernet(MAC[A]);
+    large.mtu = 9_000;
+    pair.stacks[A] = Stack::new(large, Instant::ZERO, Seed::from_number(1)).expect("sound");
+    let udp = pair.udp(A, "0.0.0.0:0");
+    let mut dropped = |len: usize| {
+        pair.stacks[A]
+            .udp_send(pair.now, udp, &vec![7; len], address("10.0.0.2:7"))
+            .expect("room");
+        pair.stacks[A].stats().dropped_queue
+    };
+    for _ in 0..15 {
+        assert_eq!(dropped(5_000), 0);
+    }
+    assert_eq!(dropped(5_000), 1);
+    assert_eq!(dropped(1), 1);
+}
+
 #[test]
 fn on_bare_packets_and_when_switched_off_an_address_is_sure_at_once() {
     let mut pair = Pair::new(1);
