@@ -74,7 +74,7 @@ fn what_is_written_is_compared_with_a_golden_file() {
         "FAILED (3 of 3 seeds failed",
         "\n-one line more",
         "---- says ----",
-        "--seed 1 --trace",
+        "--seed 1 --runs 1 --trace",
     ] {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
@@ -147,7 +147,7 @@ fn our_components_pass_their_own_tests() {
             .arg("test")
             .arg(dir)
             .arg("--state")
-            .arg(state.path())
+            .arg(state.path().join("state"))
             .output()
             .expect("it runs")
     };

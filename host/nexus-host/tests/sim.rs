@@ -14,7 +14,8 @@ fn sim(scenario: &Path, arguments: &[&str], state: &Path) -> Output {
         .arg(scenario)
         .args(arguments)
         .arg("--state")
-        .arg(state)
+        // One of its own making: others must not be able to look into it.
+        .arg(state.join("state"))
         .output()
         .expect("it runs")
 }
@@ -63,7 +64,7 @@ fn reject_a_run_that_is_not_as_expected() {
         "failed  seed 7",
         "ended with 0; expected is 3",
         "wrote no \"no such word\"",
-        "--seed 7 --trace",
+        "--seed 7 --runs 1 --trace",
         "0 of 1 seeds ok",
     ] {
         assert!(said.contains(wanted), "{wanted}: {said}");
@@ -155,7 +156,10 @@ fn a_cut_link_delays_and_an_endless_one_fails() {
         said.contains("still running after 20s; expected is 0"),
         "{said}"
     );
-    assert!(said.contains("--seed 1 --until 20s --trace"), "{said}");
+    assert!(
+        said.contains("--seed 1 --runs 1 --until 20s --trace"),
+        "{said}"
+    );
 }
 
 /// Goal: a machine that crashes comes back with its apps, and an app that was done is not started again. Method:
@@ -347,4 +351,153 @@ fn reject_counters_and_times_out_of_bounds() {
         said.contains("client: segments-in is ") && said.contains("expected is at least 5000"),
         "{said}"
     );
+}
+
+/// A web server that answers a fetch, and more of the scenario.
+fn web(peer: &str, client: &str) -> String {
+    format!(
+        "[[link]]\nname = \"lan\"\nlatency = \"20ms\"\n\
+         [[node]]\nname = \"web\"\nlink = \"lan\"\naddresses = [\"10.0.0.1/24\"]\n[[node.peer]]\n{peer}\n\
+         [[node]]\nname = \"client\"\nlink = \"lan\"\naddresses = [\"10.0.0.2/24\"]\n\
+         [[node.app]]\ncomponent = {:?}\nargs = [\"http://10.0.0.1/\"]\n\
+         allow = [\"network.tcp.connect=10.0.0.1:80\"]\n{client}\n",
+        component("fetch")
+    )
+}
+
+/// Goal: what a peer expects last is held to, though the app has ended by then. Method: a script that wants more than
+/// the client sends, one that waits for what never comes, and requests that were not made.
+#[test]
+fn reject_peers_whose_expectations_are_not_met() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    let page = "{ send = \"HTTP/1.0 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\nhi\" }";
+    for (peer, says) in [
+        (
+            format!(
+                "tcp = 80\nscript = [{{ expect-until = \"\\r\\n\\r\\n\" }}, {page}, {{ expect = \"MORE\" }}]"
+            ),
+            "step 3 (expect)",
+        ),
+        (
+            "http = 80\nroute = [{ path = \"/\" }]\nrequests = [\"GET /other\"]".to_owned(),
+            "was asked [\"GET /\"], 1 in all; expected is [\"GET /other\"]",
+        ),
+    ] {
+        std::fs::write(&scenario, web(&peer, "")).expect("written");
+        let output = sim(&scenario, &[], folder.path());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("web, ") && said.contains(says), "{said}");
+    }
+    // Nobody gives up before the world ends: the connection is open, and the step waits.
+    let peer = "tcp = 80\nscript = [{ expect-until = \"zzz\" }]";
+    std::fs::write(&scenario, web(peer, "[node.app.expect]\nexit = \"any\"")).expect("written");
+    let output = sim(&scenario, &["--until", "5s"], folder.path());
+    let said = stderr(&output);
+    assert!(
+        said.contains("step 1 (expect until) is still waiting"),
+        "{said}"
+    );
+}
+
+/// Goal: a server in the background that is refused, or ends, is told of, and not only its client. Method: both, and
+/// the same allowed.
+#[test]
+fn reject_apps_in_the_background_that_do_not_stay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    let text = |guest: &str, expect: &str| {
+        format!(
+            "[[link]]\nname = \"lan\"\n[[node]]\nname = \"a\"\nlink = \"lan\"\naddresses = [\"10.0.0.1/24\"]\n\
+             [[node.app]]\ncomponent = {:?}\nbackground = true\n{expect}\n\
+             [[node.app]]\ncomponent = {:?}\nstart = \"1s\"\n",
+            component(guest),
+            component("hello")
+        )
+    };
+    for (guest, says) in [("tcp-echo", "refused with 77"), ("probes/trap", "trap: ")] {
+        std::fs::write(&scenario, text(guest, "")).expect("written");
+        let output = sim(&scenario, &[], folder.path());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains(says) && said.contains("was to stay"),
+            "{said}"
+        );
+        std::fs::write(&scenario, text(guest, "[node.app.expect]\nexit = \"any\""))
+            .expect("written");
+        let output = sim(&scenario, &[], folder.path());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+}
+
+/// Goal: two apps that do other things have other hashes, though neither sends a packet. Method: one that prints, one
+/// that traps.
+#[test]
+fn a_hash_is_of_what_apps_did() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    let hash = |guest: &str| {
+        let text = format!(
+            "[[link]]\nname = \"lan\"\n[[node]]\nname = \"a\"\nlink = \"lan\"\naddresses = [\"10.0.0.1/24\"]\n\
+             [[node.app]]\ncomponent = {:?}\n[node.app.expect]\nexit = \"any\"\n",
+            component(guest)
+        );
+        std::fs::write(&scenario, text).expect("written");
+        let output = sim(&scenario, &["--output", "json"], folder.path());
+        json(&output)["data"]["runs"][0]["hash"].to_string()
+    };
+    assert_ne!(hash("hello"), hash("probes/trap"));
+}
+
+/// Goal: addresses a node cannot have are an error and no panic. Method: IPv6 on a link too small for it (RFC 8200
+/// section 5), given by a fault.
+#[test]
+fn reject_addresses_a_node_cannot_stand_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    let fault = "[[fault]]\nnode = \"client\"\naddresses = [\"fd00::1/64\"]\n";
+    let text = web("http = 80", fault).replace("latency = \"20ms\"", "mtu = 576");
+    std::fs::write(&scenario, text).expect("written");
+    let output = sim(&scenario, &[], folder.path());
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("node client with fd00::1/64: "), "{said}");
+}
+
+/// Goal: files that are none are no trap, and no folder of this machine is in a world. Method: a folder as a golden
+/// file, a device as a manifest, and a grant of a folder.
+#[test]
+fn reject_folders_and_devices() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    std::fs::create_dir(folder.path().join("golden")).expect("made");
+    let text = |more: &str, component: &Path| {
+        format!(
+            "[[link]]\nname = \"lan\"\n[[node]]\nname = \"a\"\nlink = \"lan\"\naddresses = [\"10.0.0.1/24\"]\n\
+             [[node.app]]\ncomponent = {component:?}\n{more}\n"
+        )
+    };
+    let hello = component("hello");
+    let probes = root().join("components/probes/manifests");
+    let (manifest, data) = (probes.join("preopen_read.toml"), probes.join("data"));
+    let allow = format!(
+        "manifest = {manifest:?}\nallow = [\"wasi.dirs={}:ro\"]",
+        data.display()
+    );
+    for (more, says) in [
+        (
+            "[node.app.expect]\ngolden = \"golden\"",
+            "golden is no file",
+        ),
+        ("manifest = \"/dev/zero\"", "/dev/zero is no file"),
+        (allow.as_str(), "granted folders of this machine"),
+    ] {
+        std::fs::write(&scenario, text(more, &hello)).expect("written");
+        let output = sim(&scenario, &[], folder.path());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(78), "{more}: {said}");
+        assert!(said.contains(says), "{more}: {said}");
+    }
 }

@@ -88,6 +88,8 @@ pub struct Ended {
     pub outcome: Outcome,
     /// What it used.
     pub usage: Usage,
+    /// It asked for more than a limit of its own lets it have.
+    pub over_limit: bool,
 }
 
 /// An app that is linked and can be started, any number of times.
@@ -181,6 +183,7 @@ impl Prepared {
                 return Ended {
                     outcome: Outcome::Failed(format!("no room for another app: {error:#}")),
                     usage: Usage::default(),
+                    over_limit: false,
                 };
             }
         };
@@ -192,6 +195,7 @@ impl Prepared {
             return Ended {
                 outcome: Outcome::Failed(format!("it cannot be made to give way: {error:#}")),
                 usage: Usage::default(),
+                over_limit: false,
             };
         }
 
@@ -230,6 +234,7 @@ impl Prepared {
             net: nexus_node::Usage::default(),
         };
         let outcome = with_hint(outcome, &store);
+        let over_limit = store.data().ledger.refused().is_some();
         // Its handles end here, each in its own way; what is still open then, with the instance.
         drop(store);
         let (net, ended) =
@@ -242,7 +247,11 @@ impl Prepared {
                 .map(|deadline| shard.sleep_until(started + deadline));
             flush(outputs, until, ended_by).await;
         }
-        Ended { outcome, usage }
+        Ended {
+            outcome,
+            usage,
+            over_limit,
+        }
     }
 
     async fn call(&self, store: &mut Store<AppState>) -> Outcome {

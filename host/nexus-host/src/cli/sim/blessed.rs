@@ -3,13 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
+use nexus_policy::explain::escape;
 use nexus_types::limits;
 use serde::{Deserialize, Serialize};
 
+use super::file::{regular, replace};
 use super::plan::Prepared;
 use super::run::Ran;
-use super::verdict::Failure;
-use crate::cli::{CliError, Kind};
+use super::seeds::Seeds;
+use super::verdict::{Failure, Kind};
+use crate::cli::{self, CliError};
 use crate::runtime::load::read_text;
 
 /// Of the file. A file of another one is not read: its hash may be of other things.
@@ -45,9 +48,10 @@ pub(in crate::cli) struct Blessed {
     same: bool,
 }
 
-/// Where it is for a scenario.
-pub(in crate::cli) fn path(scenario: &Path) -> PathBuf {
-    scenario.with_extension("blessed")
+/// Where it is for a scenario; only those that end in `.toml` have one.
+fn path(scenario: &Path) -> Option<PathBuf> {
+    let is_toml = scenario.extension().is_some_and(|ending| ending == "toml");
+    is_toml.then(|| scenario.with_extension("blessed"))
 }
 
 impl Blessed {
@@ -56,16 +60,19 @@ impl Blessed {
         scenario: &Path,
         scene: &Prepared,
     ) -> Result<Option<Self>, CliError> {
-        let path = path(scenario);
-        if !path.exists() {
+        let Some(path) = path(scenario) else {
             return Ok(None);
+        };
+        match std::fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            _ => regular(&path)?,
         }
         let config = |error: &dyn std::fmt::Display| {
-            CliError::new(Kind::Config, format!("{}: {error}", path.display()))
+            CliError::new(cli::Kind::Config, format!("{}: {error}", path.display()))
                 .hint("--bless writes it anew")
         };
         let text = read_text(&path, limits::POLICY_BYTES)
-            .map_err(|error| CliError::new(Kind::Config, error))?;
+            .map_err(|error| CliError::new(cli::Kind::Config, error))?;
         let version: Version = toml::from_str(&text).map_err(|error| config(&error))?;
         if version.version != VERSION {
             return Err(config(&format!(
@@ -74,6 +81,10 @@ impl Blessed {
             )));
         }
         let file: File = toml::from_str(&text).map_err(|error| config(&error))?;
+        let is_hash = file.hash.len() == 64 && file.hash.bytes().all(|c| c.is_ascii_hexdigit());
+        if !is_hash {
+            return Err(config(&"its hash is none"));
+        }
         Ok(Some(Self {
             same: file.component == components(scene),
             path,
@@ -86,6 +97,7 @@ impl Blessed {
         let differs = self.same && ran.seed == self.file.seed && ran.hash != self.file.hash;
         differs.then(|| Failure {
             who: "blessed".to_owned(),
+            kind: Kind::Blessed,
             text: format!(
                 "the run is another one than that of {}: its hash is {}, it was {}. If that is meant, `--bless` \
                  (`nexus-host test --update`) takes it over",
@@ -96,14 +108,17 @@ impl Blessed {
         })
     }
 
-    /// What to say when it cannot be checked.
-    pub(in crate::cli) fn note(&self) -> Option<String> {
-        (!self.same).then(|| {
-            format!(
-                "{}: not checked, it is of other components",
-                self.path.display()
-            )
-        })
+    /// What to say when these seeds did not check it.
+    pub(in crate::cli) fn note(&self, seeds: Seeds) -> Option<String> {
+        let why = if !self.same {
+            "it is of other components".to_owned()
+        } else if self.file.seed.wrapping_sub(seeds.first) >= seeds.runs {
+            format!("it is of seed {}, which was not run", self.file.seed)
+        } else {
+            return None;
+        };
+        let path = escape(&self.path.display().to_string());
+        Some(format!("{path}: not checked, {why}"))
     }
 }
 
@@ -113,7 +128,10 @@ pub(in crate::cli) fn bless(
     scene: &Prepared,
     ran: &Ran,
 ) -> Result<PathBuf, CliError> {
-    let path = path(scenario);
+    let Some(path) = path(scenario) else {
+        let message = "--bless writes NAME.blessed beside NAME.toml: give the scenario that ending";
+        return Err(CliError::new(cli::Kind::Usage, message));
+    };
     let file = File {
         version: VERSION,
         seed: ran.seed,
@@ -121,14 +139,14 @@ pub(in crate::cli) fn bless(
         component: components(scene),
     };
     let host = |error: &dyn std::fmt::Display| {
-        CliError::new(Kind::Host, format!("{}: {error}", path.display()))
+        CliError::new(cli::Kind::Host, format!("{}: {error}", path.display()))
     };
     let text = toml::to_string(&file).map_err(|error| host(&error))?;
     let text = format!(
         "# A run that is right, by its hash. Written by `nexus-host sim --bless`; checked by every run of the seed\n\
          # with the same components.\n{text}"
     );
-    std::fs::write(&path, text).map_err(|error| host(&error))?;
+    replace(&path, text.as_bytes())?;
     Ok(path)
 }
 

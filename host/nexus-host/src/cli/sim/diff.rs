@@ -23,13 +23,13 @@ pub(super) fn lines(expected: &str, found: &str) -> String {
     shown.join("\n")
 }
 
+/// A line as the policy's texts show one: nothing a terminal obeys or hides; a tab stays.
 fn visible(line: &str) -> String {
-    let escape = |c: char| match c {
-        '\t' => "\t".to_owned(),
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    line.chars().map(escape).collect()
+    let parts: Vec<_> = line
+        .split('\t')
+        .map(nexus_policy::explain::escape)
+        .collect();
+    parts.join("\t")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use nexus_sim::peers::{HttpLog, Peer, Report, Role};
 use nexus_types::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::scenario::{self, Node, Script};
-use super::verdict::Failure;
+use super::verdict::{Failure, Kind};
 
 /// See the module.
 #[derive(Clone)]
@@ -59,6 +59,7 @@ impl Heard {
             let mut fail = |text| {
                 failures.push(Failure {
                     who: who.clone(),
+                    kind: Kind::Peer,
                     text,
                 });
             };
@@ -68,16 +69,20 @@ impl Heard {
             if more > 0 {
                 fail(format!("and {more} more"));
             }
+            report.expected().into_iter().for_each(&mut fail);
             let Some(wanted) = &peer.requests else {
                 continue;
             };
+            let count = log.count();
             let asked = log.requests();
             let asked: Vec<_> = asked
                 .iter()
                 .map(|request| format!("{} {}", request.method, request.target))
                 .collect();
-            if *wanted != asked {
-                fail(format!("was asked {asked:?}; expected is {wanted:?}"));
+            if *wanted != asked || count > asked.len() as u64 {
+                fail(format!(
+                    "was asked {asked:?}, {count} in all; expected is {wanted:?}"
+                ));
             }
         }
         failures

@@ -3,11 +3,13 @@
 mod blessed;
 mod capture;
 mod diff;
+mod file;
 mod heard;
 mod open;
 mod place;
 mod plan;
 mod progress;
+mod replay;
 mod run;
 mod scenario;
 mod seeds;
@@ -16,26 +18,30 @@ mod trace;
 mod verdict;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use nexus_policy::explain::escape;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::values::{format_duration, parse_duration};
+use super::values::parse_duration;
 use super::{CliError, Common, Kind, Output, StateArgs, say};
 use crate::observe::summary;
 use crate::runtime::stdio::{say as tell, say_last};
 pub(super) use blessed::{Blessed, bless};
+pub(super) use file::replace;
 pub(super) use open::{open, parse};
 pub(super) use plan::Prepared;
 use progress::Progress;
+pub(super) use replay::replay;
 pub(super) use run::Ran;
 use run::Watch;
 use scenario::RUNS_MAX;
 pub(super) use seeds::{Seeds, jobs};
-pub(super) use verdict::Failure;
+pub(super) use verdict::{Failure, Kind as FailureKind};
 
 const EXAMPLES: &str = "Examples:
   nexus-host sim lossy.toml                      one run, seed 1
@@ -115,7 +121,7 @@ pub(super) struct SimArgs {
     #[arg(long, value_name = "K", default_value_t = 1, env = "NEXUS_RUNS",
           value_parser = clap::value_parser!(u64).range(1..=RUNS_MAX))]
     runs: u64,
-    /// How many runs at a time [default: as many as there are processors]
+    /// How many runs at a time, at most 256 [default: as many as there are processors]
     #[arg(long, value_name = "J", env = "NEXUS_JOBS")]
     jobs: Option<NonZeroUsize>,
     /// End the world at this time, whatever the scenario says
@@ -128,8 +134,7 @@ pub(super) struct SimArgs {
     #[arg(long, value_name = "FILE", env = "NEXUS_PCAP")]
     pcap: Option<PathBuf>,
     /// Look what of all that goes wrong the first failure needs, and write it as [[fault]]s
-    #[arg(long, env = "NEXUS_SHRINK", conflicts_with = "bless",
-          value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, env = "NEXUS_SHRINK", value_parser = clap::builder::BoolishValueParser::new())]
     shrink: bool,
     /// Say that the first seed's run is right: keep its hash beside the scenario, to be checked
     #[arg(long, env = "NEXUS_BLESS", value_parser = clap::builder::BoolishValueParser::new())]
@@ -140,10 +145,23 @@ pub(super) struct SimArgs {
     pub(super) common: Common,
 }
 
+/// A run, in the words of JSON output.
+#[derive(Serialize)]
+struct Run {
+    seed: u64,
+    hash: String,
+    ok: bool,
+    failures: Vec<String>,
+    /// How to see it again, if it failed.
+    replay: Option<String>,
+    virtual_seconds: f64,
+    frames: u64,
+}
+
 /// What the runs of a command came to.
 #[derive(Default)]
 struct Sum {
-    runs: Vec<Value>,
+    runs: Vec<Run>,
     time: Duration,
     frames: u64,
     failed: u64,
@@ -156,12 +174,25 @@ pub(super) fn sim(args: &SimArgs) -> Result<u8, CliError> {
     if (args.trace.is_some() || args.pcap.is_some()) && args.runs > 1 {
         return usage("--trace and --pcap are of one run: give --seed N and leave --runs out");
     }
+    if args.bless && args.shrink {
+        return usage("--bless is of a run that is right, --shrink of one that is not: not both");
+    }
+    let written: Vec<_> = [&args.trace, &args.pcap].into_iter().flatten().collect();
+    let same = |one: &Path, other: &Path| {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        real(one) == real(other)
+    };
+    if written.iter().any(|path| same(path, &args.scenario))
+        || matches!(written[..], [one, other] if same(one, other))
+    {
+        return usage("--trace, --pcap and the scenario are three files");
+    }
     if args.bless && args.until.is_some() {
         return usage("--bless is of the whole run: leave --until out");
     }
-    let jobs = jobs(args.jobs, args.runs);
     let mut cache = args.state.cache();
     let scenario = parse(&args.scenario, args.until)?;
+    let jobs = jobs(args.jobs, args.runs, scenario.guests());
     let scene = open(scenario, jobs, &mut cache)?;
     for warning in cache.take_warnings() {
         tell(&format!("warning: {warning}\n"));
@@ -190,7 +221,10 @@ pub(super) fn sim(args: &SimArgs) -> Result<u8, CliError> {
     };
     match args.common.output {
         Output::Text => {
-            if let Some(note) = blessed.and_then(|blessed| blessed.note()) {
+            let seeds = seeds(args, &scene);
+            // Who names a seed wants to see that one.
+            let note = blessed.filter(|_| args.seed.is_none());
+            if let Some(note) = note.and_then(|blessed| blessed.note(seeds)) {
                 tell(&format!("note: {note}\n"));
             }
             tell_sum(args, &sum, begun.elapsed());
@@ -213,13 +247,20 @@ pub(super) fn sim(args: &SimArgs) -> Result<u8, CliError> {
     Ok(u8::from(sum.failed > 0))
 }
 
+fn seeds(args: &SimArgs, scene: &Prepared) -> Seeds {
+    Seeds {
+        first: args.seed.unwrap_or(scene.scenario.seed),
+        runs: args.runs,
+    }
+}
+
 fn run_all(
     args: &SimArgs,
     scene: &Arc<Prepared>,
     jobs: usize,
     blessed: Option<&Blessed>,
 ) -> Result<Sum, CliError> {
-    let first = args.seed.unwrap_or(scene.scenario.seed);
+    let seeds = seeds(args, scene);
     let mut sum = Sum::default();
     let mut progress = Progress::new(args.common.output);
     let mut done = 0;
@@ -232,7 +273,7 @@ fn run_all(
         sum.frames += ran.frames;
         sum.failed += u64::from(failed);
         if args.common.output == Output::Json {
-            sum.runs.push(of_run(&ran));
+            sum.runs.push(of_run(args, &ran));
         } else if failed && sum.failed <= FAILURES_TOLD {
             progress.clear();
             tell(&told(args, &ran));
@@ -257,16 +298,14 @@ fn run_all(
         let watch = Watch {
             trace: trace.as_ref().map(trace::Trace::sink),
             frames: pcap.as_ref().map(capture::Frames::checker),
+            output: false,
         };
-        take(scene.run(first, &scene.goes_wrong(first), watch)?)?;
+        let seed = seeds.first;
+        take(scene.run(seed, &scene.goes_wrong(seed), watch)?)?;
         trace.map_or(Ok(()), trace::Trace::finish)?;
         pcap.map_or(Ok(()), capture::Frames::finish)?;
     } else {
-        let seeds = Seeds {
-            first,
-            runs: args.runs,
-        };
-        seeds.run(scene, jobs, take)?;
+        seeds.run(scene, jobs, false, take)?;
     }
     progress.clear();
     Ok(sum)
@@ -304,7 +343,7 @@ fn tell_sum(args: &SimArgs, sum: &Sum, real: Duration) {
     let times = sum.time.as_nanos() / real.as_nanos().max(1);
     say_last(&format!(
         "sim  {}: {} of {} seeds ok, {} failed{more}; {} of virtual time, {} frames, in {} ({times} x real time)\n",
-        args.scenario.display(),
+        escape(&args.scenario.display().to_string()),
         args.runs - sum.failed,
         args.runs,
         sum.failed,
@@ -314,16 +353,17 @@ fn tell_sum(args: &SimArgs, sum: &Sum, real: Duration) {
     ));
 }
 
-fn of_run(ran: &Ran) -> Value {
-    let failures: Vec<_> = ran.failures.iter().map(ToString::to_string).collect();
-    json!({
-        "seed": ran.seed,
-        "hash": ran.hash,
-        "ok": ran.failures.is_empty(),
-        "failures": failures,
-        "virtual_seconds": ran.time.as_secs_f64(),
-        "frames": ran.frames,
-    })
+fn of_run(args: &SimArgs, ran: &Ran) -> Run {
+    let failed = !ran.failures.is_empty();
+    Run {
+        seed: ran.seed,
+        hash: ran.hash.clone(),
+        ok: !failed,
+        failures: ran.failures.iter().map(ToString::to_string).collect(),
+        replay: failed.then(|| replay(&args.scenario, ran.seed, args.until)),
+        virtual_seconds: ran.time.as_secs_f64(),
+        frames: ran.frames,
+    }
 }
 
 /// What went wrong with a seed, and how to see it again.
@@ -332,14 +372,6 @@ fn told(args: &SimArgs, ran: &Ran) -> String {
     for failure in &ran.failures {
         text.push_str(&format!("  {failure}\n"));
     }
-    let until = args
-        .until
-        .map(|until| format!(" --until {}", format_duration(until)));
-    text.push_str(&format!(
-        "  replay: nexus-host sim {} --seed {}{} --trace trace.txt\n",
-        args.scenario.display(),
-        ran.seed,
-        until.unwrap_or_default()
-    ));
-    text
+    let replay = replay(&args.scenario, ran.seed, args.until);
+    text + &format!("  replay: {replay}\n")
 }

@@ -30,7 +30,7 @@ pub(in crate::cli) fn open(
     jobs: usize,
     cache: &mut CodeCache,
 ) -> Result<Arc<Prepared>, CliError> {
-    let apps: usize = scenario.nodes.iter().map(|node| node.apps.len()).sum();
+    let apps = scenario.guests();
     let engine = HostEngine::new(EngineOptions {
         instances: u32::try_from(apps.saturating_mul(jobs)).unwrap_or(u32::MAX),
         slices: Slices::Fuel(SLICE_FUEL),

@@ -9,7 +9,7 @@ use crate::driver::GuestMachine;
 /// See the module.
 pub(super) enum Place {
     Guests(GuestMachine),
-    Peers(Station),
+    Peers(Box<Station>),
 }
 
 impl Place {
@@ -32,7 +32,7 @@ impl Place {
     fn machine(&mut self) -> &mut dyn Machine {
         match self {
             Self::Guests(machine) => machine,
-            Self::Peers(station) => station,
+            Self::Peers(station) => &mut **station,
         }
     }
 }

@@ -1,16 +1,22 @@
 //! A scenario made ready: its apps read, compiled and linked once, for any number of runs.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nexus_policy::explain::escape;
 use nexus_policy::{Capability, Consent, Gate, Policy, Topology};
 use nexus_sim::checker::Isolation;
 use nexus_sim::peers::Peer;
-use nexus_sim::{Boot, Conditions, Grants, MachineId, Plan, Station, Store, Swarm, Victim};
+use nexus_sim::{
+    Boot, Conditions, Fault, Grants, MachineFault, MachineId, Plan, Station, Store, Swarm, Victim,
+};
 use nexus_stack::Config;
-use nexus_types::{HostName, Instant, IpAddr, Seed};
+use nexus_types::{HostName, Instant, InterfaceAddress, IpAddr, Seed};
 
+use super::file::regular;
 use super::heard::Heard;
 use super::run::host_error;
 use super::scenario::{App, Scenario};
@@ -20,6 +26,7 @@ use crate::driver::GuestMachine;
 use crate::runtime::cache::CodeCache;
 use crate::runtime::engine::HostEngine;
 use crate::runtime::instance;
+use crate::runtime::stdio::KEPT_BYTES;
 
 /// A scenario, ready to be run with any seed, by any thread.
 pub(in crate::cli) struct Prepared {
@@ -32,7 +39,7 @@ pub(in crate::cli) struct Prepared {
 /// An app of it.
 pub(in crate::cli) struct Planned {
     /// Index of its node, and its own among the apps of that.
-    node: usize,
+    pub(super) node: usize,
     place: usize,
     /// For people.
     pub(super) name: String,
@@ -85,26 +92,41 @@ impl Prepared {
             apps,
         };
         for (index, node) in scene.scenario.nodes.iter().enumerate() {
-            let boot = Boot {
-                number: 0,
-                now: Instant::ZERO,
-                addresses: &node.addresses,
-                store: Store::new(),
-                seed: Seed::from_number(0),
-            };
-            let stack = scene.stack(index);
-            let stands = if node.peers.is_empty() {
-                let machine = GuestMachine::new(&boot, stack, Policy::none(), |_| {});
-                machine.map(|_| ()).map_err(|error| error.to_string())
-            } else {
-                Station::of_peers(&boot, stack, &scene.heard(index).peers()).map(|_| ())
-            };
-            stands.map_err(|error| {
-                let name = node.name.as_str();
-                CliError::new(Kind::Config, format!("node {name}: {error}"))
-            })?;
+            scene.stands(index, &node.addresses)?;
+        }
+        for planned in &scene.scenario.faults {
+            if let Fault::Machine(machine, MachineFault::Addresses(addresses)) = &planned.fault {
+                scene.stands(machine.0 as usize, addresses)?;
+            }
         }
         Ok(Arc::new(scene))
+    }
+
+    /// Whether a node can stand with these addresses.
+    fn stands(&self, index: usize, addresses: &[InterfaceAddress]) -> Result<(), CliError> {
+        let node = &self.scenario.nodes[index];
+        let boot = Boot {
+            number: 0,
+            now: Instant::ZERO,
+            addresses,
+            store: Store::new(),
+            seed: Seed::from_number(0),
+        };
+        let stack = self.stack(index);
+        let stands = if node.peers.is_empty() {
+            let machine = GuestMachine::new(&boot, stack, Policy::none(), |_| {});
+            machine.map(|_| ()).map_err(|error| error.to_string())
+        } else {
+            Station::of_peers(&boot, stack, &self.heard(index).peers()).map(|_| ())
+        };
+        stands.map_err(|error| {
+            let texts: Vec<_> = addresses
+                .iter()
+                .map(|one| format!("{}/{}", one.address(), one.prefix()))
+                .collect();
+            let (name, texts) = (node.name.as_str(), texts.join(", "));
+            CliError::new(Kind::Config, format!("node {name} with {texts}: {error}"))
+        })
     }
 
     /// What the file says of an app.
@@ -235,6 +257,12 @@ impl Shelf {
         if let Some(known) = self.candidates.get(&key) {
             return Ok(known.clone());
         }
+        for path in [Some(&app.component), app.manifest.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            regular(path)?;
+        }
         let read = Candidate::read(&app.component, app.manifest.as_deref(), engine, cache)?;
         let read = Arc::new(read);
         self.candidates.insert(key, read.clone());
@@ -255,13 +283,26 @@ impl Shelf {
             return Ok(linked.clone());
         }
         let admission = candidate.examine(&Gate::new(Topology::default()), consent);
+        if !start::directories(&admission, &candidate.manifest).is_empty() {
+            // What is in it, and what runs at the same time leave in it, would decide over a run.
+            let message = format!(
+                "{} is granted folders of this machine, which a simulated world does not have",
+                candidate.identity.id
+            );
+            let hint = "leave wasi.dirs out of `allow`, and [wasi] dirs out of the manifest it is tested with";
+            return Err(CliError::new(Kind::Config, message).hint(hint));
+        }
         let linked = if admission.admitted {
             let linker = start::link(engine, candidate, &admission)
                 .map_err(|error| host_error(format!("{error:#}")))?;
             let prepared = instance::Prepared::new(&linker, &candidate.component);
             Ok(Arc::new(prepared.map_err(host_error)?))
         } else {
-            Err(admission.text())
+            let text = admission.text();
+            Err(format!(
+                "{}\n  in a scenario: consent = \"manifest\", or allow = [\"CAPABILITY=RULE\"], of its [[node.app]]",
+                text.trim_end()
+            ))
         };
         let entry = (candidate.clone(), consent.clone(), linked.clone());
         self.linked.push(entry);
@@ -298,13 +339,26 @@ fn planned(
 }
 
 fn golden(path: &Path) -> Result<Golden, CliError> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => {
-            let message = format!("{}: {error}", path.display());
-            return Err(CliError::new(Kind::Host, message));
+    regular(path)?;
+    let fail = |error: &dyn std::fmt::Display| {
+        let path = escape(&path.display().to_string());
+        CliError::new(Kind::Host, format!("{path}: {error}"))
+    };
+    let bytes = match File::open(path) {
+        Ok(file) => {
+            let mut bytes = Vec::new();
+            let most = KEPT_BYTES as u64 + 1;
+            let read = file.take(most).read_to_end(&mut bytes);
+            read.map_err(|error| fail(&error))?;
+            if bytes.len() > KEPT_BYTES {
+                let message =
+                    format!("larger than the {KEPT_BYTES} bytes of an app's output that are kept");
+                return Err(fail(&message));
+            }
+            Some(bytes)
         }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(fail(&error)),
     };
     Ok(Golden {
         path: path.to_owned(),

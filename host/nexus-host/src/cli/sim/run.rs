@@ -14,6 +14,7 @@ use nexus_sim::{
     Action, Boot, Carries, Conditions, MachineId, MachineSpec, SegmentId, Station, TraceSink, World,
 };
 use nexus_types::{Instant, Seed};
+use sha2::{Digest as _, Sha256};
 
 use super::heard::Heard;
 use super::place::Place;
@@ -31,6 +32,13 @@ use crate::runtime::stdio::Kept;
 /// What time of day it is when a world begins: 2026-01-01 00:00 UTC, in every run.
 pub(super) const MIDNIGHT: Duration = Duration::from_secs(1_767_225_600);
 
+/// When the last app has ended, the world goes on for so long before it is looked at what peers saw and nodes counted:
+/// what was sent last is on its way, and may be lost a few times. Longer if links are slower.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// However slow a link is.
+const SETTLE_MOST: Duration = Duration::from_secs(120);
+
 /// When all apps have ended and the network is well, connections are gone so much later: what lingers does so for a
 /// minute, and a far end that has vanished is noticed within one.
 const REST: Duration = Duration::from_secs(150);
@@ -39,8 +47,9 @@ const REST: Duration = Duration::from_secs(150);
 #[derive(Default)]
 pub(super) struct Fate {
     pub(super) outcome: Option<Outcome>,
-    /// From its start to its end.
-    pub(super) took: Duration,
+    /// Of the world's time: when it was first started, and when it ended.
+    began: Option<Instant>,
+    ended: Option<Instant>,
     pub(super) stdout: Kept,
     pub(super) stderr: Kept,
     pub(super) denied: BTreeSet<Capability>,
@@ -52,6 +61,11 @@ impl Fate {
     pub(super) fn is_over(&self) -> bool {
         self.outcome.is_some() || self.refused.is_some()
     }
+
+    /// From its first start to its end.
+    pub(super) fn took(&self) -> Option<Duration> {
+        Some(self.ended? - self.began?)
+    }
 }
 
 /// What the machines of a run share: it outlives their crashes.
@@ -61,6 +75,10 @@ pub(super) struct Shared {
     waited_for: Cell<usize>,
     /// Nothing is started any more.
     over: Cell<bool>,
+    /// Apps that were started, or ended (true), since it was looked what time it is.
+    turned: RefCell<Vec<(usize, bool)>>,
+    /// The machine we run on lacks something.
+    lacks: RefCell<Option<String>>,
     /// Of each node.
     pub(super) heard: Vec<Heard>,
 }
@@ -82,10 +100,29 @@ impl Shared {
             fates: RefCell::new(fates),
             waited_for: Cell::new(waited_for),
             over: Cell::new(false),
+            turned: RefCell::default(),
+            lacks: RefCell::default(),
             heard: (0..scene.scenario.nodes.len())
                 .map(|node| scene.heard(node))
                 .collect(),
         })
+    }
+
+    /// Notes the world's time of what has happened; no machine knows it.
+    fn date(&self, now: Instant) {
+        let mut turned = self.turned.borrow_mut();
+        if turned.is_empty() {
+            return;
+        }
+        let mut fates = self.fates.borrow_mut();
+        for (index, ended) in turned.drain(..) {
+            let fate = &mut fates[index];
+            if ended {
+                fate.ended = Some(now);
+            } else {
+                fate.began.get_or_insert(now);
+            }
+        }
     }
 
     /// An app is over, for good: its machine may boot again, and it is not started then.
@@ -99,6 +136,8 @@ impl Shared {
 /// What looks at a run from outside.
 #[derive(Default)]
 pub(super) struct Watch {
+    /// What apps write is handed on.
+    pub(super) output: bool,
     pub(super) trace: Option<TraceSink>,
     pub(super) frames: Option<Box<dyn Checker>>,
 }
@@ -107,15 +146,15 @@ pub(super) struct Watch {
 #[derive(Clone)]
 pub(in crate::cli) struct Ran {
     pub(in crate::cli) seed: u64,
-    /// Of everything that happened.
+    /// Of every event and frame, and of what became of the apps.
     pub(in crate::cli) hash: String,
     /// Until the apps were done.
     pub(in crate::cli) time: Duration,
     pub(in crate::cli) frames: u64,
     /// What was not as expected.
     pub(in crate::cli) failures: Vec<Failure>,
-    /// What each app wrote, in their order.
-    pub(in crate::cli) stdout: Vec<Vec<u8>>,
+    /// What each app wrote, in their order, if it was asked for; none: more than is kept.
+    pub(in crate::cli) stdout: Vec<Option<Vec<u8>>>,
 }
 
 pub(super) fn host_error(error: impl std::fmt::Display) -> CliError {
@@ -164,8 +203,18 @@ impl Prepared {
         // The machines boot with the first step.
         let mut goes_on = world.step();
         let waits = || shared.waited_for.get() > 0;
-        while goes_on && waits() && world.poll_timeout().is_some_and(|at| at <= until) {
+        shared.date(world.now());
+        let lacks = || shared.lacks.borrow().clone();
+        while goes_on
+            && waits()
+            && lacks().is_none()
+            && world.poll_timeout().is_some_and(|at| at <= until)
+        {
             goes_on = world.step();
+            shared.date(world.now());
+        }
+        if let Some(text) = lacks() {
+            return Err(host_error(format!("seed {seed}: {text}")));
         }
         // Somebody waits for something that will not come; or it would, after the end.
         let stuck = waits() && world.poll_timeout().is_none();
@@ -174,30 +223,55 @@ impl Prepared {
         }
         let (ended, frames) = (world.now().min(until), world.counts().sent);
         let stuck = stuck.then_some(ended);
-        let mut failures = verdict::of_apps(self, &shared.fates.borrow(), stuck);
+        let done = !waits();
+        if done {
+            world.run_until(ended + self.settles_in());
+            shared.date(world.now());
+        }
+        let down: Vec<bool> = world
+            .machines()
+            .map(|id| world.machine(id).is_none())
+            .collect();
+        let mut failures = verdict::of_apps(self, &shared.fates.borrow(), stuck, &down);
         failures.extend(verdict::of_nodes(self, &world));
         failures.extend(shared.heard.iter().flat_map(Heard::failures));
-        if !waits() {
+        if done {
             drain(&mut world, &segments, &shared);
         }
         failures.extend(verdict::of_checkers(&world));
-        let hash = world.trace_hash();
         let fates = shared.fates.borrow();
+        let of = |fate: &Fate| (fate.stdout.lost() == 0).then(|| fate.stdout.bytes());
+        let stdout = fates.iter().filter(|_| watch.output).map(of).collect();
         Ok(Ran {
             seed,
-            hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            hash: hash(&world, &fates),
             time: ended - Instant::ZERO,
             frames,
             failures,
-            stdout: fates.iter().map(|fate| fate.stdout.bytes()).collect(),
+            stdout,
         })
+    }
+
+    /// How long what was sent last may be on its way.
+    fn settles_in(&self) -> Duration {
+        let of = |link: &super::scenario::Link| {
+            let slow = link.conditions;
+            slow.latency
+                .saturating_add(slow.jitter)
+                .saturating_add(slow.reorder_by)
+        };
+        let slowest = self.scenario.links.iter().map(of).max().unwrap_or_default();
+        SETTLE
+            .saturating_add(slowest.saturating_mul(4))
+            .min(SETTLE_MOST)
     }
 
     /// A machine as it boots, with its apps.
     fn boot(self: &Arc<Self>, node: usize, boot: &Boot<'_>, shared: &Rc<Shared>) -> Place {
         if !self.scenario.nodes[node].peers.is_empty() {
             let station = Station::of_peers(boot, self.stack(node), &shared.heard[node].peers());
-            return Place::Peers(station.expect("it was tried when the scenario was read"));
+            let station = station.expect("it was tried when the scenario was read");
+            return Place::Peers(Box::new(station));
         }
         let to_start: Vec<_> = self
             .apps_of(node)
@@ -286,19 +360,55 @@ impl Prepared {
             start, background, ..
         } = *self.given(app);
         let begin = boot.now + start;
-        let shared = shared.clone();
+        let (shared, name) = (shared.clone(), app.name.clone());
         machine.spawn(async move {
             shard.sleep_until(begin).await;
+            shared.turned.borrow_mut().push((index, false));
             let ended = prepared
                 .run(state, &[], std::future::pending(), || {})
                 .await;
-            let took = shard.now() - begin;
-            let fate = &mut shared.fates.borrow_mut()[index];
-            (fate.outcome, fate.took) = (Some(ended.outcome), took);
+            if let Outcome::Failed(text) = &ended.outcome
+                && !ended.over_limit
+            {
+                // No fault of the app's: another machine, or another hour, would have run it.
+                let text = format!("{name}: {text}");
+                shared.lacks.borrow_mut().get_or_insert(text);
+            }
+            shared.fates.borrow_mut()[index].outcome = Some(ended.outcome);
+            shared.turned.borrow_mut().push((index, true));
             shared.settle(background);
         });
         Ok(())
     }
+}
+
+/// What the world's hash does not know: how apps ended, and what they wrote and were refused.
+fn hash(world: &World<Place>, fates: &[Fate]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(world.trace_hash());
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    for fate in fates {
+        let (word, code) = match (&fate.refused, &fate.outcome) {
+            (Some(_), _) => ("refused", 77),
+            (None, None) => ("", 0),
+            (None, Some(outcome)) => (outcome.word(), outcome.code()),
+        };
+        part(word.as_bytes());
+        part(&[code]);
+        for text in [&fate.stdout, &fate.stderr] {
+            part(&text.bytes());
+            part(&text.lost().to_le_bytes());
+        }
+        for denied in &fate.denied {
+            part(denied.as_str().as_bytes());
+        }
+        part(b"");
+    }
+    let hash = hash.finalize();
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Ends what is in the background, and looks whether anything of all that is left when it can no more be needed.

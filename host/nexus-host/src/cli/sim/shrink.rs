@@ -9,7 +9,9 @@ use nexus_sim::{Conditions, Ppm};
 use super::plan::{Prepared, Wrong};
 use super::run::{Ran, Watch};
 use super::scenario::write_faults;
+use super::verdict::Kind;
 use crate::cli::CliError;
+use crate::cli::values::format_duration;
 
 /// What a link may do to frames, by the file's key, and how it does it no more.
 type Key = (&'static str, fn(&mut Conditions));
@@ -42,10 +44,16 @@ pub(super) fn shrink(
     ran: &Ran,
     mut tried: impl FnMut(u32),
 ) -> Result<Shrunk, CliError> {
-    let of = |ran: &Ran| -> BTreeSet<String> {
-        ran.failures.iter().map(|one| one.who.clone()).collect()
+    let of = |ran: &Ran| -> BTreeSet<(String, Kind)> {
+        let failures = ran.failures.iter();
+        failures.map(|one| (one.who.clone(), one.kind)).collect()
     };
     let (seed, failed) = (ran.seed, of(ran));
+    if failed.iter().all(|(_, kind)| *kind == Kind::Blessed) {
+        let message =
+            "there is nothing to shrink: the run is as expected, and another one than the blessed";
+        return Err(CliError::new(crate::cli::Kind::Usage, message));
+    }
     let mut wrong = scene.goes_wrong(seed);
     let (mut tries, mut error) = (0, None);
     let mut fails = |wrong: &Wrong| {
@@ -98,6 +106,12 @@ impl Shrunk {
              # Under [scenario]: seed = {}\n",
             self.seed, self.seed
         );
+        if let Some(until) = scenario.cut {
+            let until = format_duration(until);
+            text.push_str(&format!(
+                "# Under [scenario]: until = \"{until}\", as --until had it\n"
+            ));
+        }
         for (index, link) in scenario.links.iter().enumerate() {
             let keys: Vec<_> = self
                 .needless

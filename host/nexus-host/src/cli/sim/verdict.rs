@@ -12,17 +12,36 @@ use super::diff;
 use super::place::Place;
 use super::plan::{Planned, Prepared};
 use super::run::Fate;
-use crate::cli::Kind;
+use super::scenario::Exit;
+use crate::cli::Kind::Refused;
 use crate::runtime::instance::Outcome;
 
 /// Bytes of an app's output that are shown where they are not as expected.
 const SHOWN: usize = 400;
+
+/// In what way something is not as expected.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(in crate::cli) enum Kind {
+    /// An app ended otherwise; or it did not end, or not in time.
+    Exit,
+    Hang,
+    Time,
+    /// What it wrote.
+    Output,
+    Golden,
+    Denied,
+    Counter,
+    Peer,
+    Checker,
+    Blessed,
+}
 
 /// Something that is not as expected.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::cli) struct Failure {
     /// Of whom: an app, a node, a checker.
     pub(in crate::cli) who: String,
+    pub(in crate::cli) kind: Kind,
     pub(in crate::cli) text: String,
 }
 
@@ -32,74 +51,84 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What the apps did; `stuck`: since when nothing more happened.
-pub(super) fn of_apps(scene: &Prepared, fates: &[Fate], stuck: Option<Instant>) -> Vec<Failure> {
+/// What the apps did; `stuck`: since when nothing more happened; `down`: which machines are.
+pub(super) fn of_apps(
+    scene: &Prepared,
+    fates: &[Fate],
+    stuck: Option<Instant>,
+    down: &[bool],
+) -> Vec<Failure> {
     let mut failures = Vec::new();
     for (app, fate) in scene.apps.iter().zip(fates) {
-        let mut texts = Vec::new();
-        texts.extend(end(scene, app, fate, stuck));
-        texts.extend(written(scene, app, fate));
-        texts.extend(denied(scene, app, fate));
-        let of = |text| Failure {
+        let mut found = Vec::new();
+        found.extend(end(scene, app, fate, stuck, down[app.node]));
+        found.extend(late(scene, app, fate).map(|text| (Kind::Time, text)));
+        found.extend(written(scene, app, fate));
+        found.extend(denied(scene, app, fate).map(|text| (Kind::Denied, text)));
+        let of = |(kind, text)| Failure {
             who: app.name.clone(),
+            kind,
             text,
         };
-        failures.extend(texts.into_iter().map(of));
+        failures.extend(found.into_iter().map(of));
     }
     failures
 }
 
 /// How it ended.
-fn end(scene: &Prepared, app: &Planned, fate: &Fate, stuck: Option<Instant>) -> Vec<String> {
-    let expect = &scene.given(app).expect;
-    let mut texts = Vec::new();
+fn end(
+    scene: &Prepared,
+    app: &Planned,
+    fate: &Fate,
+    stuck: Option<Instant>,
+    down: bool,
+) -> Option<(Kind, String)> {
+    let given = scene.given(app);
     let found = match (&fate.refused, &fate.outcome) {
-        (Some(_), _) => Some(Kind::Refused.exit_code()),
+        (Some(_), _) => Some(Refused.exit_code()),
         (None, outcome) => outcome.as_ref().map(Outcome::code),
     };
-    let background = scene.given(app).background;
-    let wrong = match (expect.exit, found) {
-        (Some(wanted), found) => found != Some(wanted),
+    let wanted = match (given.expect.exit, found) {
+        (Exit::Code(wanted), found) if found != Some(wanted) => format!("; expected is {wanted}"),
+        (Exit::WithWorld, Some(code)) if code != 0 || fate.refused.is_some() => {
+            "; it is in the background, and was to stay (exit = \"any\" lets it end)".to_owned()
+        }
         // However it ends, it is to end.
-        (None, found) => found.is_none() && !background,
+        (Exit::Any, None) if !given.background => String::new(),
+        _ => return None,
     };
-    if wrong {
-        let what = match (&fate.refused, &fate.outcome) {
-            (Some(text), _) => format!("refused with 77\n{}", text.trim_end()),
-            (None, None) => match stuck {
+    let (kind, what) = match (&fate.refused, &fate.outcome) {
+        (Some(text), _) => (Kind::Exit, format!("refused with 77\n{}", text.trim_end())),
+        (None, None) if down => (Kind::Hang, "its machine is down".to_owned()),
+        (None, None) => (
+            Kind::Hang,
+            match stuck {
                 Some(since) => format!("waits for ever: nothing happened after {since}"),
                 None => format!("still running after {:?}", scene.scenario.until),
             },
-            (None, Some(outcome @ (Outcome::Trap(text) | Outcome::Failed(text)))) => {
-                format!("{}: {text}", outcome.word())
-            }
-            (None, Some(outcome)) => format!("ended with {}", outcome.code()),
-        };
-        let wanted = match expect.exit {
-            Some(exit) => format!("; expected is {exit}"),
-            None => String::new(),
-        };
-        let said = fate.stderr.text();
-        let said = said
-            .lines()
-            .last()
-            .map_or_else(String::new, |line| format!("\n  it said: {}", escape(line)));
-        texts.push(format!("{what}{wanted}{said}"));
-    }
-    if let Some(within) = expect.within
-        && fate.outcome.is_some()
-        && fate.took > within
-    {
-        texts.push(format!(
-            "took {:?}; expected is {within:?} at most",
-            fate.took
-        ));
-    }
-    texts
+        ),
+        (None, Some(outcome @ (Outcome::Trap(text) | Outcome::Failed(text)))) => {
+            (Kind::Exit, format!("{}: {text}", outcome.word()))
+        }
+        (None, Some(outcome)) => (Kind::Exit, format!("ended with {}", outcome.code())),
+    };
+    let said = fate.stderr.text();
+    let said = said
+        .lines()
+        .last()
+        .map_or_else(String::new, |line| format!("\n  it said: {}", escape(line)));
+    Some((kind, format!("{what}{wanted}{said}")))
+}
+
+/// How long it took.
+fn late(scene: &Prepared, app: &Planned, fate: &Fate) -> Option<String> {
+    let within = scene.given(app).expect.within?;
+    let took = fate.took().filter(|took| *took > within)?;
+    Some(format!("took {took:?}; expected is {within:?} at most"))
 }
 
 /// What it wrote.
-fn written(scene: &Prepared, app: &Planned, fate: &Fate) -> Vec<String> {
+fn written(scene: &Prepared, app: &Planned, fate: &Fate) -> Vec<(Kind, String)> {
     let expect = &scene.given(app).expect;
     let mut texts = Vec::new();
     for (sink, name, wanted) in [
@@ -109,14 +138,15 @@ fn written(scene: &Prepared, app: &Planned, fate: &Fate) -> Vec<String> {
         let text = sink.text();
         for wanted in wanted.iter().filter(|wanted| !text.contains(*wanted)) {
             let shown: String = text.chars().take(SHOWN).collect();
-            texts.push(format!("wrote no {wanted:?} to {name}; it wrote {shown:?}"));
+            let text = format!("wrote no {wanted:?} to {name}; it wrote {shown:?}");
+            texts.push((Kind::Output, text));
         }
     }
     if let Some(golden) = &app.golden {
         let found = fate.stdout.bytes();
-        let path = golden.path.display();
-        match &golden.bytes {
-            None => texts.push(format!(
+        let path = escape(&golden.path.display().to_string());
+        let text = match &golden.bytes {
+            None => Some(format!(
                 "{path} is not there yet; `nexus-host test --update` writes it"
             )),
             Some(wanted) if *wanted != found => {
@@ -124,17 +154,17 @@ fn written(scene: &Prepared, app: &Planned, fate: &Fate) -> Vec<String> {
                     &String::from_utf8_lossy(wanted),
                     &String::from_utf8_lossy(&found),
                 );
-                texts.push(format!(
+                Some(format!(
                     "its stdout is not {path} (- expected, + found; `nexus-host test --update` takes it over)\n{diff}"
-                ));
+                ))
             }
-            Some(_) => {}
-        }
+            Some(_) => None,
+        };
+        texts.extend(text.map(|text| (Kind::Golden, text)));
         if fate.stdout.lost() > 0 {
-            texts.push(format!(
-                "wrote {} bytes more than are kept and can be compared",
-                fate.stdout.lost()
-            ));
+            let lost = fate.stdout.lost();
+            let text = format!("wrote {lost} bytes more than are kept and can be compared");
+            texts.push((Kind::Output, text));
         }
     }
     texts
@@ -160,6 +190,7 @@ pub(super) fn of_nodes(scene: &Prepared, world: &World<Place>) -> Vec<Failure> {
         let mut fail = |text| {
             failures.push(Failure {
                 who: node.name.as_str().to_owned(),
+                kind: Kind::Counter,
                 text,
             });
         };
@@ -191,6 +222,7 @@ pub(super) fn of_checkers(world: &World<Place>) -> Vec<Failure> {
         .iter()
         .map(|violation| Failure {
             who: format!("checker {}", violation.checker),
+            kind: Kind::Checker,
             text: format!(
                 "{} on {}: {}",
                 violation.at,
@@ -202,7 +234,16 @@ pub(super) fn of_checkers(world: &World<Place>) -> Vec<Failure> {
     if count > violations.len() as u64 {
         failures.push(Failure {
             who: "checkers".to_owned(),
+            kind: Kind::Checker,
             text: format!("and {} more", count - violations.len() as u64),
+        });
+    }
+    let refused = world.counts().faults_refused;
+    if refused > 0 {
+        failures.push(Failure {
+            who: "the world".to_owned(),
+            kind: Kind::Checker,
+            text: format!("{refused} faults did not happen: too many were in force"),
         });
     }
     failures

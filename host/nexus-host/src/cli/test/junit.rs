@@ -47,9 +47,13 @@ pub(super) fn text(suite: &str, tests: &[Test], took: Duration) -> String {
     text + "  </testsuite>\n</testsuites>\n"
 }
 
-/// Fit for XML 1.0, which has no place for most control characters (section 2.2), not even written out.
+/// Fit for XML 1.0, which has no place for most control characters and two others (section 2.2), not even written out.
 fn quoted(text: &str) -> String {
-    let fit = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    let fit = |c: char| match c {
+        '\n' | '\t' => true,
+        '\u{fffe}' | '\u{ffff}' => false,
+        c => !c.is_control(),
+    };
     let fit: String = text
         .chars()
         .map(|c| if fit(c) { c } else { '\u{fffd}' })
@@ -81,11 +85,14 @@ mod tests {
     #[test]
     fn what_an_app_wrote_is_no_markup() {
         let mut broken = test("b");
-        broken.error = Some(CliError::new(Kind::Config, "<a> & \"b\" \u{1b}[31m"));
+        broken.error = Some(CliError::new(
+            Kind::Config,
+            "<a> & \"b\" \u{1b}\u{ffff}[31m",
+        ));
         let text = text("apps/<x>", &[test("a"), broken], Duration::from_secs(1));
         let head = "<testsuite name=\"apps/&lt;x&gt;\" tests=\"2\" failures=\"0\" errors=\"1\" time=\"1.000\">";
         assert!(text.contains(head), "{text}");
-        let why = "<error message=\"&lt;a&gt; &amp; &quot;b&quot; \u{fffd}[31m\">";
+        let why = "<error message=\"&lt;a&gt; &amp; &quot;b&quot; \u{fffd}\u{fffd}[31m\">";
         assert!(text.contains(why), "{text}");
         assert!(text.contains("name=\"a\" time=\"0.020\"/>"), "{text}");
     }

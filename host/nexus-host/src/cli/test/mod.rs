@@ -3,13 +3,16 @@
 mod junit;
 mod report;
 
+use std::fs::File;
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use nexus_policy::explain::escape;
 
-use super::sim::{self, Blessed, Failure, Prepared, Ran, Seeds};
+use super::sim::{self, Blessed, Failure, FailureKind, Prepared, Ran, Seeds};
 use super::{CliError, Common, Kind, Output, StateArgs, say};
 use crate::runtime::cache::CodeCache;
 use crate::runtime::stdio::say as tell;
@@ -77,6 +80,12 @@ impl Test {
 pub(super) fn test(args: &TestArgs) -> Result<u8, CliError> {
     let scenarios = scenarios(args)?;
     let begun = Instant::now();
+    // Before anything runs: what cannot be written is told at once.
+    let junit = args.junit.as_deref().map(|path| {
+        let file = File::create(path).map_err(|error| of_file(path, &error))?;
+        Ok::<_, CliError>((path, file))
+    });
+    let junit = junit.transpose()?;
     let text = args.common.output == Output::Text;
     if text {
         report::tell(&report::head(&args.dir, scenarios.len()))?;
@@ -106,14 +115,15 @@ pub(super) fn test(args: &TestArgs) -> Result<u8, CliError> {
         tests.push(test);
     }
     let failed = tests.iter().filter(|test| !test.is_ok()).count();
-    if let Some(path) = &args.junit {
-        let suite = args.dir.display().to_string();
-        std::fs::write(path, junit::text(&suite, &tests, begun.elapsed()))
-            .map_err(|error| CliError::new(Kind::Host, format!("{}: {error}", path.display())))?;
-    }
     match args.common.output {
         Output::Text => report::tell(&report::tail(&tests, begun.elapsed()))?,
         Output::Json => say::outcome(failed == 0, &report::json(&tests))?,
+    }
+    if let Some((path, mut file)) = junit {
+        let suite = args.dir.display().to_string();
+        let text = junit::text(&suite, &tests, begun.elapsed());
+        file.write_all(text.as_bytes())
+            .map_err(|error| of_file(path, &error))?;
     }
     Ok(u8::from(failed > 0))
 }
@@ -136,9 +146,9 @@ fn scenarios(args: &TestArgs) -> Result<Vec<(String, PathBuf)>, CliError> {
     for entry in listing.into_iter().flatten() {
         let path = entry.map_err(|error| of_file(&folder, &error))?.path();
         if path.extension().is_some_and(|ending| ending == "toml")
-            && let Some(name) = path.file_stem().and_then(|name| name.to_str())
+            && let Some(name) = path.file_stem()
         {
-            found.push((name.to_owned(), path));
+            found.push((escape(&name.to_string_lossy()), path));
         }
     }
     found.sort();
@@ -173,11 +183,12 @@ fn run(args: &TestArgs, test: &mut Test, cache: &mut CodeCache) -> Result<(), Cl
     }
     let scenario = sim::parse(&test.scenario, None)?;
     let (first, runs) = (scenario.seed, scenario.runs);
-    let jobs = sim::jobs(args.jobs, runs);
+    let jobs = sim::jobs(args.jobs, runs, scenario.guests());
     let scene = sim::open(scenario, jobs, cache)?;
     let blessed = Blessed::read(&test.scenario, &scene)?;
     let mut first_ran = None;
-    Seeds { first, runs }.run(&scene, jobs, |mut ran| {
+    let seeds = Seeds { first, runs };
+    seeds.run(&scene, jobs, false, |mut ran| {
         if args.update {
             first_ran.get_or_insert_with(|| ran.clone());
         } else {
@@ -198,7 +209,7 @@ fn run(args: &TestArgs, test: &mut Test, cache: &mut CodeCache) -> Result<(), Cl
             tell(&format!("wrote {}\n", path.display()));
         }
         (Some(blessed), None) => {
-            if let Some(note) = blessed.note() {
+            if let Some(note) = blessed.note(seeds) {
                 tell(&format!("note: {note}\n"));
             }
         }
@@ -220,19 +231,25 @@ fn update(path: &Path, cache: &mut CodeCache) -> Result<(), CliError> {
         first: seed,
         runs: 1,
     }
-    .run(&scene, 1, |one| {
+    .run(&scene, 1, true, |one| {
         ran = Some(one);
         Ok(())
     })?;
     ran.map_or(Ok(()), |ran| write(&scene, &ran))
 }
 
+/// Of a run that is otherwise as expected: what an app writes that traps is no golden output.
 fn write(scene: &Prepared, ran: &Ran) -> Result<(), CliError> {
+    let is_golden = |failure: &&Failure| failure.kind == FailureKind::Golden;
+    if let Some(failure) = ran.failures.iter().find(|failure| !is_golden(failure)) {
+        let message = format!("nothing was updated: {failure}");
+        return Err(CliError::new(Kind::Host, message));
+    }
     for (app, stdout) in scene.apps.iter().zip(&ran.stdout) {
-        if let Some(golden) = &app.golden
+        if let (Some(golden), Some(stdout)) = (&app.golden, stdout)
             && golden.bytes.as_ref() != Some(stdout)
         {
-            std::fs::write(&golden.path, stdout).map_err(|error| of_file(&golden.path, &error))?;
+            sim::replace(&golden.path, stdout)?;
             tell(&format!("wrote {}\n", golden.path.display()));
         }
     }

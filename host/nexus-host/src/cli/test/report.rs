@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Test;
-use crate::cli::{CliError, Kind};
+use crate::cli::{CliError, Kind, sim};
 use crate::observe::summary;
 use crate::runtime::stdio::Sink;
 
@@ -76,10 +76,8 @@ pub(super) fn why(test: &Test) -> String {
         for failure in failures {
             text.push_str(&format!("{failure}\n"));
         }
-        text.push_str(&format!(
-            "  replay: nexus-host sim {} --seed {seed} --trace trace.txt\n",
-            test.scenario.display()
-        ));
+        let replay = sim::replay(&test.scenario, *seed, None);
+        text.push_str(&format!("  replay: {replay}\n"));
     }
     text
 }
@@ -97,6 +95,7 @@ pub(super) fn json(tests: &[Test]) -> Value {
                 "failed": test.failed,
                 "first_failed": test.first.as_ref().map(|(seed, failures)| json!({
                     "seed": seed,
+                    "replay": sim::replay(&test.scenario, *seed, None),
                     "failures": failures.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 })),
                 "error": test.error.as_ref().map(CliError::json),

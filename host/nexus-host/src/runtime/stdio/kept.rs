@@ -16,7 +16,7 @@ use super::lock;
 
 /// What is kept of one stream of one app. Stops an app that writes without end from filling memory; it is not
 /// told: what it writes beyond is counted.
-const KEPT_BYTES: usize = 256 << 10;
+pub const KEPT_BYTES: usize = 256 << 10;
 
 /// What one WASI 0.2 write may carry.
 const WRITE_BYTES: usize = 64 << 10;

@@ -20,7 +20,7 @@ use std::task::{Context, Waker};
 use wasmtime_wasi_io::streams::StreamError;
 
 pub use input::Input;
-pub use kept::{Kept, Stdout};
+pub use kept::{KEPT_BYTES, Kept, Stdout};
 pub use output::{Output, Sink, say, say_last};
 
 /// What waits in either direction. Stops a guest that writes to a stuck pipe, and an endless

@@ -68,7 +68,7 @@ impl Call {
         }
     }
 
-    fn text(&self, what: &str) -> String {
+    pub(super) fn text(&self, what: &str) -> String {
         let (peer, number, remote) = (&self.peer, self.number, self.remote);
         format!("{peer}, connection {number} from {remote}: {what}")
     }

@@ -1,5 +1,6 @@
 //! What went against a peer's script: kept for whoever runs the world, and noted in the trace.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits;
@@ -10,6 +11,22 @@ use crate::station::Turn;
 struct Kept {
     failures: Vec<String>,
     count: u64,
+    /// What is waited for now, by who waits; connections are bounded, and so is this.
+    expected: BTreeMap<u64, String>,
+    waits: u64,
+}
+
+/// Something is waited for as long as this is held.
+#[derive(Debug)]
+pub(super) struct Expecting {
+    report: Report,
+    number: u64,
+}
+
+impl Drop for Expecting {
+    fn drop(&mut self) {
+        self.report.kept().expected.remove(&self.number);
+    }
 }
 
 /// A handle; clones are the same report. It outlives the machine, so a crash does not take away what was found.
@@ -34,6 +51,23 @@ impl Report {
     /// How many there were, those that were not kept counted.
     pub fn failure_count(&self) -> u64 {
         self.kept().count
+    }
+
+    /// What connections that are open wait for: at the end of a run, what never came.
+    pub fn expected(&self) -> Vec<String> {
+        self.kept().expected.values().cloned().collect()
+    }
+
+    /// Something is waited for.
+    pub(super) fn expect(&self, text: &str) -> Expecting {
+        let mut kept = self.kept();
+        kept.waits += 1;
+        let number = kept.waits;
+        kept.expected.insert(number, clip(text).to_owned());
+        Expecting {
+            report: self.clone(),
+            number,
+        }
     }
 
     /// Something is not as the script has it.

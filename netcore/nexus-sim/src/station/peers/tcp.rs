@@ -10,7 +10,7 @@ use super::call::{Call, End, Talk, Talking};
 use super::check;
 use super::door::Door;
 use super::error::ScriptError;
-use super::report::Report;
+use super::report::{Expecting, Report};
 use crate::limits;
 use crate::station::apps::KEEP_ALIVE;
 use crate::station::{App, Turn};
@@ -192,6 +192,8 @@ struct Run {
     last: Vec<u8>,
     /// When the wait ends.
     until: Option<Instant>,
+    /// The step at hand waits for something.
+    expecting: Option<Expecting>,
 }
 
 impl Run {
@@ -202,6 +204,7 @@ impl Run {
             done: 0,
             last: Vec::new(),
             until: None,
+            expecting: None,
         }
     }
 
@@ -321,6 +324,11 @@ impl Talk for Run {
             if *step == Step::Reset {
                 return Poll::Ready(Ok(End::Reset));
             }
+            if step.expects() && self.expecting.is_none() {
+                let (number, name) = (self.at + 1, step.name());
+                let text = call.text(&format!("step {number} ({name}) is still waiting"));
+                self.expecting = Some(call.report.expect(&text));
+            }
             let wrong = match ready!(self.step(step, turn, call)) {
                 Ok(Ok(())) => None,
                 Ok(Err(why)) => Some(why),
@@ -337,6 +345,7 @@ impl Talk for Run {
             self.done = 0;
             self.last.clear();
             self.until = None;
+            self.expecting = None;
         }
         Poll::Ready(Ok(End::Finish))
     }

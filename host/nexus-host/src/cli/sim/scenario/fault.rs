@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nexus_policy::explain::escape;
 use nexus_sim::{Fault, LinkFault, MachineFault, MachineId, Planned, Span};
-use nexus_types::Instant;
+use nexus_types::{HostName, Instant};
 use toml::Spanned;
 
 use super::link::format_share;
@@ -22,9 +22,8 @@ pub(super) struct Names<'a>(pub(super) &'a [Node]);
 
 impl Names<'_> {
     fn find(&self, name: &str) -> Option<(MachineId, usize)> {
-        let found = (0..)
-            .zip(self.0)
-            .find(|(_, node)| node.name.as_str() == name)?;
+        let name = HostName::parse(name).ok()?;
+        let found = (0..).zip(self.0).find(|(_, node)| node.name == name)?;
         Some((MachineId(found.0), found.1.link))
     }
 }
@@ -38,7 +37,7 @@ impl Checker<'_> {
     ) -> Vec<Planned> {
         let (place, said) = (fault.span(), fault.get_ref());
         let problems = self.problems.len();
-        let at = self.duration(said.at.as_ref()).unwrap_or_default();
+        let at = self.moment(said.at.as_ref()).unwrap_or_default();
         let lasts = self.duration(said.r#for.as_ref()).unwrap_or(Duration::MAX);
         if at >= until {
             let message = "this begins when the world is over";
@@ -55,6 +54,12 @@ impl Checker<'_> {
         }
         let faults: Vec<_> = match &said.node {
             Some(node) => {
+                let ends = said.from.is_some() || said.to.is_some() || said.between.is_some();
+                if ends {
+                    let message =
+                        "`node` is of machine faults; `from`, `to` and `between` of a link's";
+                    self.problem(node.span(), message.into());
+                }
                 if !links.is_empty() {
                     let message =
                         "`node` is of machine faults; a link's has `from`, `to` or `between`";
@@ -155,7 +160,7 @@ impl Checker<'_> {
         let step = self.value(said.clock_step.as_ref(), parse_step);
         faults.extend(step.map(MachineFault::ClockStep));
         if let Some(drift) = &said.clock_drift {
-            if drift.get_ref().abs() > DRIFT_MAX {
+            if drift.get_ref().unsigned_abs() > DRIFT_MAX.unsigned_abs() {
                 let message = format!("parts of a million, from -{DRIFT_MAX} to {DRIFT_MAX}");
                 self.problem(drift.span(), message);
             }
@@ -163,6 +168,12 @@ impl Checker<'_> {
         }
         if !said.addresses.is_empty() {
             let addresses = self.parsed(&said.addresses, parse_interface_address);
+            for (index, text) in said.addresses.iter().enumerate() {
+                let same = |other: &Spanned<String>| other.get_ref() == text.get_ref();
+                if said.addresses[..index].iter().any(same) {
+                    self.problem(text.span(), "this address is there twice".into());
+                }
+            }
             faults.push(MachineFault::Addresses(addresses));
         }
         faults

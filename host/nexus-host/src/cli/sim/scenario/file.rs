@@ -158,7 +158,10 @@ pub(super) struct Peer {
 
 /// `"finish"`, `{ send = "hello" }`
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a step, as in { send = \"hello\" } or \"finish\""
+)]
 pub(super) enum Step {
     Word(String),
     With(BTreeMap<String, String>),
@@ -192,7 +195,10 @@ pub(super) struct Route {
 
 /// `"10.0.0.1"`, `["10.0.0.1", "fd00::1"]`, `{ alias = "other.example", ttl = 60 }`
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "an address, a list of them, or { addresses = [], alias = \"\", ttl = 300, after = \"1s\", fault = \"\" }"
+)]
 pub(super) enum Record {
     One(String),
     Some(Vec<String>),
@@ -219,7 +225,7 @@ pub(super) struct NodeExpect {
 
 /// `3`, `{ at-least = 1, at-most = 5 }`
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a number, or { at-least = 1, at-most = 5 }")]
 pub(super) enum Bounds {
     Exactly(u64),
     Between(Between),
@@ -263,7 +269,7 @@ pub(super) struct Expect {
 
 /// `0`, `"any"`
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "an exit code from 0 to 255, or \"any\"")]
 pub(super) enum Exit {
     Code(u8),
     Word(String),

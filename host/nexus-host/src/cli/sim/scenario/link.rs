@@ -7,7 +7,7 @@ use nexus_sim::{Burst, Conditions, LinkFault, Ppm};
 use toml::Spanned;
 
 use super::{Link, file};
-use crate::cli::values::{parse_mtu, parse_size};
+use crate::cli::values::{parse_duration, parse_mtu, parse_size};
 use crate::cli::world::Checker;
 
 /// What a wire carries (Ethernet).
@@ -68,7 +68,7 @@ impl Checker<'_> {
             })
         });
         let faults = [
-            self.duration(said.latency).map(LinkFault::Latency),
+            self.moment(said.latency).map(LinkFault::Latency),
             self.duration(said.jitter).map(LinkFault::Jitter),
             self.value(said.rate, parse_rate)
                 .map(|rate| LinkFault::Rate { rate, queue }),
@@ -98,7 +98,15 @@ impl Checker<'_> {
     }
 
     pub(super) fn duration(&mut self, text: Option<&Spanned<String>>) -> Option<Duration> {
-        self.value(text, crate::cli::values::parse_duration)
+        self.value(text, parse_duration)
+    }
+
+    /// A duration that may be none at all.
+    pub(super) fn moment(&mut self, text: Option<&Spanned<String>>) -> Option<Duration> {
+        self.value(text, |text| match text {
+            "0ns" | "0us" | "0ms" | "0s" | "0m" | "0h" => Ok(Duration::ZERO),
+            _ => parse_duration(text),
+        })
     }
 
     /// What a text says, if it is there and says it.

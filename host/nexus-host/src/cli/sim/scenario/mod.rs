@@ -76,7 +76,7 @@ const APPS_MAX: usize = 1_024;
 const UNTIL: Duration = Duration::from_secs(60);
 
 /// Most seeds of one command: more is a loop that somebody should see the end of.
-pub(super) const RUNS_MAX: u64 = 10_000_000;
+pub(super) const RUNS_MAX: u64 = 1_000_000;
 
 /// Faults of one scenario: as many as a world has in force at once.
 const FAULTS_MAX: usize = nexus_sim::limits::FAULTS;
@@ -85,6 +85,8 @@ const FAULTS_MAX: usize = nexus_sim::limits::FAULTS;
 #[derive(Debug)]
 pub(in crate::cli) struct Scenario {
     pub(in crate::cli) until: Duration,
+    /// What a command line said instead of the file.
+    pub(in crate::cli) cut: Option<Duration>,
     /// The first seed, and how many a test tries.
     pub(in crate::cli) seed: u64,
     pub(in crate::cli) runs: u64,
@@ -133,11 +135,22 @@ pub(in crate::cli) struct App {
     pub(super) expect: Expect,
 }
 
+/// How an app is to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(in crate::cli::sim) enum Exit {
+    /// In whatever way.
+    #[default]
+    Any,
+    /// With this code.
+    Code(u8),
+    /// It is in the background: with the world, or before that with 0.
+    WithWorld,
+}
+
 /// `[node.app.expect]`
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Expect {
-    /// None: it may end how it likes.
-    pub(super) exit: Option<u8>,
+    pub(super) exit: Exit,
     /// How long it may take.
     pub(super) within: Option<Duration>,
     pub(super) stdout: Vec<String>,
@@ -149,6 +162,11 @@ pub(in crate::cli) struct Expect {
 }
 
 impl Scenario {
+    /// How many guests run at the same time.
+    pub(in crate::cli) fn guests(&self) -> usize {
+        self.nodes.iter().map(|node| node.apps.len()).sum()
+    }
+
     /// Reads the file's text. Paths in it are relative to `folder`; `until` goes before what it says.
     pub(super) fn parse(
         text: &str,
@@ -188,8 +206,9 @@ impl Checker<'_> {
         until: Option<Duration>,
     ) -> Scenario {
         self.sizes(file);
-        let said = self.duration(file.scenario.until.as_ref());
-        let until = until.or(said).unwrap_or(UNTIL);
+        // What a command line cuts short is no mistake of the file.
+        let cut = until;
+        let until = self.duration(file.scenario.until.as_ref()).unwrap_or(UNTIL);
         let mut links = BTreeMap::new();
         for (index, link) in file.link.iter().enumerate() {
             if links.insert(link.name.get_ref().as_str(), index).is_some() {
@@ -201,7 +220,7 @@ impl Checker<'_> {
         let mut taken = BTreeSet::new();
         let nodes = file.node.iter();
         let nodes = nodes.filter_map(|node| {
-            if !names.insert(node.name.get_ref()) {
+            if !names.insert(node.name.get_ref().to_ascii_lowercase()) {
                 let message = format!("two nodes are called `{}`", escape(node.name.get_ref()));
                 self.problem(node.name.span(), message);
             }
@@ -224,13 +243,23 @@ impl Checker<'_> {
         } else {
             Vec::new()
         };
+        if faults.len() > FAULTS_MAX {
+            let place = file.fault.last().map_or(0..0, toml::Spanned::span);
+            let message = format!(
+                "at most {FAULTS_MAX} faults; these are {}: one for each key and direction",
+                faults.len()
+            );
+            self.problem(place, message);
+        }
+        self.goldens(file);
         if let Some(runs) = &file.scenario.runs
             && !(1..=RUNS_MAX).contains(runs.get_ref())
         {
             self.problem(runs.span(), format!("from 1 to {RUNS_MAX}"));
         }
         Scenario {
-            until,
+            until: cut.unwrap_or(until),
+            cut,
             seed: file.scenario.seed.unwrap_or(1),
             runs: file
                 .scenario
@@ -250,13 +279,47 @@ impl Checker<'_> {
             let message = format!("at most {NODES_MAX} nodes and {APPS_MAX} apps");
             self.problem(0..0, message);
         }
-        if let Some(over) = file.fault.get(FAULTS_MAX) {
-            self.problem(over.span(), format!("at most {FAULTS_MAX} faults"));
-        }
         let mut apps = file.node.iter().flat_map(|node| &node.app);
         if apps.all(|app| app.background) {
             let message = "no app to wait for: at least one [[node.app]] is not in the background";
             self.problem(0..0, message.into());
+        }
+    }
+
+    /// A golden file is written by `--update`: it is a file beside the scenario, and of one app.
+    fn goldens(&mut self, file: &file::Scenario) {
+        let mut taken = BTreeSet::new();
+        let apps = file.node.iter().flat_map(|node| &node.app);
+        let goldens = apps.filter_map(|app| app.expect.as_ref()?.get_ref().golden.as_ref());
+        for golden in goldens {
+            let path = Path::new(golden.get_ref());
+            let mut parts = path.components();
+            let plain = parts.all(|part| matches!(part, std::path::Component::Normal(_)));
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            if !plain || golden.get_ref().is_empty() {
+                let message = "a golden file is below the scenario's folder, as in \"page.txt\"";
+                self.problem(golden.span(), message.into());
+            } else if matches!(ending, Some("toml" | "blessed" | "wasm")) {
+                let message = "that is a file of another kind; --update would write over it";
+                self.problem(golden.span(), message.into());
+            } else if !taken.insert(golden.get_ref()) {
+                let message = "another app has this golden file; each has its own";
+                self.problem(golden.span(), message.into());
+            }
+        }
+    }
+
+    /// Two peers at one port would be told of in every run.
+    fn ports(&mut self, node: &file::Node, peers: &[Peer]) {
+        let mut taken = BTreeSet::new();
+        for (place, peer) in node.peer.iter().zip(peers) {
+            let (tcp, udp) = peer.script.takes();
+            let free = (!tcp || taken.insert(("tcp", peer.port)))
+                && (!udp || taken.insert(("udp", peer.port)));
+            if !free {
+                let message = format!("another peer of the node is at port {}", peer.port);
+                self.problem(place.span(), message);
+            }
         }
     }
 
@@ -311,7 +374,10 @@ impl Checker<'_> {
             self.problem(peer.span(), message.into());
         }
         let peers = node.peer.iter();
-        let peers = peers.filter_map(|peer| self.peer(peer)).collect();
+        let peers: Vec<_> = peers.filter_map(|peer| self.peer(peer)).collect();
+        if peers.len() == node.peer.len() {
+            self.ports(node, &peers);
+        }
         let servers = self.parsed(&node.dns, parse_resolver);
         Some(Node {
             servers,
@@ -336,7 +402,7 @@ impl Checker<'_> {
         let allow = self.parsed(&app.allow, |text| {
             Rule::parse_grant(text).map_err(|error| format!("a grant: {error}"))
         });
-        let start = self.duration(app.start.as_ref()).unwrap_or_default();
+        let start = self.moment(app.start.as_ref()).unwrap_or_default();
         if let Some(place) = &app.start
             && start >= until
         {
@@ -355,7 +421,11 @@ impl Checker<'_> {
     }
 
     fn expected(&mut self, app: &file::App, folder: &Path, until: Duration) -> Expect {
-        let default = (!app.background).then_some(0);
+        let default = if app.background {
+            Exit::WithWorld
+        } else {
+            Exit::Code(0)
+        };
         let Some(given) = &app.expect else {
             return Expect {
                 exit: default,
@@ -363,9 +433,8 @@ impl Checker<'_> {
             };
         };
         let expect = given.get_ref();
-        if app.background && (expect.exit.is_some() || expect.within.is_some()) {
-            let message =
-                "an app in the background is ended with the world: it has no end of its own";
+        if app.background && expect.within.is_some() {
+            let message = "an app in the background is ended with the world, whenever that is";
             self.problem(given.span(), message.into());
         }
         let exit = match expect
@@ -374,11 +443,11 @@ impl Checker<'_> {
             .map(|exit| (exit.span(), exit.get_ref()))
         {
             None => default,
-            Some((_, file::Exit::Code(code))) => Some(*code),
-            Some((_, file::Exit::Word(word))) if word == "any" => None,
+            Some((_, file::Exit::Code(code))) => Exit::Code(*code),
+            Some((_, file::Exit::Word(word))) if word == "any" => Exit::Any,
             Some((place, file::Exit::Word(_))) => {
                 self.problem(place, "an exit code, or \"any\"".into());
-                None
+                Exit::Any
             }
         };
         let within = self.duration(expect.within.as_ref());

@@ -29,9 +29,11 @@
 //! "www.example.com" = { alias = "example.com", fault = "silent" }   # also: servfail, spoof, truncate; after, ttl
 //! ```
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nexus_policy::explain::escape;
+use nexus_sim::limits::{DNS_CHAIN, HTTP_REQUESTS};
 use nexus_sim::peers::{
     DnsData, DnsEntry, DnsFault, DnsZone, HttpFault, HttpFraming, HttpResponse, HttpRoute,
     HttpScript, ScriptError, Step, TcpScript, UdpAnswer, UdpScript,
@@ -62,6 +64,15 @@ pub(in crate::cli::sim) enum Script {
 }
 
 impl Script {
+    /// Whether it takes a port from TCP, and one from UDP.
+    pub(in crate::cli::sim) const fn takes(&self) -> (bool, bool) {
+        match self {
+            Self::Tcp(_) | Self::Http(_) => (true, false),
+            Self::Udp(_) => (false, true),
+            Self::Dns(_) => (true, true),
+        }
+    }
+
     /// The key of the file.
     pub(in crate::cli::sim) const fn kind(&self) -> &'static str {
         match self {
@@ -132,6 +143,12 @@ impl Checker<'_> {
                 return None;
             }
         };
+        if let Some(requests) = &said.requests
+            && requests.len() > HTTP_REQUESTS
+        {
+            let message = format!("at most {HTTP_REQUESTS} requests are kept and can be compared");
+            self.problem(place.clone(), message);
+        }
         if port == 0 {
             self.problem(place, "port 0 is nowhere".into());
         }
@@ -218,11 +235,10 @@ impl Checker<'_> {
                 let most = nexus_sim::limits::PEER_SCRIPT_BYTES;
                 let size = usize::try_from(size).unwrap_or(usize::MAX);
                 if size > most {
-                    self.problem(place.clone(), format!("a body has at most {most} bytes"));
+                    self.problem(place, format!("a body has at most {most} bytes"));
+                    return None;
                 }
-                (0..size.min(most))
-                    .map(|at| b'a' + (at % 26) as u8)
-                    .collect()
+                (0..size).map(|at| b'a' + (at % 26) as u8).collect()
             }
             (None, None) => Vec::new(),
         };
@@ -272,9 +288,34 @@ impl Checker<'_> {
                 Err(wanted) => self.problem(record.span(), wanted),
             }
         }
+        let known: BTreeMap<_, _> = entries
+            .iter()
+            .map(|(name, entry)| (name, &entry.data))
+            .collect();
+        for (place, (name, _)) in zone.get_ref().keys().zip(&entries) {
+            if !ends(name, &known) {
+                let name = name.as_str();
+                let message =
+                    format!("the aliases of `{name}` go round, or are more than {DNS_CHAIN}");
+                self.problem(place.span(), message);
+                return None;
+            }
+        }
         self.made(zone.span(), DnsZone::new(entries))
             .map(Script::Dns)
     }
+}
+
+/// Whether the aliases of a name lead to an end, no further than a name server here follows them.
+fn ends(name: &HostName, known: &BTreeMap<&HostName, &DnsData>) -> bool {
+    let mut at = name;
+    for _ in 0..=DNS_CHAIN {
+        match known.get(at) {
+            Some(DnsData::Alias(alias)) => at = alias,
+            _ => return true,
+        }
+    }
+    false
 }
 
 const STEPS: &str = "a step is { send = \"...\" }, { expect = \"...\" }, { expect-until = \"...\" }, \

@@ -20,7 +20,10 @@ fn the_least_scenario_has_defaults() {
     let app = &scenario.nodes[0].apps[0];
     assert_eq!(app.component, Path::new("/w/a.wasm"));
     assert!(!app.background && !app.allow_manifest && app.allow.is_empty());
-    assert_eq!((app.expect.exit, app.start), (Some(0), Duration::ZERO));
+    assert_eq!(
+        (app.expect.exit, app.start),
+        (Exit::Code(0), Duration::ZERO)
+    );
 }
 
 #[test]
@@ -227,6 +230,21 @@ fn reject_faults_of_nothing_or_nobody() {
             "`x` is not a share",
         ),
         ("cutt = true", 20, "unknown field `cutt`"),
+        (
+            "node = \"a\"\ncrash = true\nfrom = \"b\"",
+            20,
+            "of a link's",
+        ),
+        (
+            "node = \"a\"\nclock-drift = -2147483648",
+            21,
+            "from -100000 to",
+        ),
+        (
+            "node = \"a\"\naddresses = [\"10.0.0.1/24\", \"10.0.0.1/24\"]",
+            21,
+            "there twice",
+        ),
     ] {
         let error = parse(&format!("{THREE}[[fault]]\n{fault}\n"))
             .map(|_| ())
@@ -289,6 +307,14 @@ fn reject_what_can_never_be() {
 
 #[test]
 fn faults_at_and_over_the_limit() {
+    // What is counted is what happens: here two conditions, each way.
+    let both = "[[fault]]\nbetween = [\"a\", \"b\"]\ncut = true\nloss = \"1%\"\n";
+    let error = parse(&format!("{THREE}{}", both.repeat(FAULTS_MAX / 4 + 1))).map(|_| ());
+    let error = error.unwrap_err();
+    assert!(
+        error.contains("at most 4096 faults; these are 4100"),
+        "{error}"
+    );
     let faults = |count: usize| format!("{LEAST}{}", "[[fault]]\ncut = true\n".repeat(count));
     assert_eq!(parse(&faults(FAULTS_MAX)).unwrap().faults.len(), FAULTS_MAX);
     let error = parse(&faults(FAULTS_MAX + 1)).map(|_| ()).unwrap_err();
@@ -339,4 +365,158 @@ fn the_scenarios_of_the_guide_are_scenarios() {
         }
     }
     assert_eq!(count, 3);
+}
+
+#[test]
+fn names_have_no_case_and_times_may_be_none() {
+    let text = THREE
+        .replace("\"a\"", "\"A\"")
+        .replace("name = \"lan\"\n", "name = \"lan\"\nlatency = \"0ms\"\n");
+    let scenario = parse(&format!(
+        "{text}[[fault]]\nat = \"0s\"\nfrom = \"a\"\ncut = true\n"
+    ))
+    .unwrap();
+    assert_eq!(scenario.links[0].conditions.latency, Duration::ZERO);
+    assert_eq!(scenario.faults.len(), 1);
+    let error = parse(&THREE.replace("\"b\"", "\"A\""))
+        .map(|_| ())
+        .unwrap_err();
+    assert!(error.contains("two nodes are called `A`"), "{error}");
+}
+
+/// Goal: a command line that ends the world early is no mistake of the file. Method: before anything in it happens.
+#[test]
+fn a_world_may_be_cut_short() {
+    let text = format!("[scenario]\nchaos = \"20s\"\n{THREE}[[fault]]\nat = \"30s\"\ncut = true\n");
+    let cut = Some(Duration::from_secs(1));
+    let scenario = Scenario::parse(&text, "s.toml", Path::new("/w"), cut).unwrap();
+    assert_eq!(
+        (scenario.until, scenario.cut),
+        (Duration::from_secs(1), cut)
+    );
+}
+
+/// Goal: `--update` writes over nothing but golden files. Method: names that are something else, or somewhere else.
+#[test]
+fn reject_golden_files_that_are_something_else() {
+    for (golden, says) in [
+        ("", "below the scenario's folder"),
+        ("../a.txt", "below the scenario's folder"),
+        ("/a.txt", "below the scenario's folder"),
+        ("s.toml", "of another kind"),
+        ("s.blessed", "of another kind"),
+    ] {
+        let to = format!("\"a.wasm\"\n[node.app.expect]\ngolden = \"{golden}\"");
+        let error = parse(&LEAST.replacen("\"a.wasm\"", &to, 1))
+            .map(|_| ())
+            .unwrap_err();
+        assert!(
+            error.starts_with("s.toml:10:10: ") && error.contains(says),
+            "{error}"
+        );
+    }
+    let one = "[[node.app]]\ncomponent = \"b.wasm\"\n[node.app.expect]\ngolden = \"a.txt\"\n";
+    let error = parse(&format!("{LEAST}{one}{one}"))
+        .map(|_| ())
+        .unwrap_err();
+    assert!(error.contains("each has its own"), "{error}");
+}
+
+/// A scenario with a node of peers.
+fn peers(peers: &str) -> String {
+    format!("{LEAST}[[node]]\nname = \"p\"\nlink = \"lan\"\naddresses = [\"10.0.0.9/24\"]\n{peers}")
+}
+
+#[test]
+fn reject_peers_that_are_none() {
+    for (peer, says) in [
+        ("[[node.peer]]\n", "a peer is one of tcp"),
+        ("[[node.peer]]\ntcp = 1\nudp = 1\n", "a peer is one of tcp"),
+        ("[[node.peer]]\ntcp = 0\n", "port 0 is nowhere"),
+        (
+            "[[node.peer]]\ntcp = 1\nanswers = []\n",
+            "`answers` is of a peer with udp",
+        ),
+        (
+            "[[node.peer]]\ntcp = 1\nrequests = []\n",
+            "`requests` is of a peer with http",
+        ),
+        (
+            "[[node.peer]]\ntcp = 1\nscript = [\"stop\"]\n",
+            "a step is {",
+        ),
+        (
+            "[[node.peer]]\ntcp = 1\nscript = [{ send = \"a\", wait = \"1s\" }]\n",
+            "a step is {",
+        ),
+        (
+            "[[node.peer]]\ntcp = 1\nscript = [{ send-hex = \"0\" }]\n",
+            "pairs of hex digits",
+        ),
+        (
+            "[[node.peer]]\ntcp = 1\nscript = [{ wait = \"x\" }]\n",
+            "`x` is not a duration",
+        ),
+        (
+            "[[node.peer]]\ntcp = 1\nscript = [{ wait = 1 }]\n",
+            "a step, as in",
+        ),
+        (
+            "[[node.peer]]\ntcp = 1\nscript = [\"reset\", \"finish\"]\n",
+            "step 2 (finish)",
+        ),
+        (
+            "[[node.peer]]\nhttp = 1\n[[node.peer]]\ntcp = 1\n",
+            "another peer of the node is at port 1",
+        ),
+        (
+            "[[node.peer]]\ndns = 53\n[[node.peer]]\nudp = 53\n",
+            "another peer of the node is at port 53",
+        ),
+        (
+            "[[node.peer]]\nhttp = 1\nroute = [{ path = \"/\", body = \"a\", body-size = \"1KiB\" }]\n",
+            "not both",
+        ),
+        (
+            "[[node.peer]]\nhttp = 1\nroute = [{ path = \"/\", body-size = \"1GiB\" }]\n",
+            "a body has at most",
+        ),
+        (
+            "[[node.peer]]\nhttp = 1\nroute = [{ path = \"/\", never = true, cut-after = 1 }]\n",
+            "not both",
+        ),
+        (
+            "[[node.peer]]\ndns = 53\nzone = { \"-\" = \"10.0.0.1\" }\n",
+            "`-` is no name",
+        ),
+        (
+            "[[node.peer]]\ndns = 53\nzone = { \"a.b\" = \"x\" }\n",
+            "`x` is no address",
+        ),
+        (
+            "[[node.peer]]\ndns = 53\nzone = { \"a.b\" = { alias = \"a.b\" } }\n",
+            "the aliases of `a.b` go round",
+        ),
+        (
+            "[[node.peer]]\ndns = 53\nzone = { \"a.b\" = { fault = \"x\" } }\n",
+            "a fault is servfail",
+        ),
+        (
+            "[[node.app]]\ncomponent = \"b.wasm\"\n[[node.peer]]\ntcp = 1\n",
+            "apps or peers, not both",
+        ),
+    ] {
+        let error = parse(&peers(peer)).map(|_| ()).expect_err(peer);
+        assert!(error.contains(says), "{peer}: {error}");
+        assert!(!error.starts_with("s.toml:1:"), "{peer}: {error}");
+    }
+    let requests = |count: usize| {
+        let list = vec!["\"GET /\""; count].join(", ");
+        parse(&peers(&format!(
+            "[[node.peer]]\nhttp = 1\nrequests = [{list}]\n"
+        )))
+        .map(|_| ())
+    };
+    requests(nexus_sim::limits::HTTP_REQUESTS).unwrap();
+    requests(nexus_sim::limits::HTTP_REQUESTS + 1).unwrap_err();
 }
