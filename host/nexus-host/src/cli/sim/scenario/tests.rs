@@ -520,3 +520,50 @@ fn reject_peers_that_are_none() {
     requests(nexus_sim::limits::HTTP_REQUESTS).unwrap();
     requests(nexus_sim::limits::HTTP_REQUESTS + 1).unwrap_err();
 }
+
+/// Goal: the guide's bounds are the code's.
+#[test]
+fn the_bounds_of_the_guide_are_the_codes() {
+    use crate::runtime::stdio::KEPT_BYTES;
+    use nexus_sim::limits;
+    let page = include_str!("../../../../../../docs/guide/simulation.md");
+    let (_, table) = page.split_once("## Bounds").expect("a section");
+    for (what, most) in [
+        ("nodes, apps", NODES_MAX as u64),
+        ("nodes, apps", APPS_MAX as u64),
+        (
+            "faults of a scenario, one for each key and direction",
+            FAULTS_MAX as u64,
+        ),
+        ("seeds of a command", RUNS_MAX),
+        ("runs at a time", super::super::seeds::JOBS_MAX as u64),
+        ("peers of a node", limits::PEERS as u64),
+        (
+            "connections of a peer at once",
+            limits::PEER_CONNECTIONS.into(),
+        ),
+        ("steps of a script", limits::PEER_STEPS as u64),
+        (
+            "requests that are kept and compared",
+            limits::HTTP_REQUESTS as u64,
+        ),
+        ("names of a zone", limits::DNS_NAMES as u64),
+    ] {
+        let row = format!("| {what} | {most} |\n");
+        assert!(table.contains(&row), "{row}");
+    }
+    for (what, most) in [
+        ("kept of an app's output", KEPT_BYTES),
+        ("bytes of a script, or of a body", limits::PEER_SCRIPT_BYTES),
+    ] {
+        let row = format!("| {what} | {most} bytes |\n");
+        let plain = format!("| {what} | {most} |\n");
+        assert!(table.contains(&row) || table.contains(&plain), "{row}");
+    }
+    for (what, most) in [
+        ("bytes of a request's head", limits::HTTP_HEAD_BYTES as u64),
+        ("bytes of a request's body", limits::HTTP_BODY_BYTES as u64),
+    ] {
+        assert!(table.contains(&format!("| {what} | {most} |\n")), "{what}");
+    }
+}
