@@ -515,3 +515,54 @@ fn reject_folders_and_devices() {
         assert!(said.contains(says), "{more}: {said}");
     }
 }
+
+/// Goal: a node's policy decides as the operator's does outside. Method: one that allows what the manifest asks,
+/// nobody being there to be asked; one that forbids what a person allows; and one that is none.
+#[test]
+fn a_nodes_policy_decides() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    let (manifest, policy) = (
+        folder.path().join("nexus.toml"),
+        folder.path().join("policy.toml"),
+    );
+    let asks = "[app]\nid = \"a.b\"\nclass = \"app\"\n[capabilities.\"network.tcp.connect\"]\nallow = [\"10.0.0.1:80\"]\n";
+    std::fs::write(&manifest, asks).expect("written");
+    let rule = |verdict| {
+        format!(
+            "[[rule]]\nid = \"r\"\ncapability = \"network.tcp.connect\"\nverdict = \"{verdict}\"\nto = [\"10.0.0.1:80\"]\n"
+        )
+    };
+    let peer = "http = 80\nroute = [{ path = \"/\", body = \"a page\" }]";
+    let text = |more: &str| {
+        web(peer, more)
+            .replace(
+                "name = \"client\"\n",
+                "name = \"client\"\npolicy = \"policy.toml\"\n",
+            )
+            .replace(
+                "allow = [\"network.tcp.connect=10.0.0.1:80\"]\n",
+                "manifest = \"nexus.toml\"\n",
+            )
+    };
+    for (policy_text, more, exit) in [
+        (rule("allow"), "[node.app.expect]\nstdout = [\"a page\"]", 0),
+        (
+            rule("forbid"),
+            "consent = \"manifest\"\n[node.app.expect]\nexit = 77",
+            0,
+        ),
+        (String::new(), "[node.app.expect]\nexit = 77", 0),
+        ("[[rules]]\n".to_owned(), "", 78),
+    ] {
+        std::fs::write(&policy, &policy_text).expect("written");
+        std::fs::write(&scenario, text(more)).expect("written");
+        let output = sim(&scenario, &[], folder.path());
+        assert_eq!(
+            output.status.code(),
+            Some(exit),
+            "{policy_text}{more}: {}",
+            stderr(&output)
+        );
+    }
+}

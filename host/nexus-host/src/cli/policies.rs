@@ -88,7 +88,8 @@ fn read_if_there(path: &Path) -> Result<Policy, CliError> {
     }
 }
 
-fn read(path: &Path) -> Result<Policy, CliError> {
+/// Reads a policy.
+pub(super) fn read(path: &Path) -> Result<Policy, CliError> {
     let text = read_text(path, limits::POLICY_BYTES)
         .map_err(|error| CliError::new(Kind::Config, error))?;
     Policy::parse(&text, &path.display().to_string())

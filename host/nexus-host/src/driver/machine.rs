@@ -53,14 +53,14 @@ pub(crate) struct GuestMachine {
 
 impl GuestMachine {
     /// A machine as it boots, without apps. What is in `config` of addresses is replaced by those of `boot`.
-    /// `on_event` is told what its node has to tell.
+    /// The operator's policy holds from this time of day on. `on_event` is told what its node has to tell.
     ///
     /// # Errors
     /// The stack cannot be made of this.
     pub(crate) fn new(
         boot: &Boot<'_>,
         mut config: Config,
-        policy: Policy,
+        (policy, wall): (Policy, WallTime),
         on_event: impl FnMut(&Event) + 'static,
     ) -> Result<Self, MeshError> {
         config.addresses = boot.addresses.to_vec();
@@ -77,7 +77,7 @@ impl GuestMachine {
         let (nic, handle) = sim_nic();
         mesh.attach_nic(node, Box::new(nic))?;
         let gate = mesh.node_mut(node).gate_mut();
-        gate.set_policies(boot.now, WallTime(0), Policy::none(), policy);
+        gate.set_policies(boot.now, wall, Policy::none(), policy);
         let clock = Virtual(Arc::new(AtomicU64::new(boot.now.as_nanos())));
         Ok(Self {
             shard: Shard::new(mesh, Box::new(clock.clone())),

@@ -62,7 +62,7 @@ A scenario:
   [[node]]
   name = \"server\"
   link = \"lan\"
-  addresses = [\"10.0.0.1/24\"]
+  addresses = [\"10.0.0.1/24\"]          # also: policy, dns
   [[node.app]]
   component = \"tcp-echo.wasm\"        # relative to the file; so is manifest = \"...\"
   background = true                  # ended when the other apps have ended
@@ -289,7 +289,7 @@ fn run_all(
         }
         Ok(())
     };
-    if args.trace.is_some() || args.pcap.is_some() {
+    if args.runs == 1 {
         let trace = args.trace.as_deref().map(trace::Trace::create);
         let trace = trace.transpose()?;
         let pcap = args.pcap.as_deref();
@@ -299,6 +299,7 @@ fn run_all(
             trace: trace.as_ref().map(trace::Trace::sink),
             frames: pcap.as_ref().map(capture::Frames::checker),
             output: false,
+            clock: Some(clock(args, scene.scenario.until)),
         };
         let seed = seeds.first;
         take(scene.run(seed, &scene.goes_wrong(seed), watch)?)?;
@@ -309,6 +310,18 @@ fn run_all(
     }
     progress.clear();
     Ok(sum)
+}
+
+/// Shows how far one long run is.
+fn clock(args: &SimArgs, until: Duration) -> Box<dyn FnMut(Duration)> {
+    let mut progress = Progress::new(args.common.output);
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    Box::new(move |now| {
+        progress.show(nanos(now), nanos(until), || {
+            let (now, until) = (summary::duration(now), summary::duration(until));
+            format!("sim  {now} of {until} of virtual time")
+        });
+    })
 }
 
 fn shrunk(args: &SimArgs, scene: &Arc<Prepared>, ran: &Ran) -> Result<String, CliError> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nexus_policy::explain::escape;
-use nexus_policy::{Capability, Consent, Gate, Policy, Topology};
+use nexus_policy::{Capability, Consent, Gate, Policy, Topology, WallTime};
 use nexus_sim::checker::Isolation;
 use nexus_sim::peers::Peer;
 use nexus_sim::{
@@ -18,15 +18,18 @@ use nexus_types::{HostName, Instant, InterfaceAddress, IpAddr, Seed};
 
 use super::file::regular;
 use super::heard::Heard;
-use super::run::host_error;
+use super::run::{MIDNIGHT, host_error};
 use super::scenario::{App, Scenario};
 use crate::cli::app::Candidate;
-use crate::cli::{CliError, Kind, start};
+use crate::cli::{CliError, Kind, policies, start};
 use crate::driver::GuestMachine;
 use crate::runtime::cache::CodeCache;
 use crate::runtime::engine::HostEngine;
 use crate::runtime::instance;
 use crate::runtime::stdio::KEPT_BYTES;
+
+/// What time it is for rules that end, in a world that begins.
+const WALL: WallTime = WallTime(MIDNIGHT.as_secs() as i64);
 
 /// A scenario, ready to be run with any seed, by any thread.
 pub(in crate::cli) struct Prepared {
@@ -34,6 +37,8 @@ pub(in crate::cli) struct Prepared {
     pub(super) engine: HostEngine,
     /// Of all nodes, in their order.
     pub(in crate::cli) apps: Vec<Planned>,
+    /// Of each node, the operator's.
+    policies: Vec<Policy>,
 }
 
 /// An app of it.
@@ -72,8 +77,20 @@ impl Prepared {
         cache: &mut CodeCache,
     ) -> Result<Arc<Self>, CliError> {
         let mut apps = Vec::new();
-        let mut shelf = Shelf::default();
+        let mut shelf = Shelf {
+            candidates: BTreeMap::new(),
+            linked: Vec::new(),
+            policy: (None, Policy::none()),
+        };
+        let mut policies = Vec::new();
         for (index, node) in scenario.nodes.iter().enumerate() {
+            let policy = node.policy.as_deref().map(|path| {
+                regular(path)?;
+                policies::read(path)
+            });
+            let policy = policy.transpose()?.unwrap_or_else(Policy::none);
+            shelf.policy = (node.policy.clone(), policy.clone());
+            policies.push(policy);
             for (place, app) in node.apps.iter().enumerate() {
                 let name = node.name.as_str();
                 apps.push(planned(
@@ -90,6 +107,7 @@ impl Prepared {
             scenario,
             engine,
             apps,
+            policies,
         };
         for (index, node) in scene.scenario.nodes.iter().enumerate() {
             scene.stands(index, &node.addresses)?;
@@ -114,7 +132,7 @@ impl Prepared {
         };
         let stack = self.stack(index);
         let stands = if node.peers.is_empty() {
-            let machine = GuestMachine::new(&boot, stack, Policy::none(), |_| {});
+            let machine = GuestMachine::new(&boot, stack, self.policy(index), |_| {});
             machine.map(|_| ()).map_err(|error| error.to_string())
         } else {
             Station::of_peers(&boot, stack, &self.heard(index).peers()).map(|_| ())
@@ -138,6 +156,11 @@ impl Prepared {
     pub(super) fn apps_of(&self, node: usize) -> impl Iterator<Item = (usize, &Planned)> {
         let apps = self.apps.iter().enumerate();
         apps.filter(move |(_, app)| app.node == node)
+    }
+
+    /// A node's, and what time of day it is when it is read.
+    pub(super) fn policy(&self, node: usize) -> (Policy, WallTime) {
+        (self.policies[node].clone(), WALL)
     }
 
     pub(super) fn stack(&self, node: usize) -> Config {
@@ -192,8 +215,10 @@ impl Prepared {
         for (number, node) in (0..).zip(&self.scenario.nodes) {
             let mut grants = Grants::default();
             let apps = self.apps_of(number as usize).map(|(_, app)| app);
+            // A policy grants what the manifest asks for, at most.
+            let by_policy = node.policy.is_some();
             for app in apps.filter(|app| app.prepared.is_ok()) {
-                grants.extend(&app.grants());
+                grants.extend(&app.grants(by_policy));
             }
             grants.extend(&Peer::all_grants(&self.heard(number as usize).peers()));
             // A rule whose words the checker does not know ("metadata") leaves the machine unchecked.
@@ -213,11 +238,11 @@ impl Prepared {
 }
 
 impl Planned {
-    /// What it was granted of the network, in words.
-    fn grants(&self) -> Grants {
+    /// What it may have been granted of the network, in words.
+    fn grants(&self, by_policy: bool) -> Grants {
         let of = |capability: Capability| {
             let asked = self.candidate.manifest.asked(capability);
-            let asked = asked.filter(|_| self.consent.allow_manifest);
+            let asked = asked.filter(|_| self.consent.allow_manifest || by_policy);
             let asked = asked.into_iter().flat_map(|asked| &asked.rules);
             let allowed = self.consent.allow.iter();
             let allowed = allowed.filter(|(one, _)| *one == capability);
@@ -239,11 +264,12 @@ impl Planned {
 type Linked = Result<Arc<instance::Prepared>, String>;
 
 /// What apps share: a thousand nodes with the same app have its code once.
-#[derive(Default)]
 struct Shelf {
     /// By component and manifest.
     candidates: BTreeMap<(PathBuf, Option<PathBuf>), Arc<Candidate>>,
-    linked: Vec<(Arc<Candidate>, Consent, Linked)>,
+    linked: Vec<(Arc<Candidate>, Consent, Option<PathBuf>, Linked)>,
+    /// Of the node at hand, and its file.
+    policy: (Option<PathBuf>, Policy),
 }
 
 impl Shelf {
@@ -275,14 +301,16 @@ impl Shelf {
         consent: &Consent,
         engine: &HostEngine,
     ) -> Result<Linked, CliError> {
-        let known = self
-            .linked
-            .iter()
-            .find(|(of, given, _)| Arc::ptr_eq(of, candidate) && given == consent);
+        let known = self.linked.iter().find(|(of, given, policy, _)| {
+            Arc::ptr_eq(of, candidate) && given == consent && *policy == self.policy.0
+        });
         if let Some((.., linked)) = known {
             return Ok(linked.clone());
         }
-        let admission = candidate.examine(&Gate::new(Topology::default()), consent);
+        let mut gate = Gate::new(Topology::default());
+        let policy = self.policy.1.clone();
+        gate.set_policies(Instant::ZERO, WALL, Policy::none(), policy);
+        let admission = candidate.examine(&gate, consent);
         if !start::directories(&admission, &candidate.manifest).is_empty() {
             // What is in it, and what runs at the same time leave in it, would decide over a run.
             let message = format!(
@@ -300,11 +328,12 @@ impl Shelf {
         } else {
             let text = admission.text();
             Err(format!(
-                "{}\n  in a scenario: consent = \"manifest\", or allow = [\"CAPABILITY=RULE\"], of its [[node.app]]",
+                "{}\n  in a scenario: consent = \"manifest\" or allow = [\"CAPABILITY=RULE\"] of its [[node.app]], policy = \"...\" of its [[node]]",
                 text.trim_end()
             ))
         };
-        let entry = (candidate.clone(), consent.clone(), linked.clone());
+        let policy = self.policy.0.clone();
+        let entry = (candidate.clone(), consent.clone(), policy, linked.clone());
         self.linked.push(entry);
         Ok(linked)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nexus_caps::NetCtx;
 use nexus_node::{Event, Quota};
-use nexus_policy::{Capability, Policy};
+use nexus_policy::Capability;
 use nexus_sim::checker::{Baseline, Checker, TcpRules};
 use nexus_sim::{
     Action, Boot, Carries, Conditions, MachineId, MachineSpec, SegmentId, Station, TraceSink, World,
@@ -140,7 +140,12 @@ pub(super) struct Watch {
     pub(super) output: bool,
     pub(super) trace: Option<TraceSink>,
     pub(super) frames: Option<Box<dyn Checker>>,
+    /// Told from time to time how far the world's time has gone.
+    pub(super) clock: Option<Box<dyn FnMut(Duration)>>,
 }
+
+/// How often, in steps of the world.
+const TOLD_EVERY: u32 = 256;
 
 /// A run that is over.
 #[derive(Clone)]
@@ -167,7 +172,7 @@ impl Prepared {
         self: &Arc<Self>,
         seed: u64,
         wrong: &Wrong,
-        watch: Watch,
+        mut watch: Watch,
     ) -> Result<Ran, CliError> {
         let mut world = World::new(&Seed::from_number(seed));
         world.add_checker(Box::new(TcpRules::default()));
@@ -205,6 +210,7 @@ impl Prepared {
         let waits = || shared.waited_for.get() > 0;
         shared.date(world.now());
         let lacks = || shared.lacks.borrow().clone();
+        let mut steps = 0_u32;
         while goes_on
             && waits()
             && lacks().is_none()
@@ -212,6 +218,12 @@ impl Prepared {
         {
             goes_on = world.step();
             shared.date(world.now());
+            steps = steps.wrapping_add(1);
+            if steps.is_multiple_of(TOLD_EVERY)
+                && let Some(clock) = &mut watch.clock
+            {
+                clock(world.now() - Instant::ZERO);
+            }
         }
         if let Some(text) = lacks() {
             return Err(host_error(format!("seed {seed}: {text}")));
@@ -286,7 +298,7 @@ impl Prepared {
                 fates[index].denied.insert(denial.capability);
             }
         };
-        let mut machine = GuestMachine::new(boot, self.stack(node), Policy::none(), on_event)
+        let mut machine = GuestMachine::new(boot, self.stack(node), self.policy(node), on_event)
             .expect("it was tried when the scenario was read");
         for (index, app) in to_start {
             if let Err(why) = self.start(&mut machine, boot, index, app, shared) {

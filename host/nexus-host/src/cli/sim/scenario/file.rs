@@ -132,6 +132,7 @@ pub(super) struct Node {
     pub(super) link: Text,
     #[serde(default)]
     pub(super) addresses: Vec<Text>,
+    pub(super) policy: Option<String>,
     #[serde(default)]
     pub(super) dns: Vec<Text>,
     #[serde(default)]

@@ -15,6 +15,7 @@
 //! name = "server"                    # its name on the link, too
 //! link = "lan"
 //! addresses = ["10.0.0.1/24"]
+//! policy = "policy.toml"             # the operator's; without, only `consent` and `allow` grant
 //!
 //! [[node.app]]
 //! component = "tcp-echo.wasm"        # relative to this file; so is manifest = "..."
@@ -113,6 +114,8 @@ pub(in crate::cli) struct Node {
     /// Index into [`Scenario::links`].
     pub(super) link: usize,
     pub(super) addresses: Vec<InterfaceAddress>,
+    /// The operator's, for its apps.
+    pub(super) policy: Option<PathBuf>,
     /// Whom it asks for names.
     pub(super) servers: Vec<SocketAddr>,
     /// Either these or those.
@@ -380,6 +383,7 @@ impl Checker<'_> {
         }
         let servers = self.parsed(&node.dns, parse_resolver);
         Some(Node {
+            policy: node.policy.as_ref().map(|policy| folder.join(policy)),
             servers,
             peers,
             name: name.ok()?,

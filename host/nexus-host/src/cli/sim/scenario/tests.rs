@@ -562,7 +562,7 @@ fn the_bounds_of_the_guide_are_the_codes() {
     }
     for (what, most) in [
         ("bytes of a request's head", limits::HTTP_HEAD_BYTES as u64),
-        ("bytes of a request's body", limits::HTTP_BODY_BYTES as u64),
+        ("bytes of a request's body", limits::HTTP_BODY_BYTES),
     ] {
         assert!(table.contains(&format!("| {what} | {most} |\n")), "{what}");
     }
