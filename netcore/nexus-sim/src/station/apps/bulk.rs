@@ -41,6 +41,13 @@ impl BulkClient {
         };
         Self(Dialler::new(name, remote, job))
     }
+
+    /// Its connection never asks whether the far end is there: what a keep-alive would set going again stands still.
+    #[must_use]
+    pub fn without_keep_alive(mut self) -> Self {
+        self.0.keep_alive = None;
+        self
+    }
 }
 
 impl App for BulkClient {
@@ -58,6 +65,7 @@ pub struct BulkServer {
     local: SocketAddr,
     length: u64,
     slow: Option<Duration>,
+    keep_alive: Option<Duration>,
     listener: Option<TcpListener>,
 }
 
@@ -68,8 +76,16 @@ impl BulkServer {
             local,
             length,
             slow,
+            keep_alive: Some(KEEP_ALIVE),
             listener: None,
         }
+    }
+
+    /// See [`BulkClient::without_keep_alive`]. A client that crashes is then never missed.
+    #[must_use]
+    pub fn without_keep_alive(mut self) -> Self {
+        self.keep_alive = None;
+        self
     }
 }
 
@@ -78,6 +94,7 @@ pub(super) fn serve(
     turn: &mut Turn<'_>,
     listener: &mut Option<TcpListener>,
     local: SocketAddr,
+    keep_alive: Option<Duration>,
     mut accepted: impl FnMut(&mut Turn<'_>, TcpSocket),
 ) -> Poll<()> {
     let listening = match *listener {
@@ -98,9 +115,8 @@ pub(super) fn serve(
         match turn.node.poll_accept(turn.now, listening, turn.waker) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(socket)) => {
-                let every = Some(KEEP_ALIVE);
                 // If that fails the connection is gone, and its app finds out.
-                let _ = turn.node.tcp_set_keep_alive(turn.now, socket, every);
+                let _ = turn.node.tcp_set_keep_alive(turn.now, socket, keep_alive);
                 accepted(turn, socket);
             }
             Poll::Ready(Err(_)) => return Poll::Ready(()),
@@ -110,11 +126,17 @@ pub(super) fn serve(
 
 impl App for BulkServer {
     fn poll(&mut self, turn: &mut Turn<'_>) -> Poll<()> {
-        let (length, slow) = (self.length, self.slow);
-        serve(turn, &mut self.listener, self.local, |turn, socket| {
-            let transfer = Transfer::new(turn, length, slow);
-            turn.spawn(Box::new(Served { socket, transfer }));
-        })
+        let (length, slow, every) = (self.length, self.slow, self.keep_alive);
+        serve(
+            turn,
+            &mut self.listener,
+            self.local,
+            every,
+            |turn, socket| {
+                let transfer = Transfer::new(turn, length, slow);
+                turn.spawn(Box::new(Served { socket, transfer }));
+            },
+        )
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) struct Dialler<J> {
     name: String,
     remote: SocketAddr,
     pub(super) job: J,
+    pub(super) keep_alive: Option<Duration>,
     state: State,
     failures: u32,
 }
@@ -45,6 +46,7 @@ impl<J: Job> Dialler<J> {
             name: format!("done/{name}"),
             remote,
             job,
+            keep_alive: Some(KEEP_ALIVE),
             state: State::Fresh,
             failures: 0,
         }
@@ -72,7 +74,7 @@ impl<J: Job> Dialler<J> {
                     match turn.node.poll_connected(turn.now, socket, turn.waker) {
                         Poll::Pending => return Poll::Pending,
                         Poll::Ready(Ok(())) => {
-                            let every = Some(KEEP_ALIVE);
+                            let every = self.keep_alive;
                             let set = turn.node.tcp_set_keep_alive(turn.now, socket, every);
                             self.job.begin(turn, socket);
                             self.state = State::Open(socket);

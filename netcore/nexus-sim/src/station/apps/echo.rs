@@ -5,6 +5,7 @@ use core::task::Poll;
 use nexus_node::{NetError, TcpListener, TcpSocket};
 use nexus_types::{Duration, Instant, SocketAddr};
 
+use super::KEEP_ALIVE;
 use super::bulk::serve;
 use super::dial::{Dialler, Job};
 use super::transfer::Inbound;
@@ -138,13 +139,20 @@ impl EchoServer {
 
 impl App for EchoServer {
     fn poll(&mut self, turn: &mut Turn<'_>) -> Poll<()> {
-        serve(turn, &mut self.listener, self.local, |turn, socket| {
-            turn.spawn(Box::new(Served {
-                socket,
-                waiting: Vec::new(),
-                ended: false,
-            }));
-        })
+        let every = Some(KEEP_ALIVE);
+        serve(
+            turn,
+            &mut self.listener,
+            self.local,
+            every,
+            |turn, socket| {
+                turn.spawn(Box::new(Served {
+                    socket,
+                    waiting: Vec::new(),
+                    ended: false,
+                }));
+            },
+        )
     }
 }
 
