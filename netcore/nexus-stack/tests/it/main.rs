@@ -18,7 +18,6 @@ mod raw;
 mod ready;
 mod recovery;
 mod reuse;
-mod seeds;
 mod settings;
 mod slaac;
 mod tcp;

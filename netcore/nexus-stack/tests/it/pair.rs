@@ -1,7 +1,7 @@
 //! Two stacks and a link between them: virtual time, one seed, faults.
 //!
 //! Time only moves to the next deadline, so a test of minutes takes milliseconds, and the same
-//! seed gives the same run. A failure names the seed and how to replay it.
+//! seed gives the same run. What needs no exact packets, states or NICs is tested in nexus-sim, on its world.
 
 #![allow(dead_code, reason = "each test file uses what it needs of the harness")]
 
