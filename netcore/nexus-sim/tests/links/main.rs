@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod losses;
 mod stuck;
 
 use nexus_node::Quota;
