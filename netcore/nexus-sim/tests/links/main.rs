@@ -4,7 +4,9 @@
 mod common;
 
 mod losses;
+mod silence;
 mod stuck;
+mod talk;
 
 use nexus_node::Quota;
 use nexus_sim::checker::{Baseline, Checker, Found, Isolation, Seen, StreamPrefix, TcpRules};
