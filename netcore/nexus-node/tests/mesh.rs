@@ -212,27 +212,17 @@ fn a_new_policy_ends_what_it_forbids_and_nothing_else() {
     assert_eq!(world.read(world.b, server), Poll::Ready(Ok(b"x".to_vec())));
 }
 
+/// Goal: who has ended is asked for nothing any more and may do nothing. Method: an app whose byte has arrived ends.
+/// (What is still on its way then is tested in nexus-sim.)
 #[test]
-fn an_app_that_ends_leaves_nothing_behind_and_loses_nothing() {
+fn reject_what_an_ended_app_asks_for() {
     let mut world = World::new();
     let (client, server) = world.pair();
-    assert_eq!(
-        world.write(world.a, client, &[7; 40_000]),
-        Poll::Ready(Ok(40_000))
-    );
+    assert_eq!(world.write(world.a, client, b"x"), Poll::Ready(Ok(1)));
     let now = world.now;
     world.mesh.node_mut(world.a).end(now, CLIENT);
     world.settle();
-    let mut got = Vec::new();
-    loop {
-        match world.read(world.b, server) {
-            Poll::Ready(Ok(bytes)) if bytes.is_empty() => break,
-            Poll::Ready(Ok(bytes)) => got.extend(bytes),
-            Poll::Ready(Err(error)) => panic!("{error}"),
-            Poll::Pending => world.pass(Duration::from_millis(100)),
-        }
-    }
-    assert_eq!(got, [7; 40_000]);
+    assert_eq!(world.read(world.b, server), Poll::Ready(Ok(b"x".to_vec())));
     assert_eq!(world.mesh.undelivered(world.a), 0);
     let error = world.connect("10.0.0.2:80").unwrap_err();
     assert_eq!(
