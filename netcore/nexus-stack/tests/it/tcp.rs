@@ -529,22 +529,3 @@ fn a_link_local_remote_is_reached_from_a_link_local_address() {
     let (local, _) = pair.stacks[A].tcp_addresses(id).expect("open");
     assert_eq!(local.ip().to_string(), "fd00::1");
 }
-
-/// The same seed gives the same bytes on the wire.
-#[test]
-fn a_run_repeats_byte_for_byte() {
-    let run = || {
-        let link = Link {
-            loss: 50,
-            ..Link::CLEAN
-        };
-        let mut pair = Pair::with(16, link, |_| {});
-        pair.log = Some(Vec::new());
-        let (a, b, _) = pair.established("10.0.0.2:80");
-        pair.write_all(A, a, &bytes(50_000));
-        pair.stacks[A].tcp_close(pair.now, a);
-        pair.read_to_end(B, b).expect("all of it");
-        pair.log
-    };
-    assert_eq!(run(), run());
-}
