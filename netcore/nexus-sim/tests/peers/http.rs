@@ -137,6 +137,31 @@ fn of_chunks(mut rest: &[u8]) -> (Vec<u8>, bool) {
     }
 }
 
+/// Goal: requests are answered over IPv6 and on an Ethernet, too. Method: a long answer there, and one whose target
+/// names the host by its address.
+#[test]
+fn requests_are_answered_on_every_wire() {
+    for wire in Wire::OTHERS {
+        let remote = wire.remote(PORT);
+        let by_address = format!(
+            "GET http://{remote}/hello HTTP/1.1\r\nhost: {remote}\r\nconnection: close\r\n\r\n"
+        );
+        let send = [get("/hello"), get("/chunked"), by_address].concat();
+        let (apps, outcome) = one_client_to(remote, send.as_bytes());
+        let log = HttpLog::new();
+        let script = HttpScript::new(routes()).unwrap();
+        let role = Role::Http(script, log.clone());
+        let mut bench = Bench::on(wire, PORT, role, apps);
+        bench.run(Duration::from_secs(20));
+        assert_eq!(*outcome.ended.borrow(), Some(Ok(())), "{wire:?}");
+        let read = outcome.read();
+        assert!(read.starts_with(HELLO.as_bytes()) && read.ends_with(b"hello"));
+        assert!(read.len() > long_body().len(), "{wire:?}");
+        assert_eq!(log.requests().len(), 3, "{wire:?}");
+        bench.assert_on(wire);
+    }
+}
+
 /// Goal: a body's end is told as the route says, and chunks are not sent to HTTP/1.0, which is always closed. Method:
 /// the long body in chunks to 1.1 and to 1.0, and one to the end of the connection.
 #[test]

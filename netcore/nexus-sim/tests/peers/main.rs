@@ -17,8 +17,10 @@ use nexus_sim::{
     Action, App, Boot, Carries, Conditions, Grants, Machine, MachineId, MachineSpec, Ppm, Station,
     Turn, World, limits,
 };
-use nexus_stack::Config;
-use nexus_types::{Duration, Instant, InterfaceAddress, IpAddr, Ipv4Addr, Seed, SocketAddr};
+use nexus_stack::{Config, Medium};
+use nexus_types::{
+    Duration, Instant, InterfaceAddress, IpAddr, Ipv4Addr, Ipv6Addr, Seed, SocketAddr,
+};
 
 const PEERS: MachineId = MachineId(0);
 const CLIENT: MachineId = MachineId(1);
@@ -46,17 +48,88 @@ fn good_link() -> Conditions {
 }
 
 fn peer_address() -> IpAddr {
-    [10, 0, 0, 1].into()
+    Wire::PLAIN.peer_address()
 }
 
 /// Where the peer is seen from outside.
 fn remote(port: u16) -> SocketAddr {
-    SocketAddr::new(peer_address(), port)
+    Wire::PLAIN.remote(port)
 }
 
 /// Where the peer is by itself.
 fn local(port: u16) -> SocketAddr {
-    SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)
+    Wire::PLAIN.local(port)
+}
+
+/// What a world's segment is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Wire {
+    ipv6: bool,
+    /// Machines have to find each other on it.
+    ethernet: bool,
+}
+
+impl Wire {
+    /// Bare packets of IPv4.
+    const PLAIN: Self = Self {
+        ipv6: false,
+        ethernet: false,
+    };
+
+    /// All the others.
+    const OTHERS: [Self; 3] = [
+        Self {
+            ipv6: true,
+            ethernet: false,
+        },
+        Self {
+            ipv6: false,
+            ethernet: true,
+        },
+        Self {
+            ipv6: true,
+            ethernet: true,
+        },
+    ];
+
+    /// Of the machine with this number.
+    fn address(self, number: u8) -> InterfaceAddress {
+        if self.ipv6 {
+            let ip = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number.into());
+            InterfaceAddress::new(ip.into(), 64).unwrap()
+        } else {
+            InterfaceAddress::new([10, 0, 0, number].into(), 24).unwrap()
+        }
+    }
+
+    fn peer_address(self) -> IpAddr {
+        self.address(1).address()
+    }
+
+    fn remote(self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.peer_address(), port)
+    }
+
+    fn local(self, port: u16) -> SocketAddr {
+        let any = if self.ipv6 {
+            Ipv6Addr::UNSPECIFIED.into()
+        } else {
+            Ipv4Addr::UNSPECIFIED.into()
+        };
+        SocketAddr::new(any, port)
+    }
+
+    fn mac(self, number: u8) -> Option<[u8; 6]> {
+        self.ethernet.then_some([2, 0, 0, 0, 0, number])
+    }
+
+    fn config(self, number: u8) -> Config {
+        let mut config = Config::new(1_500, Vec::new());
+        if let Some(mac) = self.mac(number) {
+            config.medium = Medium::Ethernet(mac);
+        }
+        config
+    }
 }
 
 /// What runs at the client, made anew at each boot.
@@ -71,19 +144,26 @@ struct Bench {
 
 impl Bench {
     fn new(seed: u64, conditions: Conditions, port: u16, role: Role, apps: Apps) -> Self {
-        Self::with_peers(seed, conditions, vec![(port, role)], |_| {}, apps)
+        let link = (Wire::PLAIN, conditions);
+        Self::with_peers(seed, link, vec![(port, role)], |_| {}, apps)
+    }
+
+    /// On a good link of this wire.
+    fn on(wire: Wire, port: u16, role: Role, apps: Apps) -> Self {
+        let link = (wire, good_link());
+        Self::with_peers(1, link, vec![(port, role)], |_| {}, apps)
     }
 
     /// `configure`: the client's stack.
     fn with_peers(
         seed: u64,
-        conditions: Conditions,
+        (wire, conditions): (Wire, Conditions),
         roles: Vec<(u16, Role)>,
         configure: impl Fn(&mut Config) + 'static,
         apps: Apps,
     ) -> Self {
         let report = Report::new();
-        let peer = |(port, role)| Peer::new(local(port), role, report.clone()).unwrap();
+        let peer = |(port, role)| Peer::new(wire.local(port), role, report.clone()).unwrap();
         let peers: Vec<_> = roles.into_iter().map(peer).collect();
         let mut world = World::new(&Seed::from_number(seed));
         let notes = Rc::<RefCell<Vec<String>>>::default();
@@ -91,32 +171,37 @@ impl Bench {
         world.set_trace(Box::new(move |line| {
             kept.borrow_mut().push(line.to_owned());
         }));
-        let segment = world.add_segment(Carries::Packets, conditions);
-        let spec = |name: &str, last| MachineSpec {
+        let carries = if wire.ethernet {
+            Carries::Ethernet
+        } else {
+            Carries::Packets
+        };
+        let segment = world.add_segment(carries, conditions);
+        let spec = |name: &str, number| MachineSpec {
             name: name.to_owned(),
             segment,
-            addresses: vec![InterfaceAddress::new([10, 0, 0, last].into(), 24).unwrap()],
-            mac: None,
+            addresses: vec![wire.address(number)],
+            mac: wire.mac(number),
             clock: Instant::ZERO,
         };
         let granted = Peer::all_grants(&peers);
+        let at_peer = match wire.peer_address() {
+            IpAddr::V4(ip) => format!("{ip}:*"),
+            IpAddr::V6(ip) => format!("[{ip}]:*"),
+        };
         let grants = Grants {
-            connect: vec![
-                format!("{}:*", peer_address()),
-                "*.peers.example:*".to_owned(),
-            ],
-            send: vec![format!("{}:*", peer_address())],
+            connect: vec![at_peer.clone(), "*.peers.example:*".to_owned()],
+            send: vec![at_peer],
             ..Grants::default()
         };
         let asked = grants.clone();
-        let factory = move |boot: Boot<'_>| {
-            Station::of_peers(&boot, Config::new(1_500, Vec::new()), &peers).unwrap()
-        };
+        let factory =
+            move |boot: Boot<'_>| Station::of_peers(&boot, wire.config(1), &peers).unwrap();
         world
             .add_machine(spec("peers", 1), Box::new(factory))
             .unwrap();
         let factory = move |boot: Boot<'_>| {
-            let mut config = Config::new(1_500, Vec::new());
+            let mut config = wire.config(2);
             configure(&mut config);
             let mut station = Station::new(&boot, config, grants.policy()).unwrap();
             let manifest = grants.manifest("test.client");
@@ -160,6 +245,19 @@ impl Bench {
 
     fn failures(&self) -> Vec<String> {
         self.report.failures()
+    }
+
+    /// What every wire has to show: nothing failed, and neighbours were asked for where there are some. (A question of
+    /// ARP, or a neighbour solicitation.)
+    #[track_caller]
+    fn assert_on(&self, wire: Wire) {
+        assert_eq!(self.failures(), [""; 0], "{wire:?}");
+        let asked = self.noted(if wire.ipv6 {
+            "protocol 58 type 135"
+        } else {
+            " arp"
+        });
+        assert_eq!(asked > 0, wire.ethernet, "{wire:?}");
     }
 
     fn noted(&self, text: &str) -> usize {
@@ -219,8 +317,12 @@ struct Client {
 
 impl Client {
     fn new(port: u16, send: &[u8], outcome: &Outcome) -> Self {
+        Self::to(remote(port), send, outcome)
+    }
+
+    fn to(remote: SocketAddr, send: &[u8], outcome: &Outcome) -> Self {
         Self {
-            remote: remote(port),
+            remote,
             send: send.to_vec(),
             written: 0,
             finish: true,
@@ -298,9 +400,13 @@ impl App for Client {
 
 /// One client that sends this; what became of it.
 fn one_client(port: u16, send: &[u8]) -> (Apps, Outcome) {
+    one_client_to(remote(port), send)
+}
+
+fn one_client_to(remote: SocketAddr, send: &[u8]) -> (Apps, Outcome) {
     let outcome = Outcome::default();
     let (send, kept) = (send.to_vec(), outcome.clone());
-    let apps = move || -> Vec<Box<dyn App>> { vec![Box::new(Client::new(port, &send, &kept))] };
+    let apps = move || -> Vec<Box<dyn App>> { vec![Box::new(Client::to(remote, &send, &kept))] };
     (Box::new(apps), outcome)
 }
 

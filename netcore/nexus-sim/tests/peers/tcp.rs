@@ -42,6 +42,19 @@ fn steps_are_done_in_order() {
     assert_eq!(bench.failures(), [""; 0]);
 }
 
+/// Goal: a script is done over IPv6 and on an Ethernet, too. Method: the same there.
+#[test]
+fn steps_are_done_on_every_wire() {
+    let (send, got) = greeted();
+    for wire in Wire::OTHERS {
+        let (apps, outcome) = one_client_to(wire.remote(PORT), &send);
+        let mut bench = Bench::on(wire, PORT, role(greeting()), apps);
+        bench.run(Duration::from_secs(20));
+        outcome.assert_whole(&got);
+        bench.assert_on(wire);
+    }
+}
+
 /// Goal: loss, duplicates and reordering change nothing of what a script sees. Method: the same on the bad link,
 /// for some seeds.
 #[test]

@@ -35,6 +35,7 @@ type Heard = Rc<RefCell<Vec<(Instant, Vec<u8>)>>>;
 
 /// Sends datagrams, again and again if it is told to, and keeps what comes.
 struct Asker {
+    remote: SocketAddr,
     send: Vec<&'static str>,
     again: Option<Duration>,
     next: Instant,
@@ -46,7 +47,7 @@ impl App for Asker {
     fn poll(&mut self, turn: &mut Turn<'_>) -> Poll<()> {
         let socket = *self.socket.get_or_insert_with(|| {
             let act = Act::UdpSend {
-                remote: remote(PORT),
+                remote: self.remote,
                 name: None,
             };
             let permit = turn.node.permit(turn.now, turn.instance, &act).unwrap();
@@ -79,10 +80,15 @@ impl App for Asker {
 }
 
 fn asker(send: &[&'static str], again: Option<Duration>) -> (Apps, Heard) {
+    asker_to(remote(PORT), send, again)
+}
+
+fn asker_to(remote: SocketAddr, send: &[&'static str], again: Option<Duration>) -> (Apps, Heard) {
     let heard = Heard::default();
     let (send, kept) = (send.to_vec(), heard.clone());
     let apps = move || -> Vec<Box<dyn App>> {
         vec![Box::new(Asker {
+            remote,
             send: send.clone(),
             again,
             next: Instant::ZERO,
@@ -109,6 +115,21 @@ fn datagrams_are_answered_by_what_they_begin_with() {
     let noted = "nothing for 7 bytes from 10.0.0.2";
     assert_eq!(bench.noted(noted), 1);
     assert_eq!(bench.failures(), [""; 0]);
+}
+
+/// Goal: datagrams are answered over IPv6 and on an Ethernet, too, where the first of them waits for the neighbour.
+/// Method: one that is answered at once and one later; the answers are from where the questions went.
+#[test]
+fn datagrams_are_answered_on_every_wire() {
+    for wire in Wire::OTHERS {
+        let (apps, heard) = asker_to(wire.remote(PORT), &["slow", "two"], None);
+        let mut bench = Bench::on(wire, PORT, role(), apps);
+        bench.run(Duration::from_secs(10));
+        let heard = heard.borrow();
+        let texts: Vec<_> = heard.iter().map(|(_, data)| data.as_slice()).collect();
+        assert_eq!(texts, [&b"one"[..], b"", b"other", b"late"], "{wire:?}");
+        bench.assert_on(wire);
+    }
 }
 
 /// Goal: on a bad link answers are lost or come twice as datagrams may, and are never others. Method: asked again and
@@ -172,6 +193,7 @@ fn replies_that_wait_at_and_over_the_limit() {
         let apps = move || -> Vec<Box<dyn App>> {
             let app = |number: usize| {
                 Box::new(Asker {
+                    remote: remote(PORT),
                     send: vec!["?"; (count - 128 * number).min(128)],
                     again: None,
                     next: Instant::from_millis(number as u64 * 10),
