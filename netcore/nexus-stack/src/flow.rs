@@ -13,6 +13,7 @@ use crate::error::TcpError;
 use crate::frame::Frame;
 use crate::id::{Key, Scope};
 use crate::key::{FlowKey, Path};
+use crate::offer::{self, Offer};
 use crate::offload::Offload;
 use crate::packet::{self, ACK, FIN, RST, SYN, Segment, seq_lt, u32_at};
 use crate::recovery::Recovery;
@@ -74,6 +75,8 @@ pub(crate) struct Flow {
     pub(crate) snd_max: u32,
     /// What of ours was found lost.
     pub(crate) recovery: Recovery,
+    /// How much of ours they take.
+    pub(crate) offer: Offer,
     /// What we last acknowledged.
     pub(crate) told: u32,
     /// The window we last told, as it stood in the segment.
@@ -143,6 +146,7 @@ impl Flow {
             read: 0,
             snd_max: 0,
             recovery: Recovery::default(),
+            offer: Offer::default(),
             told: 0,
             window: 0,
             syn_window: true,
@@ -358,8 +362,12 @@ impl Flow {
     /// will drop. It does not count as sent. If it did, our empty segments would stand one byte
     /// outside that window, no window update of ours would be taken (RFC 9293 section 3.10.7.4),
     /// and two ends that are both full would wait for each other for ever.
+    ///
+    /// It stands where the window closed; or, where that took back the last bytes it had offered (it counts in steps,
+    /// RFC 7323 section 2.4) and these are on their way, behind them.
     fn is_probe(&self, segment: &Segment) -> bool {
-        self.no_room == Some(segment.seq) && segment.data_len == 1 && !segment.has(FIN)
+        let beyond = |una| una == segment.seq || !self.offer.reaches(segment.seq);
+        self.no_room.is_some_and(beyond) && segment.data_len == 1 && !segment.has(FIN)
     }
 
     /// What is to be acknowledged once more, with a closed window, for smoltcp to probe it.
@@ -411,6 +419,23 @@ impl Flow {
         let closed = self.no_room;
         self.no_room = (segment.window == 0).then_some(segment.ack);
         closed == Some(segment.ack) && self.no_room.is_none() && seq_lt(segment.ack, self.snd_max)
+    }
+
+    /// Whether smoltcp may send again what is first missing, from `una` on: a full segment, whether or not as much was
+    /// offered. Where it may not, it does so when its timer has fired, and then keeps to the window.
+    pub(crate) fn may_resend(&self, una: u32) -> bool {
+        let full = self.socket.send_queue().min(usize::from(self.mss.get()));
+        self.offer.covers(una, full as u32)
+    }
+
+    /// Notes what a segment offers. Whether smoltcp is better without it: it says nothing new, and three such make
+    /// smoltcp send what it [may not](Self::may_resend). What stands outside the window gets its answer.
+    pub(crate) fn note_offer(&mut self, segment: &Segment) -> bool {
+        let same = self.offer.note(segment);
+        same && offer::is_bare(segment)
+            && self.recovery.una() == Some(segment.ack)
+            && segment.seq.wrapping_sub(self.rcv_nxt()) <= self.receive_room()
+            && !self.may_resend(segment.ack)
     }
 
     /// Whether a segment that came may have been sent by the far end, as far as RST and SYN go.

@@ -29,6 +29,7 @@ mod half_open;
 mod id;
 mod key;
 mod neighbors;
+mod offer;
 mod offload;
 mod options;
 mod packet;

@@ -94,6 +94,7 @@ impl Stack {
         let beside = ahead <= flow.receive_room() + 1;
         let believed = beside && flow.is_current(segment);
         let opened = believed && flow.note_room(segment);
+        let needless = flow.note_offer(segment);
         // smoltcp reads no IPv6 extension headers: it gets the packet without them.
         let stripped;
         let bytes = if packet.src.is_ipv6() && !packet.is_plain() {
@@ -113,6 +114,7 @@ impl Stack {
         let opening = opens.then(|| {
             let options = SynOptions::parse(&packet.payload()[20..segment.header_len]);
             let mss = flow.set_mss(self.engine.mtu(path), options.mss);
+            flow.offer.set_shift(options.window_scale);
             let (words, len) = syn_options(SynOptions { mss, ..options });
             let syn = Bare {
                 seq: segment.seq,
@@ -130,9 +132,12 @@ impl Stack {
             // Two full segments are not kept waiting (RFC 9293 section 3.8.6.3); smoltcp counts frames.
             flow.delay_acks(Duration::ZERO);
         }
-        let mut answer = flow
-            .socket
-            .with_set_mut(|set| engine.ingress(now, path, bytes, set, pool));
+        let mut answer = None;
+        if !needless {
+            answer = flow
+                .socket
+                .with_set_mut(|set| engine.ingress(now, path, bytes, set, pool));
+        }
         if share.is_some() && flow.ends_here(segment) {
             let (mut end, len) = recovery::bare_ack(packet, flow.rcv_nxt());
             end[len - 20 + 13] |= FIN;
@@ -156,7 +161,8 @@ impl Stack {
         let payload = packet.payload();
         // What stands elsewhere may be of anybody: nothing it says of us is believed (RFC 5961 section 5).
         let lost = beside
-            && (flow.recovery.is_due(segment, payload, flow.snd_max, mss)
+            && ((flow.may_resend(segment.ack)
+                && flow.recovery.is_due(segment, payload, flow.snd_max, mss))
                 || (opened && flow.socket.send_queue() > 0));
         let untaken = flow.socket.send_queue() == unsent && flow.socket.state() == state;
         if news && (beside || !untaken) {

@@ -208,6 +208,7 @@ impl Stack {
         flow.owner = owner;
         flow.irs = entry.irs;
         let mss = flow.set_mss(self.engine.mtu(path), entry.options.mss);
+        flow.offer.set_shift(entry.options.window_scale);
         let listening = (smoltcp::wire::IpAddress::from(local.ip()), local.port());
         flow.socket
             .with_mut(|socket| socket.listen(listening))

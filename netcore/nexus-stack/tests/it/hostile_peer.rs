@@ -54,9 +54,14 @@ impl Far {
     /// A listener, and a connection to it that was accepted.
     pub(crate) fn established() -> (Self, TcpId) {
         let mut far = Self::new(US, "10.0.0.2:5000");
-        let listener = far.listen();
-        let id = far.dial(listener, &[]);
+        let id = far.accept();
         (far, id)
+    }
+
+    /// A connection of the far end's that was accepted.
+    pub(crate) fn accept(&mut self) -> TcpId {
+        let listener = self.listen();
+        self.dial(listener, &[])
     }
 
     pub(crate) fn dial(&mut self, listener: ListenerId, options: &[u8]) -> TcpId {

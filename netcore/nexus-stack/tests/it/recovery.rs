@@ -446,3 +446,78 @@ fn a_timeout_sends_one_segment_of_ours() {
         }
     }
 }
+
+/// Goal: no more is sent than was offered, whatever is lost (RFC 9293 section 3.8.6). Method: the far end has offered
+/// one segment and a little; the little is lost, or sent when the window has closed, and the far end says so in each
+/// way that makes smoltcp send a full segment. What was offered comes again, when the timer has fired or there is room.
+#[test]
+fn reject_to_send_again_more_than_was_offered() {
+    const LITTLE: u32 = 100;
+    for (window, ranges) in [
+        (LITTLE, &[][..]),
+        (LITTLE, &[(1, LITTLE)]),
+        (LITTLE, &[(1, 10), (20, 30), (40, 50)]),
+        (0, &[]),
+    ] {
+        let mut far = Far::new("10.0.0.1:80", "10.0.0.2:5000");
+        far.window = (MSS + LITTLE) as u16;
+        let id = far.accept();
+        let una = far.received;
+        write(&mut far, id, &[7; 4 * MSS as usize]);
+        let offered = una.wrapping_add(MSS + LITTLE);
+        assert_eq!(far.received, offered, "the window is full");
+        let missing_at = una.wrapping_add(MSS);
+        let missing = LITTLE.wrapping_neg();
+        let options = match ranges {
+            [] => Vec::new(),
+            ranges => sacks(missing_at, ranges),
+        };
+        let sent = far.sent.len();
+        far.window = window as u16;
+        for _ in 0..8 {
+            far.send_ack(ACK, 0, missing, &options, b"");
+        }
+        far.run(Duration::from_millis(900));
+        let beyond = |far: &Far| {
+            let ends = far.sent[sent..].iter().map(|(segment, _)| {
+                let end = segment.seq.wrapping_add(segment.data.len() as u32);
+                end.wrapping_sub(offered) as i32
+            });
+            ends.max()
+        };
+        assert!(beyond(&far) <= Some(0), "{window} {ranges:?}");
+        far.run(Duration::from_secs(10));
+        // A closed window is probed, with a byte.
+        assert!(beyond(&far) <= Some(1), "{window} {ranges:?}");
+        if window == 0 {
+            far.window = (2 * MSS) as u16;
+            // It took the probe for what comes next.
+            let missing = missing_at.wrapping_sub(far.received);
+            far.send_ack(ACK, 0, missing, &[], b"");
+        }
+        assert!(again(&far, sent, missing_at) > 0, "{window} {ranges:?}");
+    }
+}
+
+/// Goal: a probe does not count as sent where the window took back what is on its way (RFC 7323 section 2.4: it counts
+/// in steps). Method: the last byte of a window is missing when that closes; after a probe, which stands behind
+/// that byte, we say where we are.
+#[test]
+fn a_probe_behind_what_was_taken_back_does_not_count_as_sent() {
+    let mut far = Far::new("10.0.0.1:80", "10.0.0.2:5000");
+    far.window = MSS as u16;
+    let id = far.accept();
+    let una = far.received;
+    write(&mut far, id, &[7; 2 * MSS as usize]);
+    let offered = una.wrapping_add(MSS);
+    assert_eq!(far.received, offered, "the window is full");
+    far.window = 0;
+    far.send_ack(ACK, 0, 1_u32.wrapping_neg(), &[], b"");
+    far.run(Duration::from_secs(2));
+    assert_eq!((far.last().seq, far.last().data.len()), (offered, 1));
+    // It takes no probe.
+    far.received = offered;
+    far.send_ack(ACK, 0, 1_u32.wrapping_neg(), &[], b"x");
+    far.run(Duration::from_millis(100));
+    assert_eq!((far.last().seq, far.last().data.len()), (offered, 0));
+}
