@@ -45,25 +45,13 @@ impl Course {
 }
 
 /// See the module.
-///
-/// One thing is known not to hold, and let pass: smoltcp 0.14 sends again what is first missing as a full segment
-/// even where less was offered. [`TcpRules::strict`] does not let it pass.
 #[derive(Clone, Debug, Default)]
 pub struct TcpRules {
-    strict: bool,
     /// From whom to whom; the newest connection last.
     courses: BTreeMap<(SocketAddr, SocketAddr), VecDeque<Course>>,
 }
 
 impl TcpRules {
-    /// Rules without exception.
-    pub fn strict() -> Self {
-        Self {
-            strict: true,
-            ..Self::default()
-        }
-    }
-
     /// A segment leaves `from`: what is wrong with it. It may be as far as `gap` from what was sent.
     fn sent(
         &mut self,
@@ -117,9 +105,8 @@ impl TcpRules {
         let begin = tcp.seq.wrapping_sub(course.first);
         let end = begin + tcp.data.len() as u32;
         course.sent = course.sent.max(begin + tcp.length());
-        let first_missing = begin == course.known && !self.strict;
         // One byte more asks whether a window has opened (RFC 9293 section 3.8.6.1).
-        (!tcp.data.is_empty() && end > course.offered + 1 && !first_missing).then(|| {
+        (!tcp.data.is_empty() && end > course.offered + 1).then(|| {
             let offered = course.offered;
             format!("sends up to {end}, offered {offered}")
         })
@@ -220,7 +207,7 @@ mod tests {
     /// A connection from a to b whose sequence numbers are about to wrap.
     fn connected() -> TcpRules {
         let (a, b) = ends();
-        let mut rules = TcpRules::strict();
+        let mut rules = TcpRules::default();
         let first = syn(u32::MAX - 5, None);
         assert_eq!(rules.sent(a, b, 0, &first), None);
         rules.arrived(a, b, &first);
@@ -255,26 +242,6 @@ mod tests {
         let data = [0; 102];
         let wrong = connected().sent(a, b, 0, &segment(u32::MAX - 4, Some(701), &data));
         assert!(wrong.unwrap().contains("offered 101"));
-    }
-
-    /// What is first missing may come whole. (See [`TcpRules`].)
-    #[test]
-    fn the_first_missing_segment_may_be_whole() {
-        let (a, b) = ends();
-        let mut rules = connected();
-        rules.strict = false;
-        let first = segment(u32::MAX - 4, Some(701), &[0; 101]);
-        assert_eq!(rules.sent(a, b, 0, &first), None);
-        rules.arrived(b, a, &segment(701, Some(46), &[]));
-        assert_eq!(
-            rules.sent(a, b, 0, &segment(46, Some(701), &[0; 500])),
-            None
-        );
-        assert!(
-            rules
-                .sent(a, b, 0, &segment(47, Some(701), &[0; 500]))
-                .is_some()
-        );
     }
 
     #[test]
