@@ -74,12 +74,12 @@ pub(crate) struct Neighbors {
 pub(crate) enum Way {
     /// Send it there.
     To(Mac, Frame),
-    /// It waits; the neighbour is to be asked for.
-    Ask,
+    /// It waits; the neighbour is to be asked for. What waited for another one, who makes room, is dropped.
+    Ask(Vec<Frame>),
     /// It waits for an answer.
     Wait,
-    /// There is no room for it.
-    Drop(Frame),
+    /// There is no room for it; and so it is for what comes with it, as in [`Way::Ask`].
+    Drop(Frame, Vec<Frame>),
 }
 
 /// What is due.
@@ -117,7 +117,7 @@ impl Neighbors {
                 if waiting.len() >= limits::NEIGHBOR_FRAMES as usize
                     || held > limits::NEIGHBOR_BYTES as usize
                 {
-                    return Way::Drop(frame);
+                    return Way::Drop(frame, Vec::new());
                 }
                 self.held = held;
                 waiting.push(frame);
@@ -125,13 +125,17 @@ impl Neighbors {
             }
             Some(Neighbor::Known { .. }) | None => {}
         }
-        if !self.table.contains_key(&ip) && !self.make_room(now, true) {
-            return Way::Drop(frame);
+        let mut evicted = Vec::new();
+        if !self.table.contains_key(&ip) {
+            match self.make_room(now, true) {
+                Some(frames) => evicted = frames,
+                None => return Way::Drop(frame, evicted),
+            }
         }
         // Room may just have been made.
         let held = self.held + frame.buffer_bytes();
         if held > limits::NEIGHBOR_BYTES as usize {
-            return Way::Drop(frame);
+            return Way::Drop(frame, evicted);
         }
         self.held = held;
         let again = now + RETRY;
@@ -142,7 +146,7 @@ impl Neighbors {
             waiting: vec![frame],
         };
         self.table.insert(ip, asked);
-        Way::Ask
+        Way::Ask(evicted)
     }
 
     /// Somebody answers, where it says so; `solicited`: they say they were asked. What waited for it comes back.
@@ -202,7 +206,8 @@ impl Neighbors {
             Some(Neighbor::Known { mac, .. }) if *mac == says => {}
             Some(Neighbor::Known { .. }) => self.contested(now, ip),
             None => {
-                if self.make_room(now, false) {
+                // Nobody's who is waited for: no frame comes back.
+                if self.make_room(now, false).is_some() {
                     let heard = Neighbor::Known {
                         mac: says,
                         trust: Trust::Heard,
@@ -304,10 +309,10 @@ impl Neighbors {
 
     /// Room for one more: who was only heard of goes first, then who has had no frame for a minute; and for one
     /// we want to send to (`wanted`), who has not answered longest, with the frames that waited: their senders
-    /// try again. Never one in use.
-    fn make_room(&mut self, now: Instant, wanted: bool) -> bool {
+    /// try again. Never one in use. These frames, if there is room.
+    fn make_room(&mut self, now: Instant, wanted: bool) -> Option<Vec<Frame>> {
         if self.table.len() < limits::NEIGHBORS as usize {
-            return true;
+            return Some(Vec::new());
         }
         let rank = |neighbor: &Neighbor| match neighbor {
             Neighbor::Known {
@@ -324,10 +329,7 @@ impl Neighbors {
             .iter()
             .filter_map(|(ip, neighbor)| rank(neighbor).map(|rank| (rank, *ip)))
             .min();
-        if let Some((_, ip)) = first {
-            self.forget(ip);
-        }
-        first.is_some()
+        first.map(|(_, ip)| self.forget(ip))
     }
 
     #[cfg(test)]
@@ -365,7 +367,7 @@ mod tests {
     }
 
     fn confirmed(table: &mut Neighbors, now: Instant, ip: IpAddr) {
-        assert!(matches!(table.way(now, ip, frame()), Way::Ask));
+        assert!(matches!(table.way(now, ip, frame()), Way::Ask(_)));
         assert!(table.answered(now, ip, Some(LIVE), true).is_some());
     }
 
@@ -373,7 +375,7 @@ mod tests {
     fn asked_three_times_then_given_up() {
         let mut table = Neighbors::default();
         let now = Instant::ZERO;
-        assert!(matches!(table.way(now, ip(1), frame()), Way::Ask));
+        assert!(matches!(table.way(now, ip(1), frame()), Way::Ask(_)));
         assert!(matches!(table.way(now, ip(1), frame()), Way::Wait));
         for second in 1..=2 {
             let now = Instant::from_secs(second);
@@ -409,7 +411,7 @@ mod tests {
         }
         let now = Instant::from_secs(125);
         assert!(matches!(table.pop_due(now), Some(Due::GiveUp(..))));
-        assert!(matches!(table.way(now, ip(1), frame()), Way::Ask));
+        assert!(matches!(table.way(now, ip(1), frame()), Way::Ask(_)));
     }
 
     #[test]
@@ -425,7 +427,7 @@ mod tests {
         // Heard of long ago is as good as never.
         table.heard(now, ip(2), LIVE);
         let later = Instant::from_secs(61);
-        assert!(matches!(table.way(later, ip(2), frame()), Way::Ask));
+        assert!(matches!(table.way(later, ip(2), frame()), Way::Ask(_)));
     }
 
     #[test]
@@ -454,7 +456,7 @@ mod tests {
     fn a_claim_while_we_ask_is_not_an_answer() {
         let mut table = Neighbors::default();
         let now = Instant::ZERO;
-        assert!(matches!(table.way(now, ip(1), frame()), Way::Ask));
+        assert!(matches!(table.way(now, ip(1), frame()), Way::Ask(_)));
         table.heard(now, ip(1), THIEF);
         assert!(matches!(table.way(now, ip(1), frame()), Way::Wait));
         let answer = table.answered(now, ip(1), Some(LIVE), true);
@@ -468,7 +470,7 @@ mod tests {
         confirmed(&mut table, now, ip(0));
         for number in 1..10_000 {
             let now = Instant::from_micros(number.into());
-            assert!(matches!(table.way(now, ip(number), frame()), Way::Ask));
+            assert!(matches!(table.way(now, ip(number), frame()), Way::Ask(_)));
             assert!(table.len() <= limits::NEIGHBORS as usize);
             assert!(table.asks.len() <= limits::NEIGHBORS as usize);
         }
@@ -476,7 +478,7 @@ mod tests {
         for _ in 1..limits::NEIGHBOR_FRAMES {
             assert!(matches!(table.way(now, ip(9_999), frame()), Way::Wait));
         }
-        assert!(matches!(table.way(now, ip(9_999), frame()), Way::Drop(_)));
+        assert!(matches!(table.way(now, ip(9_999), frame()), Way::Drop(..)));
         // Who talks into the room takes nobody's place who is wanted.
         table.heard(now, ip(20_000), THIEF);
         assert!(!table.table.contains_key(&ip(20_000)));
@@ -485,9 +487,35 @@ mod tests {
         for number in 0..limits::NEIGHBORS {
             confirmed(&mut table, now, ip(number));
         }
-        assert!(matches!(table.way(now, ip(99_999), frame()), Way::Drop(_)));
+        assert!(matches!(table.way(now, ip(99_999), frame()), Way::Drop(..)));
         let later = Instant::from_secs(60);
-        assert!(matches!(table.way(later, ip(99_999), frame()), Way::Ask));
+        assert!(matches!(table.way(later, ip(99_999), frame()), Way::Ask(_)));
+    }
+
+    /// Goal: what waited for one who makes room is given back, whether or not there is room then. Method: a full table
+    /// of those who are asked for; one more, for a frame that fits and for one that does not.
+    #[test]
+    fn what_waited_for_one_who_makes_room_comes_back() {
+        let mut table = Neighbors::default();
+        let asked = |table: &mut Neighbors, number: u32, frame| {
+            table.way(Instant::from_micros(number.into()), ip(number), frame)
+        };
+        for number in 0..limits::NEIGHBORS {
+            assert!(
+                matches!(asked(&mut table, number, frame()), Way::Ask(evicted) if evicted.is_empty())
+            );
+        }
+        assert!(matches!(
+            table.way(Instant::ZERO, ip(0), frame()),
+            Way::Wait
+        ));
+        let next = limits::NEIGHBORS;
+        assert!(
+            matches!(asked(&mut table, next, frame()), Way::Ask(evicted) if evicted.len() == 2)
+        );
+        table.held += limits::NEIGHBOR_BYTES as usize;
+        let way = asked(&mut table, next + 1, frame());
+        assert!(matches!(way, Way::Drop(_, evicted) if evicted.len() == 1));
     }
 
     /// Goal: large frames that wait take so much memory and no more, and give it back whatever becomes of them. Method:
@@ -502,20 +530,20 @@ mod tests {
         let fill = |table: &mut Neighbors, now| {
             let waits = |number: &usize| {
                 let ip = ip(*number as u32 / limits::NEIGHBOR_FRAMES);
-                !matches!(table.way(now, ip, large()), Way::Drop(_))
+                !matches!(table.way(now, ip, large()), Way::Drop(..))
             };
             (0..2 * fit).take_while(waits).count()
         };
         assert_eq!(fill(&mut table, now), fit);
         assert_eq!(table.held, fit * each);
-        assert!(matches!(table.way(now, ip(9_999), large()), Way::Drop(_)));
+        assert!(matches!(table.way(now, ip(9_999), large()), Way::Drop(..)));
         assert!(table.table.len() < limits::NEIGHBORS as usize);
         let (_, frames) = table.answered(now, ip(0), Some(LIVE), true).unwrap();
         assert_eq!(table.held, (fit - frames.len()) * each);
         for _ in 0..frames.len() {
-            assert!(!matches!(table.way(now, ip(9_999), large()), Way::Drop(_)));
+            assert!(!matches!(table.way(now, ip(9_999), large()), Way::Drop(..)));
         }
-        assert!(matches!(table.way(now, ip(9_998), large()), Way::Drop(_)));
+        assert!(matches!(table.way(now, ip(9_998), large()), Way::Drop(..)));
         for second in 1..=3 {
             while table.pop_due(Instant::from_secs(second)).is_some() {}
         }
@@ -536,7 +564,7 @@ mod tests {
             table.heard(now, ip(number), THIEF);
             assert!(table.len() <= limits::NEIGHBORS as usize);
         }
-        assert!(matches!(table.way(now, ip(30_000), frame()), Way::Ask));
+        assert!(matches!(table.way(now, ip(30_000), frame()), Way::Ask(_)));
         assert_eq!(to(&mut table, now, ip(0)), Some(LIVE));
     }
 }

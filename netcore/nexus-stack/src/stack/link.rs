@@ -71,9 +71,15 @@ impl Stack {
                 frame.set_link_header(&header(mac, ours, dst));
                 self.out.push_back(frame);
             }
-            Way::Ask => self.ask(ours, hop, None),
+            Way::Ask(evicted) => {
+                self.drop_all_unsent(evicted);
+                self.ask(ours, hop, None);
+            }
             Way::Wait => {}
-            Way::Drop(frame) => self.drop_unsent(frame),
+            Way::Drop(frame, evicted) => {
+                self.drop_unsent(frame);
+                self.drop_all_unsent(evicted);
+            }
         }
     }
 
@@ -87,7 +93,7 @@ impl Stack {
                 Due::Ask(ip) => self.ask(ours, ip, None),
                 Due::Check(ip, mac) => self.ask(ours, ip, Some(mac)),
                 Due::GiveUp(ip, frames) => {
-                    frames.into_iter().for_each(|frame| self.drop_unsent(frame));
+                    self.drop_all_unsent(frames);
                     self.is_silent(now, ip);
                 }
             }
@@ -112,6 +118,10 @@ impl Stack {
     /// Whether packets to `dst` have a way. On a medium of bare IP packets the other end is the way.
     pub(super) fn has_route(&self, dst: IpAddr) -> bool {
         self.config.medium == Medium::Ip || self.next_hop(dst).is_some()
+    }
+
+    fn drop_all_unsent(&mut self, frames: Vec<Frame>) {
+        frames.into_iter().for_each(|frame| self.drop_unsent(frame));
     }
 
     fn drop_unsent(&mut self, frame: Frame) {

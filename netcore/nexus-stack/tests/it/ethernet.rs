@@ -3,10 +3,12 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use nexus_stack::{Config, ConfigError, ConnectError, Medium, Stack, TcpError, TcpOptions};
+use nexus_stack::{
+    Config, ConfigError, ConnectError, Medium, Stack, TcpError, TcpOptions, UdpError, UdpOptions,
+};
 use nexus_types::{Instant, Seed};
 
-use crate::pair::{A, APP, B, Link, Pair, address, config, idle};
+use crate::pair::{A, APP, B, Link, Pair, address, config, idle, interface};
 use crate::raw;
 
 const MAC: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
@@ -212,4 +214,56 @@ fn reject_neighbour_discovery_behind_other_headers() {
         assert_eq!(answer.count(), answers, "{header:?}");
     }
     assert_eq!(pair.stacks[A].stats().dropped_malformed, 2);
+}
+
+/// Goal: a datagram that never left does not count as queued for ever. Method: a sweep over 600 neighbours who are
+/// silent, of whom the table remembers 512 and forgets the others with what waits for them; and more to one of them
+/// than may wait. Then each socket can queue as many as at first.
+#[test]
+fn datagrams_that_were_dropped_are_not_queued_any_more() {
+    let mut config = Config::new(1_500, vec![interface("10.0.0.1", 16)]);
+    config.medium = Medium::Ethernet(MAC[A]);
+    config.duplicate_detection = None;
+    let most = config.limits.udp_queue_datagrams;
+    let mut stack = Stack::new(config, Instant::ZERO, Seed::from_number(1)).expect("sound");
+    let mut now = Instant::ZERO;
+    let leave = |stack: &mut Stack, now| {
+        while let Some(frame) = stack.poll_transmit(now) {
+            stack.recycle(frame);
+        }
+    };
+    let local = address("0.0.0.0:0");
+    let mut bind = || stack.udp_bind(now, APP, local, &UdpOptions::default());
+    let sockets = [bind(), bind(), bind()].map(|socket| socket.expect("a free port"));
+    for number in 0..600 {
+        let to = address(&format!(
+            "10.0.{}.{}:53",
+            1 + number / 200,
+            1 + number % 200
+        ));
+        let socket = sockets[number / 200];
+        stack.udp_send(now, socket, b"x", to).expect("room");
+        leave(&mut stack, now);
+    }
+    for _ in 0..40 {
+        let sent = stack.udp_send(now, sockets[2], b"x", address("10.0.3.200:53"));
+        sent.expect("room");
+        leave(&mut stack, now);
+    }
+    // Nobody answers, and all are given up.
+    while let Some(at) = stack.poll_timeout() {
+        now = at;
+        stack.handle_timeout(now);
+        leave(&mut stack, now);
+    }
+    assert_eq!(stack.stats().dropped_neighbor, 640);
+    // What goes to a group waits for nobody, only to leave.
+    for socket in sockets {
+        let mut send = || stack.udp_send(now, socket, b"x", address("224.0.0.9:53"));
+        for number in 0..most {
+            assert_eq!(send(), Ok(()), "{number}");
+        }
+        assert_eq!(send(), Err(UdpError::WouldBlock));
+        leave(&mut stack, now);
+    }
 }
