@@ -516,6 +516,34 @@ fn reject_folders_and_devices() {
     }
 }
 
+/// Goal: an app does not get at its node's name server itself, as outside. Method: a grant of its address and port.
+#[test]
+fn reject_an_app_that_turns_to_the_name_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    let text = web(
+        "dns = 53",
+        "[node.app.expect]\nexit = 1\ndenied = [\"network.tcp.connect\"]",
+    )
+    .replace("http://10.0.0.1/", "http://10.0.0.1:53/")
+    .replace("10.0.0.1:80", "10.0.0.1:53");
+    let asks = text.replace(
+        "name = \"client\"\n",
+        "name = \"client\"\ndns = [\"10.0.0.1\"]\n",
+    );
+    std::fs::write(&scenario, asks).expect("written");
+    let output = sim(&scenario, &[], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    // Where it is nobody's name server, it is a far end like others.
+    std::fs::write(&scenario, text).expect("written");
+    let output = sim(&scenario, &[], folder.path());
+    assert!(
+        stderr(&output).contains("was denied []"),
+        "{}",
+        stderr(&output)
+    );
+}
+
 /// Goal: a node's policy decides as the operator's does outside. Method: one that allows what the manifest asks,
 /// nobody being there to be asked; one that forbids what a person allows; and one that is none.
 #[test]

@@ -65,10 +65,14 @@ impl GuestMachine {
     ) -> Result<Self, MeshError> {
         config.addresses = boot.addresses.to_vec();
         let mut mesh = Mesh::new();
+        // As on a real interface: an app has no business with who its node asks for names.
+        let servers = config.resolver.servers.iter();
+        let infrastructure = servers.map(|server| server.ip()).collect();
         let config = NodeConfig {
             stack: config,
             topology: Topology {
                 own: boot.addresses.to_vec(),
+                infrastructure,
                 ..Topology::default()
             },
             seed: boot.seed.split("node"),
