@@ -1,6 +1,7 @@
 //! What stands at a place of the world, and what the world gives it.
 
-use nexus_types::{Instant, InterfaceAddress, Seed};
+use nexus_node::Node;
+use nexus_types::{InstanceId, Instant, InterfaceAddress, Seed};
 
 use crate::Store;
 
@@ -165,4 +166,28 @@ pub struct Tables {
     pub sockets: u64,
     /// Bytes of socket buffers that count against the quotas.
     pub bytes_in_flight: u64,
+}
+
+impl Tables {
+    /// Those of a node whose instances are `first`, the next one, and so on, `count` of them.
+    pub fn of(node: &Node, first: u64, count: u64) -> Self {
+        let stats = node.stack().stats();
+        let instances = (first..first + count).map(InstanceId);
+        let usages = instances.map(|instance| node.usage(instance));
+        let (sockets, bytes) = usages.fold((0, 0), |(sockets, bytes), usage| {
+            (
+                sockets + u64::from(usage.sockets),
+                bytes + usage.bytes_in_flight,
+            )
+        });
+        Self {
+            flows: stats.flows.into(),
+            half_open: stats.half_open.into(),
+            time_wait: stats.time_wait.into(),
+            listeners: stats.listeners.into(),
+            udp_sockets: stats.udp_sockets.into(),
+            sockets,
+            bytes_in_flight: bytes,
+        }
+    }
 }

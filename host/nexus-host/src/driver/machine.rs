@@ -189,30 +189,13 @@ impl Machine for GuestMachine {
     }
 
     fn vitals(&self) -> Vitals {
-        let stats = self.stats();
-        let usages = (0..self.instances).map(|number| {
-            self.shard
-                .look(|mesh| mesh.node(self.node).usage(InstanceId(number)))
-        });
-        let (sockets, bytes) = usages.fold((0, 0), |(sockets, bytes), usage| {
-            (
-                sockets + u64::from(usage.sockets),
-                bytes + usage.bytes_in_flight,
-            )
-        });
         Vitals {
             // What its apps have still to do only the scenario knows.
             unfinished: 0,
             work: 0,
-            tables: Tables {
-                flows: stats.flows.into(),
-                half_open: stats.half_open.into(),
-                time_wait: stats.time_wait.into(),
-                listeners: stats.listeners.into(),
-                udp_sockets: stats.udp_sockets.into(),
-                sockets,
-                bytes_in_flight: bytes,
-            },
+            tables: self
+                .shard
+                .look(|mesh| Tables::of(mesh.node(self.node), 0, self.instances)),
         }
     }
 }

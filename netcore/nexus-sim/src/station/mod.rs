@@ -343,15 +343,6 @@ impl Machine for Station {
     }
 
     fn vitals(&self) -> Vitals {
-        let node = self.node();
-        let stats = node.stack().stats();
-        let usages = (1..=self.instances).map(|number| node.usage(InstanceId(number)));
-        let (sockets, bytes) = usages.fold((0, 0), |(sockets, bytes), usage| {
-            (
-                sockets + u64::from(usage.sockets),
-                bytes + usage.bytes_in_flight,
-            )
-        });
         Vitals {
             unfinished: self
                 .tasks
@@ -360,15 +351,7 @@ impl Machine for Station {
                 .map(|task| task.app.unfinished())
                 .sum(),
             work: self.work,
-            tables: Tables {
-                flows: stats.flows.into(),
-                half_open: stats.half_open.into(),
-                time_wait: stats.time_wait.into(),
-                listeners: stats.listeners.into(),
-                udp_sockets: stats.udp_sockets.into(),
-                sockets,
-                bytes_in_flight: bytes,
-            },
+            tables: Tables::of(self.node(), 1, self.instances),
         }
     }
 }
