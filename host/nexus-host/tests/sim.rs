@@ -81,7 +81,7 @@ fn reject_guests_that_do_not_end() {
         ("probes/spin", "still running after 50ms"),
         (
             "probes/waits_for_ever",
-            "waits for ever: nothing happened after 0.",
+            "waits for ever: nothing happened after ",
         ),
     ] {
         let text = format!(
@@ -404,6 +404,17 @@ fn reject_peers_whose_expectations_are_not_met() {
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains("web, ") && said.contains(says), "{said}");
     }
+    // The step that expects something is behind a wait that is longer than the world goes on.
+    let late = format!(
+        "tcp = 80\nscript = [{{ expect-until = \"\\r\\n\\r\\n\" }}, {page}, {{ wait = \"1h\" }}, \"expect-end\"]"
+    );
+    std::fs::write(&scenario, web(&late, "")).expect("written");
+    let output = sim(&scenario, &[], folder.path());
+    let said = stderr(&output);
+    assert!(
+        said.contains("step 4 (expect end) was not come to"),
+        "{said}"
+    );
     // Nobody gives up before the world ends: the connection is open, and the step waits.
     let peer = "tcp = 80\nscript = [{ expect-until = \"zzz\" }]";
     std::fs::write(&scenario, web(peer, "[node.app.expect]\nexit = \"any\"")).expect("written");
@@ -430,6 +441,30 @@ fn reject_apps_in_the_background_that_do_not_stay() {
             component("hello")
         )
     };
+    let crashed = "[[fault]]\nat = \"100ms\"\nnode = \"b\"\ncrash = true\n\
+                   [[node]]\nname = \"b\"\nlink = \"lan\"\naddresses = [\"10.0.0.2/24\"]\n";
+    let on_b = |start: &str| {
+        let guest = text(
+            "probes/waits_for_ever",
+            &format!("consent = \"manifest\"\n{start}"),
+        );
+        guest.replacen("[[node.app]]", &format!("{crashed}[[node.app]]"), 1)
+    };
+    for (start, says) in [
+        ("", "its machine is down"),
+        ("start = \"30s\"", "its machine is down"),
+    ] {
+        // The one that is waited for stands on b, too, and would be down: let it end before.
+        let text = on_b(start).replace("start = \"1s\"", "start = \"1ms\"");
+        std::fs::write(&scenario, text).expect("written");
+        let output = sim(&scenario, &[], folder.path());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains(says) && said.contains("was to stay"),
+            "{said}"
+        );
+    }
     for (guest, says) in [("tcp-echo", "refused with 77"), ("probes/trap", "trap: ")] {
         std::fs::write(&scenario, text(guest, "")).expect("written");
         let output = sim(&scenario, &[], folder.path());
@@ -592,5 +627,30 @@ fn a_nodes_policy_decides() {
             "{policy_text}{more}: {}",
             stderr(&output)
         );
+    }
+}
+
+/// Goal: a trace or a capture is written over nothing that the scenario is made of. Method: its component, and the
+/// scenario itself.
+#[test]
+fn reject_a_trace_over_a_file_of_the_scenario() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("s.toml");
+    let copy = folder.path().join("hello.wasm");
+    std::fs::copy(component("hello"), &copy).expect("copied");
+    let text = format!(
+        "[[link]]\nname = \"lan\"\n[[node]]\nname = \"a\"\nlink = \"lan\"\naddresses = [\"10.0.0.1/24\"]\n\
+         [[node.app]]\ncomponent = {copy:?}\n"
+    );
+    std::fs::write(&scenario, &text).expect("written");
+    for (flag, path) in [("--trace", &copy), ("--pcap", &scenario)] {
+        let before = std::fs::read(path).expect("read");
+        let output = sim(
+            &scenario,
+            &[flag, path.to_str().expect("UTF-8")],
+            folder.path(),
+        );
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert_eq!(std::fs::read(path).expect("read"), before, "{flag}");
     }
 }

@@ -108,11 +108,11 @@ impl Blessed {
         })
     }
 
-    /// What to say when these seeds did not check it.
-    pub(in crate::cli) fn note(&self, seeds: Seeds) -> Option<String> {
+    /// What to say when these seeds did not check it; who `named` one wants to see that one.
+    pub(in crate::cli) fn note(&self, seeds: Seeds, named: bool) -> Option<String> {
         let why = if !self.same {
             "it is of other components".to_owned()
-        } else if self.file.seed.wrapping_sub(seeds.first) >= seeds.runs {
+        } else if !named && self.file.seed.wrapping_sub(seeds.first) >= seeds.runs {
             format!("it is of seed {}, which was not run", self.file.seed)
         } else {
             return None;

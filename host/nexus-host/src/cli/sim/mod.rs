@@ -32,7 +32,7 @@ use super::{CliError, Common, Kind, Output, StateArgs, say};
 use crate::observe::summary;
 use crate::runtime::stdio::{say as tell, say_last};
 pub(super) use blessed::{Blessed, bless};
-pub(super) use file::replace;
+pub(super) use file::{replace, writable};
 pub(super) use open::{open, parse};
 pub(super) use plan::Prepared;
 use progress::Progress;
@@ -166,7 +166,8 @@ struct Sum {
     frames: u64,
     failed: u64,
     first: Option<Ran>,
-    first_failed: Option<Ran>,
+    /// The first that failed otherwise than by being another run than the blessed one.
+    to_shrink: Option<Ran>,
 }
 
 pub(super) fn sim(args: &SimArgs) -> Result<u8, CliError> {
@@ -176,16 +177,6 @@ pub(super) fn sim(args: &SimArgs) -> Result<u8, CliError> {
     }
     if args.bless && args.shrink {
         return usage("--bless is of a run that is right, --shrink of one that is not: not both");
-    }
-    let written: Vec<_> = [&args.trace, &args.pcap].into_iter().flatten().collect();
-    let same = |one: &Path, other: &Path| {
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        real(one) == real(other)
-    };
-    if written.iter().any(|path| same(path, &args.scenario))
-        || matches!(written[..], [one, other] if same(one, other))
-    {
-        return usage("--trace, --pcap and the scenario are three files");
     }
     if args.bless && args.until.is_some() {
         return usage("--bless is of the whole run: leave --until out");
@@ -197,6 +188,7 @@ pub(super) fn sim(args: &SimArgs) -> Result<u8, CliError> {
     for warning in cache.take_warnings() {
         tell(&format!("warning: {warning}\n"));
     }
+    spare(args, &scene)?;
     // What ends earlier has another hash.
     let blessed = match args.until {
         None if !args.bless => Blessed::read(&args.scenario, &scene)?,
@@ -204,31 +196,36 @@ pub(super) fn sim(args: &SimArgs) -> Result<u8, CliError> {
     };
     let begun = Instant::now();
     let sum = run_all(args, &scene, jobs, blessed.as_ref())?;
+    let mut notes = Vec::new();
+    let seeds = seeds(args, &scene);
+    notes.extend(blessed.and_then(|blessed| blessed.note(seeds, args.seed.is_some())));
     if args.bless {
-        let first = sum.first.as_ref().filter(|ran| ran.failures.is_empty());
-        let Some(ran) = first else {
-            let message = "a run that is not as expected is not blessed: see above";
-            return Err(CliError::new(Kind::Host, message));
-        };
-        let path = bless(&args.scenario, &scene, ran)?;
-        if args.common.output == Output::Text {
-            tell(&format!("wrote {}\n", path.display()));
+        match sum.first.as_ref().filter(|ran| ran.failures.is_empty()) {
+            Some(ran) => {
+                let path = bless(&args.scenario, &scene, ran)?;
+                notes.push(format!("wrote {}", escape(&path.display().to_string())));
+            }
+            None => notes.push("not blessed: the run is not as expected".to_owned()),
         }
     }
-    let shrunk = match &sum.first_failed {
-        Some(ran) if args.shrink => Some(shrunk(args, &scene, ran)?),
-        _ => None,
-    };
+    let mut shrunk_text = None;
+    if args.shrink {
+        match &sum.to_shrink {
+            Some(ran) => shrunk_text = Some(shrunk(args, &scene, ran)?),
+            None if sum.failed > 0 => notes.push(
+                "nothing to shrink: runs are as expected, but one is not the blessed one"
+                    .to_owned(),
+            ),
+            None => notes.push("nothing to shrink: no seed failed".to_owned()),
+        }
+    }
     match args.common.output {
         Output::Text => {
-            let seeds = seeds(args, &scene);
-            // Who names a seed wants to see that one.
-            let note = blessed.filter(|_| args.seed.is_none());
-            if let Some(note) = note.and_then(|blessed| blessed.note(seeds)) {
+            for note in notes {
                 tell(&format!("note: {note}\n"));
             }
             tell_sum(args, &sum, begun.elapsed());
-            if let Some(text) = shrunk {
+            if let Some(text) = shrunk_text {
                 say::answer(Output::Text, &text, Value::Null)?;
             }
         }
@@ -239,12 +236,31 @@ pub(super) fn sim(args: &SimArgs) -> Result<u8, CliError> {
                 "failed": sum.failed,
                 "virtual_seconds": sum.time.as_secs_f64(),
                 "frames": sum.frames,
-                "shrunk": shrunk,
+                "shrunk": shrunk_text,
+                "notes": notes,
             });
             say::outcome(sum.failed == 0, &data)?;
         }
     }
     Ok(u8::from(sum.failed > 0))
+}
+
+/// A trace or capture is written over nothing that the scenario is made of.
+fn spare(args: &SimArgs, scene: &Prepared) -> Result<(), CliError> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let blessed = args.scenario.with_extension("blessed");
+    let mut taken: Vec<_> = scene.files().into_iter().map(real).collect();
+    taken.extend([real(&args.scenario), real(&blessed)]);
+    for path in [&args.trace, &args.pcap].into_iter().flatten() {
+        if taken.contains(&real(path)) {
+            let path = escape(&path.display().to_string());
+            let message = format!("{path} is a file of the scenario, or of the other flag");
+            return Err(CliError::new(Kind::Usage, message)
+                .hint("give --trace and --pcap files of their own"));
+        }
+        taken.push(real(path));
+    }
+    Ok(())
 }
 
 fn seeds(args: &SimArgs, scene: &Prepared) -> Seeds {
@@ -284,8 +300,9 @@ fn run_all(
         if done == 1 {
             sum.first = Some(ran.clone());
         }
-        if failed && sum.first_failed.is_none() {
-            sum.first_failed = Some(ran);
+        let mut failures = ran.failures.iter();
+        if sum.to_shrink.is_none() && failures.any(|one| one.kind != FailureKind::Blessed) {
+            sum.to_shrink = Some(ran);
         }
         Ok(())
     };

@@ -120,6 +120,20 @@ impl Prepared {
         Ok(Arc::new(scene))
     }
 
+    /// Every file it was made of, beside the scenario: none is to be written over by a report.
+    pub(in crate::cli) fn files(&self) -> Vec<&Path> {
+        let mut files = Vec::new();
+        for node in &self.scenario.nodes {
+            files.extend(node.policy.as_deref());
+            for app in &node.apps {
+                files.push(app.component.as_path());
+                files.extend(app.manifest.as_deref());
+                files.extend(app.expect.golden.as_deref());
+            }
+        }
+        files
+    }
+
     /// Whether a node can stand with these addresses.
     fn stands(&self, index: usize, addresses: &[InterfaceAddress]) -> Result<(), CliError> {
         let node = &self.scenario.nodes[index];

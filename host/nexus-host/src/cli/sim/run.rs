@@ -62,6 +62,11 @@ impl Fate {
         self.outcome.is_some() || self.refused.is_some()
     }
 
+    /// Whether its time to start came.
+    pub(super) fn has_begun(&self) -> bool {
+        self.began.is_some()
+    }
+
     /// From its first start to its end.
     pub(super) fn took(&self) -> Option<Duration> {
         Some(self.ended? - self.began?)
@@ -244,7 +249,12 @@ impl Prepared {
             .machines()
             .map(|id| world.machine(id).is_none())
             .collect();
-        let mut failures = verdict::of_apps(self, &shared.fates.borrow(), stuck, &down);
+        let looked = verdict::Looked {
+            ended: ended - Instant::ZERO,
+            stuck: stuck.is_some(),
+            down: &down,
+        };
+        let mut failures = verdict::of_apps(self, &shared.fates.borrow(), &looked);
         failures.extend(verdict::of_nodes(self, &world));
         failures.extend(shared.heard.iter().flat_map(Heard::failures));
         if done {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use nexus_policy::Capability;
 use nexus_policy::explain::escape;
 use nexus_sim::{MachineId, World};
-use nexus_types::Instant;
 
 use super::diff;
 use super::place::Place;
@@ -51,17 +51,22 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What the apps did; `stuck`: since when nothing more happened; `down`: which machines are.
-pub(super) fn of_apps(
-    scene: &Prepared,
-    fates: &[Fate],
-    stuck: Option<Instant>,
-    down: &[bool],
-) -> Vec<Failure> {
+/// How it was when apps were looked at.
+pub(super) struct Looked<'a> {
+    /// When the last app had ended, or the world's time was over.
+    pub(super) ended: Duration,
+    /// Nothing more would have happened.
+    pub(super) stuck: bool,
+    /// Which machines are not running.
+    pub(super) down: &'a [bool],
+}
+
+/// What the apps did.
+pub(super) fn of_apps(scene: &Prepared, fates: &[Fate], looked: &Looked<'_>) -> Vec<Failure> {
     let mut failures = Vec::new();
     for (app, fate) in scene.apps.iter().zip(fates) {
         let mut found = Vec::new();
-        found.extend(end(scene, app, fate, stuck, down[app.node]));
+        found.extend(end(scene, app, fate, looked));
         found.extend(late(scene, app, fate).map(|text| (Kind::Time, text)));
         found.extend(written(scene, app, fate));
         found.extend(denied(scene, app, fate).map(|text| (Kind::Denied, text)));
@@ -75,24 +80,26 @@ pub(super) fn of_apps(
     failures
 }
 
+/// Said of an app in the background that is not there any more.
+const STAYS: &str = "; it is in the background, and was to stay (exit = \"any\" lets it end)";
+
 /// How it ended.
 fn end(
     scene: &Prepared,
     app: &Planned,
     fate: &Fate,
-    stuck: Option<Instant>,
-    down: bool,
+    looked: &Looked<'_>,
 ) -> Option<(Kind, String)> {
     let given = scene.given(app);
+    let down = looked.down[app.node];
     let found = match (&fate.refused, &fate.outcome) {
         (Some(_), _) => Some(Refused.exit_code()),
         (None, outcome) => outcome.as_ref().map(Outcome::code),
     };
     let wanted = match (given.expect.exit, found) {
         (Exit::Code(wanted), found) if found != Some(wanted) => format!("; expected is {wanted}"),
-        (Exit::WithWorld, Some(code)) if code != 0 || fate.refused.is_some() => {
-            "; it is in the background, and was to stay (exit = \"any\" lets it end)".to_owned()
-        }
+        (Exit::WithWorld, Some(code)) if code != 0 || fate.refused.is_some() => STAYS.to_owned(),
+        (Exit::WithWorld, None) if down || !fate.has_begun() => STAYS.to_owned(),
         // However it ends, it is to end.
         (Exit::Any, None) if !given.background => String::new(),
         _ => return None,
@@ -102,9 +109,12 @@ fn end(
         (None, None) if down => (Kind::Hang, "its machine is down".to_owned()),
         (None, None) => (
             Kind::Hang,
-            match stuck {
-                Some(since) => format!("waits for ever: nothing happened after {since}"),
-                None => format!("still running after {:?}", scene.scenario.until),
+            match looked.ended {
+                _ if !fate.has_begun() => "was not started".to_owned(),
+                since if looked.stuck => {
+                    format!("waits for ever: nothing happened after {since:?}")
+                }
+                ended => format!("still running after {ended:?}"),
             },
         ),
         (None, Some(outcome @ (Outcome::Trap(text) | Outcome::Failed(text)))) => {

@@ -1,10 +1,33 @@
 //! The tests as JUnit XML, which build servers read: the elements and attributes that all of them know.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
 
+use nexus_policy::explain::escape as escape_text;
 use quick_xml::escape::escape;
 
-use super::{Test, report};
+use super::{CliError, Kind, Test, report};
+
+/// The file, empty; what is there already and no report is not written over.
+pub(super) fn create(path: &Path) -> Result<File, CliError> {
+    let fail = |error: &dyn std::fmt::Display| {
+        let path = escape_text(&path.display().to_string());
+        CliError::new(Kind::Host, format!("{path}: {error}"))
+    };
+    if let Ok(file) = std::fs::metadata(path)
+        && file.is_file()
+        && file.len() > 0
+    {
+        let mut head = [0; 5];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+        if read.is_err() || head != *b"<?xml" {
+            return Err(fail(&"it is there and no report: it is not written over"));
+        }
+    }
+    File::create(path).map_err(|error| fail(&error))
+}
 
 pub(super) fn text(suite: &str, tests: &[Test], took: Duration) -> String {
     let failed = tests
@@ -65,8 +88,18 @@ fn quoted(text: &str) -> String {
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::{CliError, Kind};
     use super::*;
+
+    #[test]
+    fn reject_a_file_that_is_no_report() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("nexus.toml");
+        std::fs::write(&path, "[app]\n").expect("written");
+        create(&path).expect_err("somebody else's file");
+        assert_eq!(std::fs::read(&path).expect("read"), b"[app]\n");
+        std::fs::write(&path, "<?xml version").expect("written");
+        create(&path).expect("a report of before");
+    }
 
     fn test(name: &str) -> Test {
         Test {
@@ -76,6 +109,7 @@ mod tests {
             failed: 0,
             time: Duration::ZERO,
             took: Duration::from_millis(20),
+            until: Duration::ZERO,
             first: None,
             error: None,
         }

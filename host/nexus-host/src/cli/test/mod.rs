@@ -3,7 +3,6 @@
 mod junit;
 mod report;
 
-use std::fs::File;
 use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -65,6 +64,8 @@ struct Test {
     /// Of the worlds; and how long it took.
     time: Duration,
     took: Duration,
+    /// How long its world lives.
+    until: Duration,
     /// The first seed that failed, and why.
     first: Option<(u64, Vec<Failure>)>,
     /// Why it could not be run at all.
@@ -81,11 +82,7 @@ pub(super) fn test(args: &TestArgs) -> Result<u8, CliError> {
     let scenarios = scenarios(args)?;
     let begun = Instant::now();
     // Before anything runs: what cannot be written is told at once.
-    let junit = args.junit.as_deref().map(|path| {
-        let file = File::create(path).map_err(|error| of_file(path, &error))?;
-        Ok::<_, CliError>((path, file))
-    });
-    let junit = junit.transpose()?;
+    let junit = args.junit.as_deref().map(junit::create).transpose()?;
     let text = args.common.output == Output::Text;
     if text {
         report::tell(&report::head(&args.dir, scenarios.len()))?;
@@ -100,6 +97,7 @@ pub(super) fn test(args: &TestArgs) -> Result<u8, CliError> {
             failed: 0,
             time: Duration::ZERO,
             took: Duration::ZERO,
+            until: Duration::ZERO,
             first: None,
             error: None,
         };
@@ -119,7 +117,7 @@ pub(super) fn test(args: &TestArgs) -> Result<u8, CliError> {
         Output::Text => report::tell(&report::tail(&tests, begun.elapsed()))?,
         Output::Json => say::outcome(failed == 0, &report::json(&tests))?,
     }
-    if let Some((path, mut file)) = junit {
+    if let (Some(path), Some(mut file)) = (&args.junit, junit) {
         let suite = args.dir.display().to_string();
         let text = junit::text(&suite, &tests, begun.elapsed());
         file.write_all(text.as_bytes())
@@ -183,6 +181,7 @@ fn run(args: &TestArgs, test: &mut Test, cache: &mut CodeCache) -> Result<(), Cl
     }
     let scenario = sim::parse(&test.scenario, None)?;
     let (first, runs) = (scenario.seed, scenario.runs);
+    test.until = scenario.until;
     let jobs = sim::jobs(args.jobs, runs, scenario.guests());
     let scene = sim::open(scenario, jobs, cache)?;
     let blessed = Blessed::read(&test.scenario, &scene)?;
@@ -209,7 +208,7 @@ fn run(args: &TestArgs, test: &mut Test, cache: &mut CodeCache) -> Result<(), Cl
             tell(&format!("wrote {}\n", path.display()));
         }
         (Some(blessed), None) => {
-            if let Some(note) = blessed.note(seeds) {
+            if let Some(note) = blessed.note(seeds, false) {
                 tell(&format!("note: {note}\n"));
             }
         }
@@ -235,23 +234,30 @@ fn update(path: &Path, cache: &mut CodeCache) -> Result<(), CliError> {
         ran = Some(one);
         Ok(())
     })?;
-    ran.map_or(Ok(()), |ran| write(&scene, &ran))
+    let folder = path.parent().unwrap_or(path);
+    ran.map_or(Ok(()), |ran| write(&scene, folder, &ran))
 }
 
 /// Of a run that is otherwise as expected: what an app writes that traps is no golden output.
-fn write(scene: &Prepared, ran: &Ran) -> Result<(), CliError> {
+fn write(scene: &Prepared, folder: &Path, ran: &Ran) -> Result<(), CliError> {
     let is_golden = |failure: &&Failure| failure.kind == FailureKind::Golden;
     if let Some(failure) = ran.failures.iter().find(|failure| !is_golden(failure)) {
         let message = format!("nothing was updated: {failure}");
         return Err(CliError::new(Kind::Host, message));
     }
+    let mut changed = Vec::new();
     for (app, stdout) in scene.apps.iter().zip(&ran.stdout) {
         if let (Some(golden), Some(stdout)) = (&app.golden, stdout)
             && golden.bytes.as_ref() != Some(stdout)
         {
-            sim::replace(&golden.path, stdout)?;
-            tell(&format!("wrote {}\n", golden.path.display()));
+            // All before any: half an update is none.
+            sim::writable(&golden.path, folder)?;
+            changed.push((&golden.path, stdout));
         }
+    }
+    for (path, stdout) in changed {
+        sim::replace(path, stdout)?;
+        tell(&format!("wrote {}\n", escape(&path.display().to_string())));
     }
     Ok(())
 }

@@ -76,10 +76,16 @@ pub(super) fn why(test: &Test) -> String {
         for failure in failures {
             text.push_str(&format!("{failure}\n"));
         }
-        let replay = sim::replay(&test.scenario, *seed, None);
+        let replay = replay(test, *seed);
         text.push_str(&format!("  replay: {replay}\n"));
     }
     text
+}
+
+/// `test` does not take a time from the environment, and `sim` would.
+fn replay(test: &Test, seed: u64) -> String {
+    let is_set = std::env::var_os("NEXUS_UNTIL").is_some();
+    sim::replay(&test.scenario, seed, is_set.then_some(test.until))
 }
 
 pub(super) fn json(tests: &[Test]) -> Value {
@@ -95,7 +101,7 @@ pub(super) fn json(tests: &[Test]) -> Value {
                 "failed": test.failed,
                 "first_failed": test.first.as_ref().map(|(seed, failures)| json!({
                     "seed": seed,
-                    "replay": sim::replay(&test.scenario, *seed, None),
+                    "replay": replay(test, *seed),
                     "failures": failures.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 })),
                 "error": test.error.as_ref().map(CliError::json),

@@ -192,7 +192,7 @@ struct Run {
     last: Vec<u8>,
     /// When the wait ends.
     until: Option<Instant>,
-    /// The step at hand waits for something.
+    /// The step at hand expects something, or one after it does.
     expecting: Option<Expecting>,
 }
 
@@ -324,9 +324,16 @@ impl Talk for Run {
             if *step == Step::Reset {
                 return Poll::Ready(Ok(End::Reset));
             }
-            if step.expects() && self.expecting.is_none() {
-                let (number, name) = (self.at + 1, step.name());
-                let text = call.text(&format!("step {number} ({name}) is still waiting"));
+            if self.expecting.is_none()
+                && let Some(ahead) = steps[self.at..].iter().position(Step::expects)
+            {
+                let at = self.at + ahead;
+                let (number, name) = (at + 1, steps[at].name());
+                let what = match ahead {
+                    0 => "is still waiting",
+                    _ => "was not come to",
+                };
+                let text = call.text(&format!("step {number} ({name}) {what}"));
                 self.expecting = Some(call.report.expect(&text));
             }
             let wrong = match ready!(self.step(step, turn, call)) {

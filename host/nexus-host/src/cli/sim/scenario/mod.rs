@@ -305,7 +305,7 @@ impl Checker<'_> {
             } else if matches!(ending, Some("toml" | "blessed" | "wasm")) {
                 let message = "that is a file of another kind; --update would write over it";
                 self.problem(golden.span(), message.into());
-            } else if !taken.insert(golden.get_ref()) {
+            } else if !taken.insert(path.components().collect::<PathBuf>()) {
                 let message = "another app has this golden file; each has its own";
                 self.problem(golden.span(), message.into());
             }
