@@ -391,7 +391,8 @@ fn reject_peers_whose_expectations_are_not_met() {
             format!(
                 "tcp = 80\nscript = [{{ expect-until = \"\\r\\n\\r\\n\" }}, {page}, {{ expect = \"MORE\" }}]"
             ),
-            "step 3 (expect)",
+            // The end of the connection, which comes after the app's, and not that the step is still waiting.
+            "step 3 (expect): it ended after 0 of 4 bytes",
         ),
         (
             "http = 80\nroute = [{ path = \"/\" }]\nrequests = [\"GET /other\"]".to_owned(),
