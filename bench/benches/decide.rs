@@ -60,6 +60,7 @@ fn gate(rules: usize) -> Gate {
     let app = AppIdentity {
         id: "bench".to_owned(),
         digest: AppDigest([7; 32]),
+        publisher: None,
     };
     gate.admit(Instant::ZERO, APP, app, manifest, Consent::default(), &[])
         .expect("admitted");

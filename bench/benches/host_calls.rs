@@ -44,6 +44,7 @@ fn admit(node: &mut Node, now: Instant, manifest: &Manifest) {
     let app = AppIdentity {
         id: "bench".to_owned(),
         digest: AppDigest([0; 32]),
+        publisher: None,
     };
     let consent = Consent {
         allow_manifest: true,

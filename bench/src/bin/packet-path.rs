@@ -257,6 +257,7 @@ fn decide(decisions: u32) {
     let identity = AppIdentity {
         id: "bench".to_owned(),
         digest: AppDigest([7; 32]),
+        publisher: None,
     };
     let manifest = Manifest::parse(manifest, "nexus.toml").expect("a manifest");
     gate.admit(

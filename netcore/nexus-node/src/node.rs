@@ -419,6 +419,7 @@ to = ["any:80"]
             let app = AppIdentity {
                 id: "test.server".to_owned(),
                 digest: AppDigest([number; 32]),
+                publisher: None,
             };
             let consent = Consent::default();
             let admitted = node

@@ -197,6 +197,7 @@ impl Desk {
         let app = AppIdentity {
             id: "test.client".to_owned(),
             digest: AppDigest([1; 32]),
+            publisher: None,
         };
         let consent = Consent {
             allow_manifest: true,

@@ -240,6 +240,7 @@ impl Admission {
         let app = AppIdentity {
             id: self.app.clone(),
             digest: self.digest,
+            publisher: None,
         };
         let mut out = String::new();
         if self.admitted {

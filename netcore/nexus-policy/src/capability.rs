@@ -135,6 +135,19 @@ catalog! {
 }
 
 impl Capability {
+    /// Whether an act by it hands out what cannot be taken back once it is out (an identity, a token, a
+    /// port others reach, the host's own files): one that cannot be recorded is refused.
+    pub const fn is_sensitive(self) -> bool {
+        matches!(self.class(), Class::System)
+            || matches!(
+                self,
+                Self::AccountUse
+                    | Self::DsoftbusSessionOpen
+                    | Self::DsoftbusShareSend
+                    | Self::DsoftbusShareReceive
+            )
+    }
+
     /// The parameters of base WASI that a policy and `--allow` can name, and a manifest asks for in `[wasi]`.
     pub const WASI: [Self; 2] = [Self::WasiDirs, Self::WasiEnv];
 

@@ -24,6 +24,7 @@ use crate::manifest::Manifest;
 use crate::networks::Borders;
 use crate::permit::{Permit, Stamp};
 use crate::policy::{Policy, PolicyRule, Verdict};
+use crate::publisher::PublisherKey;
 use crate::rule::Rule;
 use crate::wall::WallTime;
 
@@ -34,6 +35,8 @@ pub struct AppIdentity {
     pub id: String,
     /// What it is.
     pub digest: AppDigest,
+    /// Whose signature over it was verified; none: it has none that was.
+    pub publisher: Option<PublisherKey>,
 }
 
 /// What the person who runs an app has said for this run.

@@ -16,6 +16,7 @@
 
 pub mod address;
 pub mod admission;
+pub mod audit;
 pub mod capability;
 pub mod config;
 pub mod decide;
@@ -27,6 +28,7 @@ pub mod manifest;
 pub mod permit;
 pub mod policy;
 pub mod ports;
+pub mod publisher;
 pub mod rule;
 pub mod wall;
 pub mod wasi;
@@ -45,6 +47,7 @@ mod suggest;
 
 pub use address::{AddressClass, Topology, canonical, classify};
 pub use admission::{Admission, Import};
+pub use audit::{Auditor, Entry, Recorded, Unrecorded};
 pub use capability::{Capability, Class, Status, UnknownCapability};
 pub use config::{ConfigError, Problem};
 pub use decide::Act;
@@ -56,5 +59,6 @@ pub use manifest::Manifest;
 pub use permit::{Permit, Stamp, Target};
 pub use policy::{Policy, Verdict};
 pub use ports::PortSet;
+pub use publisher::PublisherKey;
 pub use rule::{Rule, RuleError, host_name};
 pub use wall::WallTime;

@@ -137,6 +137,7 @@ impl AppMachine {
         let identity = AppIdentity {
             id: start.fate.borrow().name.clone(),
             digest: AppDigest([number as u8; 32]),
+            publisher: None,
         };
         let mut allow = start.allow;
         if start.peer {

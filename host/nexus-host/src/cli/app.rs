@@ -82,6 +82,7 @@ impl Candidate {
             identity: AppIdentity {
                 id,
                 digest: file.digest,
+                publisher: None,
             },
             file,
             component,

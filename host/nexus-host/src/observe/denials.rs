@@ -181,6 +181,7 @@ mod tests {
         let app = AppIdentity {
             id: "app".into(),
             digest: AppDigest([1; 32]),
+            publisher: None,
         };
         denials.name(INSTANCE, app);
         denials

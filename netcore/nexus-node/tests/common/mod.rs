@@ -111,7 +111,11 @@ impl World {
         let manifest = Manifest::parse(manifest, "nexus.toml").unwrap();
         let digest = AppDigest([instance.0 as u8; 32]);
         let id = manifest.app().map(|app| app.id.clone()).unwrap_or_default();
-        let app = AppIdentity { id, digest };
+        let app = AppIdentity {
+            id,
+            digest,
+            publisher: None,
+        };
         let consent = Consent {
             allow_manifest: true,
             allow: Vec::new(),

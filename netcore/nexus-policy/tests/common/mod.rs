@@ -26,6 +26,7 @@ pub fn identity() -> AppIdentity {
     AppIdentity {
         id: "com.example.weather".to_owned(),
         digest: digest(),
+        publisher: None,
     }
 }
 

@@ -192,6 +192,7 @@ impl Station {
         let app = AppIdentity {
             id: manifest.app().map(|app| app.id.clone()).unwrap_or_default(),
             digest: AppDigest([self.instances as u8; 32]),
+            publisher: None,
         };
         let consent = Consent {
             allow_manifest: true,
