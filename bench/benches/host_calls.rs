@@ -48,6 +48,7 @@ fn admit(node: &mut Node, now: Instant, manifest: &Manifest) {
     };
     let consent = Consent {
         allow_manifest: true,
+        answers: Vec::new(),
         allow: Vec::new(),
     };
     let admitted = node

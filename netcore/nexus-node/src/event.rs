@@ -13,4 +13,11 @@ pub enum Event {
         /// What, and why.
         denial: Denial,
     },
+    /// An act happened that would have been refused, were it not for `--mode`.
+    Observed {
+        /// Whose act.
+        instance: InstanceId,
+        /// What it would have been refused for.
+        denial: Denial,
+    },
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use nexus_policy::{Act, Denial, Gate, Permit, Stamp, Topology};
 use nexus_stack::{AddressEvent, Config, ConfigError, LookupId, Medium, Scope, Stack};
-use nexus_types::{HostName, InstanceId, Instant, IpAddr, NodeId, PolicyEpoch, Seed, limits};
+use nexus_types::{HostName, InstanceId, Instant, IpAddr, NodeId, PolicyEpoch, Seed};
 
 use crate::NetError;
 use crate::event::Event;
@@ -219,9 +219,17 @@ impl Node {
         instance: InstanceId,
         act: &Act<'_>,
     ) -> Result<Permit, NetError> {
-        self.gate
-            .decide(now, instance, act)
-            .map_err(|denial| self.refused(instance, *denial))
+        let decided = self.gate.decide(now, instance, act);
+        self.tell_observed();
+        decided.map_err(|denial| self.refused(instance, *denial))
+    }
+
+    /// What `--mode` let pass becomes events.
+    fn tell_observed(&mut self) {
+        while let Some(denial) = self.gate.poll_observed() {
+            let instance = denial.instance;
+            self.event(Event::Observed { instance, denial });
+        }
     }
 
     /// Asks the gate for several ways to do one thing, as the addresses of one name. What is
@@ -236,20 +244,9 @@ impl Node {
         instance: InstanceId,
         acts: impl IntoIterator<Item = Act<'a>>,
     ) -> Result<Vec<Permit>, NetError> {
-        let mut permits = Vec::new();
-        let mut first = None;
-        for act in acts.into_iter().take(limits::DNS_ANSWERS as usize) {
-            match self.gate.decide(now, instance, &act) {
-                Ok(permit) => permits.push(permit),
-                Err(denial) => {
-                    first.get_or_insert(denial);
-                }
-            }
-        }
-        match first {
-            Some(denial) if permits.is_empty() => Err(self.refused(instance, *denial)),
-            _ => Ok(permits),
-        }
+        let decided = self.gate.decide_some(now, instance, acts);
+        self.tell_observed();
+        decided.map_err(|denial| self.refused(instance, *denial))
     }
 
     pub(crate) fn refused(&mut self, instance: InstanceId, denial: Denial) -> NetError {
@@ -257,12 +254,16 @@ impl Node {
         if let Some(instance) = self.instances.get_mut(&instance) {
             instance.usage.denials += 1;
         }
+        self.event(Event::Denied { instance, denial });
+        error
+    }
+
+    fn event(&mut self, event: Event) {
         if self.events.len() == EVENTS_MAX {
             self.events.pop_front();
             self.events_dropped += 1;
         }
-        self.events.push_back(Event::Denied { instance, denial });
-        error
+        self.events.push_back(event);
     }
 
     pub(crate) fn has_events(&self) -> bool {

@@ -201,6 +201,7 @@ impl Desk {
         };
         let consent = Consent {
             allow_manifest: true,
+            answers: Vec::new(),
             allow: Vec::new(),
         };
         let node = self.mesh.node_mut(self.node);

@@ -8,13 +8,16 @@ use core::fmt::Write as _;
 use nexus_types::{InstanceId, Instant};
 use serde::{Serialize, Serializer};
 
+use crate::audit::{Entry, Recorded, Unrecorded};
 use crate::capability::{Capability, Class};
+use crate::consent::Consent;
 use crate::denial::Fix;
 use crate::examine::Examiner;
 use crate::explain::{render_fixes, who};
-use crate::gate::{AppIdentity, Consent, Gate};
+use crate::gate::{AppIdentity, Gate};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
+use crate::rule::Rule;
 
 /// Imports looked at. A component has tens; more are a component made to be slow to refuse.
 pub const IMPORTS_MAX: usize = 1_024;
@@ -52,8 +55,21 @@ pub struct Admission {
     pub limits: Limits,
     /// Everything that keeps it from starting.
     pub missing: Vec<Missing>,
+    /// What would keep it from starting, were it not for `--mode`.
+    pub observed: Vec<Missing>,
     /// What does not keep it from starting, but somebody should know.
     pub notes: Vec<String>,
+}
+
+/// Something only a person can say yes to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Question {
+    /// Of which capability.
+    pub capability: Capability,
+    /// The rule of the manifest.
+    pub rule: Rule,
+    /// The operator's rule that leaves it to a person, `policy.toml:3 (lan-weather)`; none: nothing is written.
+    pub asked_by: Option<String>,
 }
 
 /// What is behind an import.
@@ -93,6 +109,8 @@ pub enum Standing {
     Narrowed,
     /// A person must say yes, and nobody has.
     ConsentRequired,
+    /// A person was asked and said no.
+    ConsentDenied,
     /// The operator forbids it, or has not allowed it where only that is enough.
     OperatorDenied,
     /// The manifest does not ask.
@@ -123,7 +141,8 @@ pub struct RuleReport {
     pub rule: String,
     /// How it stands.
     pub standing: Standing,
-    /// Whose word that is: `policy.toml:3 (lan-weather)`, `--allow`, `--allow-manifest`, `default`.
+    /// Whose word that is: `policy.toml:3 (lan-weather)`, `consent 3f1c…`, `--allow`, `--allow-manifest`,
+    /// `default`.
     pub by: String,
 }
 
@@ -178,8 +197,11 @@ impl Gate {
         self.handle_timeout(now);
         let report = self.examine(now, &app, &manifest, &consent, imports);
         if !report.admitted {
+            let _ = self.record_admission(now, Some(instance), &app, &report);
             return Err(Box::new(report));
         }
+        // That it could not be kept is counted, and acts that must be recorded are refused one by one.
+        let _ = self.record_admission(now, Some(instance), &app, &report);
         self.enter(now, instance, app, manifest, consent);
         Ok(report)
     }
@@ -201,6 +223,81 @@ impl Gate {
             consent,
         }
         .report(imports)
+    }
+
+    /// What a person could say yes to, and nobody has answered, of what the app imports. Nothing if no answer
+    /// would let it start.
+    pub fn questions(
+        &self,
+        now: Instant,
+        app: &AppIdentity,
+        manifest: &Manifest,
+        consent: &Consent,
+        imports: &[Import],
+    ) -> Vec<Question> {
+        let examiner = |consent| Examiner {
+            gate: self,
+            now,
+            app,
+            manifest,
+            consent,
+        };
+        let all = Consent {
+            allow_manifest: true,
+            ..consent.clone()
+        };
+        let with_all = examiner(&all).report(imports);
+        if !with_all.admitted {
+            return Vec::new();
+        }
+        let needed: Vec<_> = with_all
+            .imports
+            .iter()
+            .flat_map(|import| import.capabilities.iter().copied())
+            .chain(Capability::WASI)
+            .collect();
+        examiner(consent).questions(&needed)
+    }
+
+    /// Has it recorded that an app may start, or, one record for each thing, why it may not.
+    ///
+    /// # Errors
+    /// It could not be kept.
+    pub fn record_admission(
+        &mut self,
+        now: Instant,
+        instance: Option<InstanceId>,
+        app: &AppIdentity,
+        report: &Admission,
+    ) -> Result<(), Unrecorded> {
+        let entry = Entry {
+            app: Some(app),
+            instance,
+            capability: None,
+            target: None,
+            verdict: Recorded::Event,
+            reason: "admitted",
+            rule: None,
+            source: &"host",
+        };
+        if report.admitted {
+            return self.record(now, &entry);
+        }
+        let mut kept = Ok(());
+        for missing in &report.missing {
+            kept = kept.and(self.record(
+                now,
+                &Entry {
+                    capability: missing.needs.first().copied(),
+                    target: Some(&missing.what),
+                    verdict: Recorded::Deny,
+                    reason: missing.reason,
+                    source: &"admission",
+                    ..entry
+                },
+            ));
+        }
+        kept
     }
 }
 

@@ -1,11 +1,13 @@
 //! What an app can try to do, each act exactly as it is judged.
 
+use core::fmt;
 use core::net::SocketAddr;
 
 use nexus_types::{HostName, Transport};
 
 use crate::capability::Capability;
 use crate::denial::DeniedTarget;
+use crate::explain::escape;
 use crate::wasi::DirectoryMode;
 
 /// One act of one instance. Addresses are the ones packets would carry: never a text.
@@ -117,6 +119,33 @@ impl Act<'_> {
             Self::Accept { local, remote } => DeniedTarget::Accepted { local, remote },
             Self::OpenDirectory { path, mode } => DeniedTarget::Directory(path.to_owned(), mode),
             Self::SetVariable { name } => DeniedTarget::Variable(name.to_owned()),
+        }
+    }
+}
+
+/// What it is aimed at, as records have it; allocates nothing. As [`DeniedTarget::full`].
+impl fmt::Display for Act<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Resolve { name, .. } => fmt::Display::fmt(name, f),
+            Self::Connect {
+                remote,
+                name: Some(name),
+            }
+            | Self::UdpSend {
+                remote,
+                name: Some(name),
+            } => write!(f, "{name}:{} -> {}", remote.port(), remote.ip()),
+            Self::Connect { remote, name: None }
+            | Self::UdpSend { remote, name: None }
+            | Self::UdpAnswer { remote } => fmt::Display::fmt(&remote, f),
+            Self::UdpOpen => f.write_str("anywhere"),
+            Self::Listen { local } | Self::UdpBind { local } => fmt::Display::fmt(&local, f),
+            Self::Accept { local, remote } => write!(f, "{local} <- {remote}"),
+            Self::OpenDirectory { path, mode } => {
+                write!(f, "{}:{}", escape(path), mode.as_str())
+            }
+            Self::SetVariable { name } => f.write_str(&escape(name)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A refusal: the reason, who refused, and what a person can do about it.
 
+use core::fmt;
 use core::net::SocketAddr;
 
 use nexus_types::{HostName, InstanceId, Reason, Why};
@@ -102,6 +103,12 @@ impl DeniedTarget {
     }
 }
 
+impl fmt::Display for DeniedTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.full())
+    }
+}
+
 /// Who said no.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "who")]
@@ -120,6 +127,11 @@ pub enum RefusedBy {
         /// Its id.
         rule: String,
     },
+    /// A person who was asked.
+    Person {
+        /// The answer's id.
+        answer: String,
+    },
     /// Nobody wrote anything, and that means no.
     Default,
     /// The host itself; no rule can change it.
@@ -130,6 +142,11 @@ pub enum RefusedBy {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "fix")]
 pub enum Fix {
+    /// The person can take a no back.
+    RevokeConsent {
+        /// The answer's id.
+        answer: String,
+    },
     /// The app's author can ask for it.
     Manifest {
         /// The file; none if the app has no manifest yet.

@@ -6,14 +6,16 @@ use core::fmt;
 use nexus_types::{Instant, Reason};
 
 use crate::admission::{
-    Admission, CapabilityReport, IMPORTS_MAX, Import, ImportReport, Missing, Provided, RuleReport,
-    Standing, WasiReport,
+    Admission, CapabilityReport, IMPORTS_MAX, Import, ImportReport, Missing, Provided, Question,
+    RuleReport, Standing, WasiReport,
 };
 use crate::capability::{Capability, Class, Parameter, Status};
 use crate::catalog::{Known, known};
+use crate::consent::{Answer, Consent};
 use crate::denial::{Fix, RefusedBy};
 use crate::explain::escape;
-use crate::gate::{AppIdentity, Consent, Gate};
+use crate::gate::{AppIdentity, Gate, until};
+use crate::grounds::Grounds;
 use crate::index::RuleIndex;
 use crate::judge::Cause;
 use crate::limits::Limits;
@@ -38,6 +40,8 @@ enum Word {
     Allow,
     /// `--allow-manifest`
     AllowManifest,
+    /// A person's answer.
+    Answer { index: u32, id: String },
     /// Nobody's: nothing is written and nobody was asked.
     Nobody,
     /// This build's.
@@ -55,10 +59,28 @@ impl fmt::Display for Word {
             } => write!(f, "{file}:{line} ({rule})"),
             Self::Allow => f.write_str("--allow"),
             Self::AllowManifest => f.write_str("--allow-manifest"),
+            Self::Answer { id, .. } => write!(f, "consent {id}"),
             Self::Nobody => f.write_str("default"),
             Self::Build => f.write_str("this build"),
         }
     }
+}
+
+/// Why an import is not there.
+struct Lacking {
+    reason: &'static str,
+    why: String,
+    fixes: Vec<Fix>,
+    /// Somebody has said no to it, not only nobody yes.
+    written: bool,
+}
+
+fn declined_fixes(by: &Word) -> Vec<Fix> {
+    let revoke = match by {
+        Word::Answer { id, .. } => Some(Fix::RevokeConsent { answer: id.clone() }),
+        _ => None,
+    };
+    revoke.into_iter().chain([Fix::AllowManifest]).collect()
 }
 
 pub(crate) struct Examiner<'a> {
@@ -72,6 +94,7 @@ pub(crate) struct Examiner<'a> {
 impl Examiner<'_> {
     pub(crate) fn report(&self, imports: &[Import]) -> Admission {
         let mut missing = Vec::new();
+        let mut observed = Vec::new();
         let mut notes = Vec::new();
         let mut reports = Vec::with_capacity(imports.len().min(IMPORTS_MAX));
         let mut capabilities: Vec<CapabilityReport> = Capability::ALL
@@ -86,7 +109,7 @@ impl Examiner<'_> {
             ));
         }
         for import in imports.iter().take(IMPORTS_MAX) {
-            reports.push(self.import(import, &mut capabilities, &mut missing));
+            reports.push(self.import(import, &mut capabilities, (&mut missing, &mut observed)));
         }
         let directories = self.directories(&mut missing);
         let variables = self.variables(&mut missing);
@@ -105,6 +128,7 @@ impl Examiner<'_> {
             variables,
             limits,
             missing,
+            observed,
             notes,
         }
     }
@@ -161,7 +185,7 @@ impl Examiner<'_> {
 
     /// Whether some target of `capability` may be allowed: what the report at load calls granted,
     /// in full or narrowed.
-    pub(crate) fn any_target(&self, capability: Capability) -> Result<(), Cause> {
+    pub(crate) fn any_target(&self, capability: Capability) -> Result<Grounds, Cause> {
         let asked = self.manifest.asked(capability);
         let given = self.consent.allow.iter().filter(|(c, _)| *c == capability);
         if asked.is_none() && given.clone().next().is_none() {
@@ -175,7 +199,15 @@ impl Examiner<'_> {
             .min_by_key(|(standing, _)| *standing as u8);
         match best {
             None => Err(Cause::NoRule),
-            Some((Standing::Granted | Standing::Narrowed, _)) => Ok(()),
+            Some((Standing::Granted | Standing::Narrowed, by)) => Ok(match by {
+                Word::Operator { index, .. } => Grounds::Operator(index),
+                Word::Answer { index, .. } => Grounds::Answer(index),
+                Word::Allow => Grounds::Allow,
+                Word::AllowManifest | Word::Nobody | Word::Build => Grounds::AllowManifest,
+            }),
+            Some((Standing::ConsentDenied, Word::Answer { index, .. })) => {
+                Err(Cause::Declined(index))
+            }
             Some((Standing::ConsentRequired, Word::Operator { index, .. })) => {
                 Err(Cause::Ask(index))
             }
@@ -265,10 +297,14 @@ impl Examiner<'_> {
             capability.class() == Class::App || asks.is_some()
         };
         if yes && consent_is_enough {
-            return (
-                granted,
-                asks.map_or(Word::AllowManifest, |(index, _)| self.operators(index)),
-            );
+            return (granted, Word::AllowManifest);
+        }
+        let declined = self.answer(capability, asked, false);
+        if consent_is_enough
+            && declined.is_none()
+            && let Some(consented) = self.answer(capability, asked, true)
+        {
+            return (granted, consented);
         }
         if let Some((index, _)) = of(Verdict::Allow).find(|(_, rule)| {
             rule.is_some_and(|rule| may_meet(self.gate.topology(), Some(rule), asked))
@@ -279,6 +315,9 @@ impl Examiner<'_> {
                 return (Standing::Narrowed, self.operators(index));
             }
         }
+        if consent_is_enough && let Some(declined) = declined {
+            return (Standing::ConsentDenied, declined);
+        }
         match asks {
             Some((index, _)) => (Standing::ConsentRequired, self.operators(index)),
             None if consent_is_enough => (Standing::ConsentRequired, Word::Nobody),
@@ -286,11 +325,72 @@ impl Examiner<'_> {
         }
     }
 
+    /// What a person has said about exactly this rule, if it still holds.
+    fn answer(&self, capability: Capability, asked: &Rule, yes: bool) -> Option<Word> {
+        let is_it = |answer: &Answer| {
+            answer.capability == capability
+                && answer.yes == yes
+                && answer.rule == *asked
+                && answer
+                    .expires
+                    .is_none_or(|at| until(self.gate.wall(), at) > self.now)
+        };
+        let (index, answer) = (0..)
+            .zip(&self.consent.answers)
+            .find(|(_, answer)| is_it(answer))?;
+        Some(Word::Answer {
+            index,
+            id: answer.id.clone(),
+        })
+    }
+
+    /// What of `needed` waits for a person's yes.
+    pub(crate) fn questions(&self, needed: &[Capability]) -> Vec<Question> {
+        let question = |capability: Capability, rule: &Rule, (standing, by): Judged| {
+            (standing == Standing::ConsentRequired).then(|| Question {
+                capability,
+                rule: rule.clone(),
+                asked_by: matches!(by, Word::Operator { .. }).then(|| by.to_string()),
+            })
+        };
+        let mut questions = Vec::new();
+        for (capability, asked) in self.manifest.capabilities() {
+            if !needed.contains(&capability) {
+                continue;
+            }
+            questions.extend(asked.rules.iter().filter_map(|rule| {
+                let given = self
+                    .consent
+                    .allow
+                    .iter()
+                    .any(|(c, given)| *c == capability && allows_all(given, rule));
+                question(capability, rule, self.judge(capability, rule, given))
+            }));
+        }
+        for asked in self.manifest.directories() {
+            let rule = asked
+                .path
+                .as_deref()
+                .and_then(|path| DirectoryRule::new(path, asked.mode))
+                .map(Rule::Directory);
+            questions.extend(rule.and_then(|rule| {
+                let judged = self.wasi_item(Capability::WasiDirs, &rule);
+                question(Capability::WasiDirs, &rule, judged)
+            }));
+        }
+        for (name, _) in self.manifest.variables() {
+            let rule = Rule::Variable(name.clone());
+            let judged = self.wasi_item(Capability::WasiEnv, &rule);
+            questions.extend(question(Capability::WasiEnv, &rule, judged));
+        }
+        questions
+    }
+
     fn import(
         &self,
         import: &Import,
         capabilities: &mut Vec<CapabilityReport>,
-        missing: &mut Vec<Missing>,
+        (missing, observed): (&mut Vec<Missing>, &mut Vec<Missing>),
     ) -> ImportReport {
         let shown = escape(&import.name);
         let functions: Vec<_> = import.functions.iter().map(|name| escape(name)).collect();
@@ -351,8 +451,20 @@ impl Examiner<'_> {
                     }
                     Some(report) if report.optional => Provided::Stub,
                     _ => {
-                        let (reason, why, fixes) = self.lacking(capability);
-                        lack(&[capability], reason, why, fixes)
+                        let lacking = self.lacking(capability);
+                        if self.gate.mode().lets_pass() && !lacking.written {
+                            observed.push(Missing {
+                                what: shown.clone(),
+                                functions: functions.clone(),
+                                needs: vec![capability],
+                                reason: lacking.reason,
+                                why: lacking.why,
+                                fixes: lacking.fixes,
+                            });
+                            Provided::Granted
+                        } else {
+                            lack(&[capability], lacking.reason, lacking.why, lacking.fixes)
+                        }
                     }
                 };
                 (vec![capability], provided)
@@ -367,7 +479,7 @@ impl Examiner<'_> {
     }
 
     /// Why a capability is not there, and what would change it.
-    fn lacking(&self, capability: Capability) -> (&'static str, String, Vec<Fix>) {
+    fn lacking(&self, capability: Capability) -> Lacking {
         let file = self.manifest.source().map(str::to_owned);
         let example = if capability.parameter() == Parameter::Local {
             "any:8080"
@@ -385,11 +497,16 @@ impl Examiner<'_> {
             // A forbid of the whole capability makes an edit of the manifest useless.
             let whole = self
                 .gate
-                .operator(&self.app.digest, capability)
+                .operator(self.app, capability)
                 .find_map(|tables| tables.forbid.every());
             if let Some(index) = whole {
                 let why = self.sentence(Standing::OperatorDenied, &self.operators(index));
-                return (Reason::OperatorDenied.as_str(), why, Vec::new());
+                return Lacking {
+                    reason: Reason::OperatorDenied.as_str(),
+                    why,
+                    fixes: Vec::new(),
+                    written: true,
+                };
             }
             let why = match &file {
                 Some(file) => format!("{file} does not ask for it"),
@@ -404,7 +521,12 @@ impl Examiner<'_> {
                     vec![example.to_owned()],
                 ));
             }
-            return (Reason::NotGranted.as_str(), why, fixes);
+            return Lacking {
+                reason: Reason::NotGranted.as_str(),
+                why,
+                fixes,
+                written: false,
+            };
         };
         let judged: Vec<_> = asked
             .rules
@@ -426,6 +548,7 @@ impl Examiner<'_> {
         let policy = policy_fix(self.gate.operator_file(), &self.app.id, capability, open);
         let fixes = match (standing, &by) {
             (Standing::ConsentRequired, _) => vec![Fix::AllowManifest, policy],
+            (Standing::ConsentDenied, by) => declined_fixes(by),
             (Standing::OperatorDenied, Word::Nobody) => {
                 let allow = asked.rules.iter().map(|rule| Fix::Allow {
                     capability,
@@ -435,12 +558,18 @@ impl Examiner<'_> {
             }
             _ => Vec::new(),
         };
-        let reason = if standing == Standing::ConsentRequired {
-            Reason::ConsentRequired
-        } else {
-            Reason::OperatorDenied
+        let reason = match standing {
+            Standing::ConsentRequired => Reason::ConsentRequired,
+            Standing::ConsentDenied => Reason::ConsentDenied,
+            _ => Reason::OperatorDenied,
         };
-        (reason.as_str(), self.sentence(standing, &by), fixes)
+        Lacking {
+            reason: reason.as_str(),
+            why: self.sentence(standing, &by),
+            fixes,
+            written: matches!(by, Word::Operator { .. } | Word::Answer { .. })
+                && standing != Standing::ConsentRequired,
+        }
     }
 
     fn sentence(&self, standing: Standing, by: &Word) -> String {
@@ -466,6 +595,9 @@ impl Examiner<'_> {
                 },
             ) => {
                 format!("rule `{rule}` of the operator's policy ({file}:{line}) forbids it")
+            }
+            (Standing::ConsentDenied, Word::Answer { id, .. }) => {
+                format!("{manifest} asks for it, and a person said no (answer `{id}`)")
             }
             _ => format!("{manifest} asks for it, and only the operator's policy can allow it"),
         }
@@ -534,6 +666,7 @@ impl Examiner<'_> {
                 (Standing::ConsentRequired, _) => {
                     (Reason::ConsentRequired, vec![Fix::AllowManifest, policy])
                 }
+                (Standing::ConsentDenied, by) => (Reason::ConsentDenied, declined_fixes(by)),
                 (_, Word::Nobody) => (
                     Reason::OperatorDenied,
                     vec![

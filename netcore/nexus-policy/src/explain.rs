@@ -51,6 +51,15 @@ pub fn render(denial: &Denial, app: &AppIdentity) -> String {
     } else {
         "denied "
     };
+    render_as(word, denial, app)
+}
+
+/// What is said of an act that `--mode` let pass: as of its refusal.
+pub fn render_observed(denial: &Denial, app: &AppIdentity) -> String {
+    render_as("passed ", denial, app)
+}
+
+fn render_as(word: &str, denial: &Denial, app: &AppIdentity) -> String {
     let mut out = format!(
         "{word} {}  app={}  {}\n  why    {}  [{}]",
         denial.capability,
@@ -119,6 +128,10 @@ fn render_fix(fix: &Fix, lead: &str, with_app: bool) -> String {
             }
             text
         }
+        Fix::RevokeConsent { answer } => format!(
+            "{lead}to be asked again: nexus-host consent revoke {}",
+            shell_word(answer)
+        ),
         Fix::AllowManifest => format!(
             "{lead}run it again with --allow-manifest, which says yes to what the manifest asks"
         ),
@@ -238,7 +251,10 @@ fn reason(denial: &Denial) -> String {
         }
         (Reason::ConsentRequired, Some(rule)) => format!("{rule} leaves it to a person, and nobody was asked"),
         (Reason::ConsentRequired, None) => format!("{} asks for it, and nobody has said yes", "the manifest"),
-        (Reason::ConsentDenied, _) => "a person said no".to_owned(),
+        (Reason::ConsentDenied, _) => match &denial.refused_by {
+            RefusedBy::Person { answer } => format!("a person said no (answer `{}`)", escape(answer)),
+            _ => "a person said no".to_owned(),
+        },
         (Reason::Expired, Some(rule)) => format!("{rule} allowed it until its time was over"),
         (Reason::Expired, None) => "the answer that bound this address to its name is over; look the name up again".to_owned(),
         (Reason::Revoked, Some(rule)) => format!("{rule} no longer lets it"),
@@ -248,6 +264,7 @@ fn reason(denial: &Denial) -> String {
         (Reason::RedirectNotPermitted, _) => format!("no rule in {manifest} covers where the redirect leads"),
         (Reason::NoCapacity, _) => "a quota is used up".to_owned(),
         (Reason::Deadline, _) => "the time given ran out".to_owned(),
+        (Reason::Unrecorded, _) => "the audit log cannot be written, and what this capability does is not done unrecorded".to_owned(),
     }
 }
 
@@ -293,6 +310,7 @@ pub(crate) fn guest_reason(denial: &Denial) -> &'static str {
         Reason::RedirectNotPermitted => "no rule covers where the redirect leads",
         Reason::NoCapacity => "a quota is used up",
         Reason::Deadline => "the time given ran out",
+        Reason::Unrecorded => "the host cannot record it",
     }
 }
 

@@ -2,25 +2,30 @@
 //!
 //! The steps of a judgement are in `judge.rs`.
 //!
-//! The place of what comes later: terminal questions answer into [`Consent`] before `admit`;
-//! audit wraps `decide`, which has the only two results there are to record; revocation is
-//! `set_policies` or `set_topology`, the epoch, and [`Gate::judge_again`].
+//! Questions are answered into [`Consent`] before `admit`; every answer of `decide` is recorded
+//! before it is given ([`Auditor`]); revocation is `set_policies`, `set_consent` or `set_topology`,
+//! the epoch, and [`Gate::judge_again`].
 
 use core::net::{IpAddr, SocketAddr};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use nexus_types::{AppDigest, Duration, HostName, InstanceId, Instant, PolicyEpoch, Reason};
 
 use crate::address::{Topology, canonical};
+use crate::audit::{Auditor, Recorded};
 use crate::binding::Bindings;
 use crate::capability::{Capability, Status};
+use crate::consent::{Answer, Consent};
 use crate::decide::Act;
 use crate::denial::Denial;
 use crate::examine::Examiner;
+use crate::grounds::Grounds;
 use crate::index::{self, RemoteTarget, RuleIndex, RuleTable};
-use crate::judge::Cause;
+use crate::judge::{Cause, permitted};
+use crate::learn::Learnt;
 use crate::manifest::Manifest;
+use crate::mode::Mode;
 use crate::networks::Borders;
 use crate::permit::{Permit, Stamp};
 use crate::policy::{Policy, PolicyRule, Verdict};
@@ -37,15 +42,6 @@ pub struct AppIdentity {
     pub digest: AppDigest,
     /// Whose signature over it was verified; none: it has none that was.
     pub publisher: Option<PublisherKey>,
-}
-
-/// What the person who runs an app has said for this run.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Consent {
-    /// `--allow-manifest`: yes to whatever the manifest asks and the operator leaves to a person.
-    pub allow_manifest: bool,
-    /// `--allow CAP=RULE`: both keys for these, short of a written forbid.
-    pub allow: Vec<(Capability, Rule)>,
 }
 
 /// Number of capabilities, those of base WASI included.
@@ -71,6 +67,9 @@ pub(crate) struct Grant {
     pub(crate) borders: Borders,
     pub(crate) asked: RuleTable,
     pub(crate) given: RuleTable,
+    /// Of the rules asked for, those a person has said yes to, and no; by the answer's place.
+    pub(crate) consented: RuleTable,
+    pub(crate) declined: RuleTable,
 }
 
 /// What all instances of an app that was admitted once have in common.
@@ -87,7 +86,7 @@ pub(crate) struct Instance {
     epoch: PolicyEpoch,
     pub(crate) bindings: Bindings,
     /// Whether it may open a UDP socket at all: [`Act::UdpOpen`] under the current policy.
-    pub(crate) udp_open: Result<(), Cause>,
+    pub(crate) udp_open: Result<Grounds, Cause>,
 }
 
 /// [`Gate::admit_like`] has no admission to go by: the instance has ended, or the policy has
@@ -113,7 +112,18 @@ pub struct Gate {
     one: BTreeMap<AppDigest, PerCapability<OperatorTables>>,
     next_expiry: Instant,
     instances: BTreeMap<InstanceId, Instance>,
+    /// The time of day that was told, and when.
+    wall: (Instant, WallTime),
+    mode: Mode,
+    pub(crate) auditor: Option<Box<dyn Auditor>>,
+    /// What was let pass and nobody has taken, bounded by [`OBSERVED_MAX`].
+    observed: VecDeque<Denial>,
+    learnt: Learnt,
 }
+
+/// What was let pass and nobody has taken yet; beyond, the oldest is dropped: whoever tells of it
+/// takes it after each act.
+const OBSERVED_MAX: usize = 64;
 
 impl Gate {
     /// A gate with nobody behind it.
@@ -127,7 +137,42 @@ impl Gate {
             one: BTreeMap::new(),
             next_expiry: Instant::FAR_FUTURE,
             instances: BTreeMap::new(),
+            wall: (Instant::ZERO, WallTime(0)),
+            mode: Mode::Enforce,
+            auditor: None,
+            observed: VecDeque::new(),
+            learnt: Learnt::default(),
         }
+    }
+
+    /// Has every decision recorded by `auditor` from now on.
+    pub fn set_auditor(&mut self, auditor: Box<dyn Auditor>) {
+        self.auditor = Some(auditor);
+    }
+
+    /// What is done with refusals. To be set before an app is admitted.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+    }
+
+    /// The time of day that was told last, and when.
+    pub(crate) fn wall(&self) -> (Instant, WallTime) {
+        self.wall
+    }
+
+    /// What is done with refusals.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The oldest refusal that [`Mode::Observe`] let pass and nobody has taken.
+    pub fn poll_observed(&mut self) -> Option<Denial> {
+        self.observed.pop_front()
+    }
+
+    /// What apps used, in [`Mode::Learn`].
+    pub fn learnt(&self) -> &Learnt {
+        &self.learnt
     }
 
     /// The current policy's number. A handle stamped with another is judged again.
@@ -169,15 +214,41 @@ impl Gate {
                 policy.rules().iter().map(move |rule| Written {
                     file: file.to_owned(),
                     rule: rule.clone(),
-                    expires: rule.expires.map(|expires| {
-                        let left = expires.0.saturating_sub(wall.0);
-                        now + Duration::from_secs(u64::try_from(left).unwrap_or(0))
-                    }),
+                    expires: rule.expires.map(|expires| until((now, wall), expires)),
                 })
             })
             .collect();
         self.policies = [machine, operator];
+        self.wall = (now, wall);
         self.compile(now);
+    }
+
+    /// Replaces what persons have said of one running app: what it has open is judged again.
+    pub fn set_consent(&mut self, now: Instant, instance: InstanceId, consent: Consent) {
+        let wall = self.wall;
+        let Some(entered) = self.instances.get_mut(&instance) else {
+            return;
+        };
+        let app = &entered.app;
+        entered.app = Arc::new(App {
+            grants: grants(&app.manifest, &consent, now, wall),
+            identity: app.identity.clone(),
+            manifest: app.manifest.clone(),
+            consent,
+        });
+        self.compile(now);
+    }
+
+    /// What persons have said of one running app.
+    pub fn consent(&self, instance: InstanceId) -> Option<&Consent> {
+        Some(&self.instances.get(&instance)?.app.consent)
+    }
+
+    /// The apps that are behind the gate.
+    pub fn apps(&self) -> impl Iterator<Item = (InstanceId, &AppIdentity)> {
+        self.instances
+            .iter()
+            .map(|(id, instance)| (*id, &instance.app.identity))
     }
 
     /// When [`Gate::handle_timeout`] is due: a rule ends then. (`decide` notices by itself.)
@@ -188,7 +259,25 @@ impl Gate {
     /// Ends rules whose time is over. The epoch changes if there were any.
     pub fn handle_timeout(&mut self, now: Instant) {
         if now >= self.next_expiry {
+            self.end_answers(now);
             self.compile(now);
+        }
+    }
+
+    /// Takes answers out of the tables of those whose time is over.
+    fn end_answers(&mut self, now: Instant) {
+        let wall = self.wall;
+        for instance in self.instances.values_mut() {
+            let app = &instance.app;
+            let over = |answer: &Answer| answer.expires.is_some_and(|at| until(wall, at) <= now);
+            if app.consent.answers.iter().any(over) {
+                instance.app = Arc::new(App {
+                    grants: grants(&app.manifest, &app.consent, now, wall),
+                    identity: app.identity.clone(),
+                    manifest: app.manifest.clone(),
+                    consent: app.consent.clone(),
+                });
+            }
         }
     }
 
@@ -210,11 +299,16 @@ impl Gate {
     fn compile(&mut self, now: Instant) {
         self.epoch = self.epoch.next();
         let live = |written: &Written| Self::holds(written, now);
-        self.next_expiry = self
-            .written
-            .iter()
-            .filter(|written| live(written))
-            .filter_map(|written| written.expires)
+        let wall = self.wall;
+        let rules = self.written.iter().filter_map(|written| written.expires);
+        let answers = self
+            .instances
+            .values()
+            .flat_map(|instance| &instance.app.consent.answers)
+            .filter_map(|answer| Some(until(wall, answer.expires?)));
+        self.next_expiry = rules
+            .chain(answers)
+            .filter(|expires| *expires > now)
             .min()
             .unwrap_or(Instant::FAR_FUTURE);
         // Grouped by app first: a policy may have as many apps as rules.
@@ -270,7 +364,7 @@ impl Gate {
         }
     }
 
-    fn may_open_udp(&self, now: Instant, instance: &Instance) -> Result<(), Cause> {
+    fn may_open_udp(&self, now: Instant, instance: &Instance) -> Result<Grounds, Cause> {
         let examiner = Examiner {
             gate: self,
             now,
@@ -291,46 +385,7 @@ impl Gate {
         manifest: Manifest,
         consent: Consent,
     ) {
-        let grants = per_capability(|capability| {
-            let asked = manifest.asked(capability);
-            let given = consent.allow.iter().filter(|(c, _)| *c == capability);
-            if capability.status() == Status::Absent {
-                return None;
-            }
-            let wasi = match capability {
-                Capability::WasiDirs => !manifest.directories().is_empty(),
-                Capability::WasiEnv => !manifest.variables().is_empty(),
-                _ => false,
-            };
-            if asked.is_none() && !wasi && given.clone().next().is_none() {
-                return None;
-            }
-            let asked: Vec<Rule> = match capability {
-                Capability::WasiDirs => manifest
-                    .directories()
-                    .iter()
-                    .filter_map(|d| {
-                        Some(Rule::Directory(crate::wasi::DirectoryRule::new(
-                            d.path.as_deref()?,
-                            d.mode,
-                        )?))
-                    })
-                    .collect(),
-                Capability::WasiEnv => manifest
-                    .variables()
-                    .iter()
-                    .map(|(name, _)| Rule::Variable(name.clone()))
-                    .collect(),
-                _ => asked.map(|asked| asked.rules.clone()).unwrap_or_default(),
-            };
-            let given = given.map(|(_, rule)| rule);
-            let borders = index::borders(asked.iter().chain(given.clone()));
-            Some(Grant {
-                asked: RuleTable::build(&borders, (0..).zip(asked.iter().map(Some))),
-                given: RuleTable::build(&borders, (0..).zip(given.map(Some))),
-                borders,
-            })
-        });
+        let grants = grants(&manifest, &consent, now, self.wall);
         let mut entered = Instance {
             app: Arc::new(App {
                 identity: app,
@@ -343,6 +398,10 @@ impl Gate {
             udp_open: Err(Cause::NotAsked),
         };
         entered.udp_open = self.may_open_udp(now, &entered);
+        let expires = entered.app.consent.answers.iter();
+        let expires = expires.filter_map(|answer| Some(until(self.wall, answer.expires?)));
+        let expires = expires.filter(|at| *at > now).min();
+        self.next_expiry = expires.map_or(self.next_expiry, |at| self.next_expiry.min(at));
         self.instances.insert(instance, entered);
     }
 
@@ -423,18 +482,100 @@ impl Gate {
         instance: InstanceId,
         act: &Act<'_>,
     ) -> Result<Permit, Box<Denial>> {
-        self.handle_timeout(now);
-        match self.judge(now, instance, act, false) {
-            Ok(target) => Ok(Permit::new(
-                Stamp {
-                    instance,
-                    capability: act.capability(),
-                    epoch: self.epoch,
-                },
-                target,
-            )),
-            Err(cause) => Err(self.denial(now, instance, act, cause)),
+        match self.consider(now, instance, act) {
+            Ok(permit) => Ok(permit),
+            Err(denial) => {
+                self.record_refused(now, &denial, Recorded::Deny);
+                Err(denial)
+            }
         }
+    }
+
+    /// Judges several ways to do one thing, as the addresses of one name. What is permitted comes
+    /// back in order. Only if nothing is, the thing was refused: once, for the reason of the first.
+    /// At most [`nexus_types::limits::DNS_ANSWERS`] are judged; the rest is dropped.
+    ///
+    /// # Errors
+    /// The refusal. None, with an empty list, if there was nothing to judge.
+    pub fn decide_some<'a>(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        acts: impl IntoIterator<Item = Act<'a>>,
+    ) -> Result<Vec<Permit>, Box<Denial>> {
+        let mut permits = Vec::new();
+        let mut first = None;
+        for act in acts
+            .into_iter()
+            .take(nexus_types::limits::DNS_ANSWERS as usize)
+        {
+            match self.consider(now, instance, &act) {
+                Ok(permit) => permits.push(permit),
+                Err(denial) => {
+                    first.get_or_insert(denial);
+                }
+            }
+        }
+        match first {
+            Some(denial) if permits.is_empty() => {
+                self.record_refused(now, &denial, Recorded::Deny);
+                Err(denial)
+            }
+            _ => Ok(permits),
+        }
+    }
+
+    /// Judges an act, and has it recorded if it is allowed.
+    fn consider(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        act: &Act<'_>,
+    ) -> Result<Permit, Box<Denial>> {
+        self.handle_timeout(now);
+        let grounds = match self.judge(now, instance, act, false) {
+            Ok(grounds) => grounds,
+            Err(cause) if self.lets_pass(instance, act, cause) => {
+                let denial = self.denial(now, instance, act, cause);
+                if self.observed.len() == OBSERVED_MAX {
+                    self.observed.pop_front();
+                }
+                self.observed.push_back(*denial);
+                Grounds::Observed
+            }
+            Err(cause) => return Err(self.denial(now, instance, act, cause)),
+        };
+        let kept = self.record_allowed(now, instance, act, grounds);
+        if kept.is_err() && act.capability().is_sensitive() {
+            return Err(self.denial(now, instance, act, Cause::Unrecorded));
+        }
+        if self.mode == Mode::Learn {
+            self.learn(now, instance, act);
+        }
+        let stamp = Stamp {
+            instance,
+            capability: act.capability(),
+            epoch: self.epoch,
+        };
+        Ok(Permit::new(stamp, permitted(act)))
+    }
+
+    /// Keeps what an act needs of a manifest.
+    fn learn(&mut self, now: Instant, instance: InstanceId, act: &Act<'_>) {
+        let class = match act {
+            Act::Connect { remote, .. } | Act::UdpSend { remote, .. } => {
+                Some(self.remote_target(*remote, false).class)
+            }
+            _ => None,
+        };
+        let names = match act {
+            Act::Connect { remote, name: None } | Act::UdpSend { remote, name: None } => {
+                self.bound_names(now, instance, canonical(remote.ip()).address)
+            }
+            _ => Vec::new(),
+        };
+        let name = names.into_iter().find(|(_, live)| *live);
+        self.learnt.add(act, class, name.map(|(name, _)| name));
     }
 
     /// Judges again what is open, after the epoch has changed: the handle's stamp, and the act
@@ -458,9 +599,14 @@ impl Gate {
                 epoch: self.epoch,
                 ..stamp
             }),
+            Err(cause) if self.lets_pass(stamp.instance, act, cause) => Ok(Stamp {
+                epoch: self.epoch,
+                ..stamp
+            }),
             Err(cause) => {
                 let mut denial = self.denial(now, stamp.instance, act, cause);
                 denial.reason = Reason::Revoked;
+                self.record_refused(now, &denial, Recorded::Revoke);
                 Err(denial)
             }
         }
@@ -475,13 +621,13 @@ impl Gate {
     /// The operator's rules about `capability` that concern an app.
     pub(crate) fn operator(
         &self,
-        app: &AppDigest,
+        app: &AppIdentity,
         capability: Capability,
     ) -> impl Iterator<Item = &OperatorTables> + Clone {
         let one = if self.one.is_empty() {
             None
         } else {
-            self.one.get(app)
+            self.one.get(&app.digest)
         };
         let at = capability as usize;
         self.everyone[at]
@@ -522,6 +668,77 @@ impl Gate {
             .map(|binding| (binding.name.clone(), binding.until > now))
             .collect()
     }
+}
+
+/// When a moment of the day is, by the time of day that was told at an instant.
+pub(crate) fn until((now, wall): (Instant, WallTime), at: WallTime) -> Instant {
+    let left = at.0.saturating_sub(wall.0);
+    now + Duration::from_secs(u64::try_from(left).unwrap_or(0))
+}
+
+/// What an app has of each capability.
+fn grants(
+    manifest: &Manifest,
+    consent: &Consent,
+    now: Instant,
+    wall: (Instant, WallTime),
+) -> PerCapability<Grant> {
+    per_capability(|capability| {
+        let asked = manifest.asked(capability);
+        let given = consent.allow.iter().filter(|(c, _)| *c == capability);
+        if capability.status() == Status::Absent {
+            return None;
+        }
+        let wasi = match capability {
+            Capability::WasiDirs => !manifest.directories().is_empty(),
+            Capability::WasiEnv => !manifest.variables().is_empty(),
+            _ => false,
+        };
+        if asked.is_none() && !wasi && given.clone().next().is_none() {
+            return None;
+        }
+        let asked: Vec<Rule> = match capability {
+            Capability::WasiDirs => manifest
+                .directories()
+                .iter()
+                .filter_map(|d| {
+                    Some(Rule::Directory(crate::wasi::DirectoryRule::new(
+                        d.path.as_deref()?,
+                        d.mode,
+                    )?))
+                })
+                .collect(),
+            Capability::WasiEnv => manifest
+                .variables()
+                .iter()
+                .map(|(name, _)| Rule::Variable(name.clone()))
+                .collect(),
+            _ => asked.map(|asked| asked.rules.clone()).unwrap_or_default(),
+        };
+        let given = given.map(|(_, rule)| rule);
+        let borders = index::borders(asked.iter().chain(given.clone()));
+        // An answer is about a rule the manifest asks for: to another it is no answer.
+        let answers = |yes: bool| {
+            let asked = &asked;
+            let answers = (0..).zip(&consent.answers).filter(move |(_, answer)| {
+                answer.capability == capability
+                    && answer.yes == yes
+                    && answer.expires.is_none_or(|at| until(wall, at) > now)
+                    && asked.contains(&answer.rule)
+            });
+            RuleTable::build(
+                &borders,
+                answers.map(|(at, answer)| (at, Some(&answer.rule))),
+            )
+        };
+        Some(Grant {
+            asked: RuleTable::build(&borders, (0..).zip(asked.iter().map(Some))),
+            given: RuleTable::build(&borders, (0..).zip(given.map(Some))),
+            consented: answers(true),
+            declined: answers(false),
+            borders,
+        })
+    })
 }
 
 /// The table of the rules of one verdict.

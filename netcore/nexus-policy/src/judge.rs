@@ -10,7 +10,8 @@
 //! 4. the manifest asks for it (or `--allow` gives it, which answers 5 as well);
 //! 5. the operator allows it. A matching `ask` rule wants consent, else a matching `allow` rule
 //!    is enough, else nobody has said anything: then an app-class capability wants consent and a
-//!    system-class one is refused, and so is a metadata service, whoever consents.
+//!    system-class one is refused, and so is a metadata service, whoever consents. Consent is
+//!    `--allow-manifest`, or a person's yes to a rule that covers the target and no no.
 //!
 //! Keys 4 and 5 are turned for the same reading of a target: its address, or its address as one
 //! of its names. A name counts only while it is bound to the address, for this instance.
@@ -24,6 +25,7 @@ use crate::binding::Binding;
 use crate::capability::{Capability, Class};
 use crate::decide::Act;
 use crate::gate::{Gate, Grant, Instance, OperatorTables};
+use crate::grounds::Grounds;
 use crate::index::{RemoteTarget, RuleIndex, RuleTable, Site, site};
 use crate::names::QueryName;
 use crate::permit::{Target, TargetName};
@@ -45,8 +47,12 @@ pub(crate) enum Cause {
     Forbidden(RuleIndex),
     /// A written ask, and no consent.
     Ask(RuleIndex),
+    /// A person said no: the answer's place among them.
+    Declined(u32),
     /// Nothing written, and no consent, or no consent is enough.
     Unmentioned,
+    /// It could not be recorded.
+    Unrecorded,
     /// The capability does not have this act.
     WrongAct,
 }
@@ -59,7 +65,7 @@ impl Gate {
         instance: InstanceId,
         act: &Act<'_>,
         open: bool,
-    ) -> Result<Target, Cause> {
+    ) -> Result<Grounds, Cause> {
         let instance = self.instance(instance).ok_or(Cause::NotRunning)?;
         let judge = Judge {
             gate: self,
@@ -69,36 +75,97 @@ impl Gate {
             open,
         };
         match *act {
-            Act::Resolve { name, .. } => judge
-                .name(&QueryName::new(name.as_str()))
-                .map(|()| Target::Name(TargetName::new(name))),
-            Act::Connect { remote, name } | Act::UdpSend { remote, name } => judge
-                .remote(act, remote, name)
-                .map(|()| Target::Remote(plain(remote))),
-            Act::UdpAnswer { remote } => judge
-                .answer(remote)
-                .map(|()| Target::Answered(plain(remote))),
+            Act::Resolve { name, .. } => judge.name(&QueryName::new(name.as_str())),
+            Act::Connect { remote, name } | Act::UdpSend { remote, name } => {
+                judge.remote(act, remote, name)
+            }
+            Act::UdpAnswer { remote } => judge.answer(remote).map(|()| Grounds::Binding),
             // Judged rule by rule when the policy was set or the instance admitted.
-            Act::UdpOpen => instance.udp_open.map(|()| Target::Unconnected),
-            Act::Listen { local } | Act::UdpBind { local } => judge
-                .local(act, local)
-                .map(|()| Target::Local(plain(local))),
-            Act::Accept { local, remote } => judge.local(act, local).map(|()| Target::Accepted {
-                local: plain(local),
-                remote: plain(remote),
-            }),
-            Act::OpenDirectory { path, mode } => judge
-                .keys(
-                    |tables| tables.catches_directory(path, mode),
-                    |tables| tables.allows_directory(path, mode).is_some(),
-                )
-                .map(|()| Target::Directory(path.into(), mode)),
-            Act::SetVariable { name } => judge
-                .keys(
-                    |tables| tables.variable(name).or(tables.every()),
-                    |tables| tables.variable(name).is_some(),
-                )
-                .map(|()| Target::Variable(name.into())),
+            Act::UdpOpen => instance.udp_open,
+            Act::Listen { local } | Act::UdpBind { local } | Act::Accept { local, .. } => {
+                judge.local(act, local)
+            }
+            Act::OpenDirectory { path, mode } => judge.keys(
+                |tables| tables.catches_directory(path, mode),
+                |tables| tables.allows_directory(path, mode),
+            ),
+            Act::SetVariable { name } => judge.keys(
+                |tables| tables.variable(name).or(tables.every()),
+                |tables| tables.variable(name),
+            ),
+        }
+    }
+}
+
+/// What `--mode` lets pass of what is refused.
+impl Gate {
+    pub(crate) fn lets_pass(&self, instance: InstanceId, act: &Act<'_>, cause: Cause) -> bool {
+        let missing = matches!(
+            cause,
+            Cause::NotAsked | Cause::NoRule | Cause::Ask(_) | Cause::Unmentioned
+        );
+        // A name that is forbidden at one port may be meant for another.
+        let missing = missing || matches!((act, cause), (Act::Resolve { .. }, Cause::Forbidden(_)));
+        if !self.mode().lets_pass() || !missing {
+            return false;
+        }
+        match *act {
+            Act::OpenDirectory { .. } | Act::SetVariable { .. } => false,
+            Act::Connect { remote, .. } | Act::UdpSend { remote, .. } => {
+                self.remote_target(remote, false).class != AddressClass::Metadata
+            }
+            Act::Resolve { name, via } => {
+                let Some(instance) = self.instance(instance) else {
+                    return false;
+                };
+                let name = QueryName::new(name.as_str());
+                let forbid = self
+                    .operator(&instance.app.identity, via)
+                    .map(|tables| &tables.forbid);
+                !everywhere(&name, forbid)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// What a permit for an act is for.
+pub(crate) fn permitted(act: &Act<'_>) -> Target {
+    match *act {
+        Act::Resolve { name, .. } => Target::Name(TargetName::new(name)),
+        Act::Connect { remote, .. } | Act::UdpSend { remote, .. } => Target::Remote(plain(remote)),
+        Act::UdpAnswer { remote } => Target::Answered(plain(remote)),
+        Act::UdpOpen => Target::Unconnected,
+        Act::Listen { local } | Act::UdpBind { local } => Target::Local(plain(local)),
+        Act::Accept { local, remote } => Target::Accepted {
+            local: plain(local),
+            remote: plain(remote),
+        },
+        Act::OpenDirectory { path, mode } => Target::Directory(path.into(), mode),
+        Act::SetVariable { name } => Target::Variable(name.into()),
+    }
+}
+
+/// Whether a name is caught at every port.
+fn everywhere<'a>(
+    name: &QueryName<'_>,
+    tables: impl Iterator<Item = &'a RuleTable> + Clone,
+) -> bool {
+    let mut port = 1;
+    loop {
+        if tables
+            .clone()
+            .all(|table| table.catches_name(name, port).is_none())
+        {
+            return false;
+        }
+        match tables
+            .clone()
+            .filter_map(|table| table.next_edge(name, port))
+            .min()
+        {
+            Some(next) => port = next,
+            None => return true,
         }
     }
 }
@@ -140,7 +207,7 @@ impl Far<'_> {
 impl Judge<'_> {
     fn operator(&self) -> impl Iterator<Item = &OperatorTables> + Clone {
         self.gate
-            .operator(&self.instance.app.identity.digest, self.capability)
+            .operator(&self.instance.app.identity, self.capability)
     }
 
     fn grant(&self) -> Result<&Grant, Cause> {
@@ -153,49 +220,59 @@ impl Judge<'_> {
     fn keys(
         &self,
         catches: impl Fn(&RuleTable) -> Option<RuleIndex>,
-        allows: impl Fn(&RuleTable) -> bool,
-    ) -> Result<(), Cause> {
+        allows: impl Fn(&RuleTable) -> Option<RuleIndex>,
+    ) -> Result<Grounds, Cause> {
         if let Some(rule) = self.operator().find_map(|tables| catches(&tables.forbid)) {
             return Err(Cause::Forbidden(rule));
         }
         let grant = self.grant()?;
-        if allows(&grant.given) {
-            return Ok(());
+        if allows(&grant.given).is_some() {
+            return Ok(Grounds::Allow);
         }
-        if !allows(&grant.asked) {
+        if allows(&grant.asked).is_none() {
             return Err(Cause::NoRule);
         }
         self.second_key(
             self.operator().find_map(|tables| catches(&tables.ask)),
-            |verdict| self.operator().any(|tables| allows(verdict(tables))),
+            |verdict| self.operator().find_map(|tables| allows(verdict(tables))),
+            |answers| allows(answers(grant)),
             false,
         )
     }
 
-    /// Step 5. `asks`: an ask that catches the target. `allows`: whether a rule of that verdict
-    /// covers it. `explicit`: nothing short of an operator's own rule is enough.
+    /// Step 5. `asks`: an ask that catches the target. `allows`: a rule of that verdict that
+    /// covers it. `answered`: an answer that covers it. `explicit`: nothing short of an operator's
+    /// own rule is enough.
     fn second_key(
         &self,
         asks: Option<RuleIndex>,
-        allows: impl Fn(fn(&OperatorTables) -> &RuleTable) -> bool,
+        allows: impl Fn(fn(&OperatorTables) -> &RuleTable) -> Option<RuleIndex>,
+        answered: impl Fn(fn(&Grant) -> &RuleTable) -> Option<RuleIndex>,
         explicit: bool,
-    ) -> Result<(), Cause> {
-        let consent = self.instance.app.consent.allow_manifest;
+    ) -> Result<Grounds, Cause> {
+        let consent = || {
+            if self.instance.app.consent.allow_manifest {
+                return Ok(Some(Grounds::AllowManifest));
+            }
+            if let Some(answer) = answered(|grant| &grant.declined) {
+                return Err(Cause::Declined(answer));
+            }
+            Ok(answered(|grant| &grant.consented).map(Grounds::Answer))
+        };
         if let Some(rule) = asks {
-            let named = !explicit || allows(|tables| &tables.ask) || allows(|tables| &tables.allow);
-            return if consent && named {
-                Ok(())
-            } else {
-                Err(Cause::Ask(rule))
-            };
+            let named = || allows(|tables| &tables.ask).or(allows(|tables| &tables.allow));
+            if explicit && named().is_none() {
+                return Err(Cause::Ask(rule));
+            }
+            return consent()?.ok_or(Cause::Ask(rule));
         }
-        if allows(|tables| &tables.allow) {
-            return Ok(());
+        if let Some(rule) = allows(|tables| &tables.allow) {
+            return Ok(Grounds::Operator(rule));
         }
-        if consent && !explicit && self.capability.class() == Class::App {
-            return Ok(());
+        if explicit || self.capability.class() != Class::App {
+            return Err(Cause::Unmentioned);
         }
-        Err(Cause::Unmentioned)
+        consent()?.ok_or(Cause::Unmentioned)
     }
 
     fn far(&self, remote: SocketAddr) -> Far<'_> {
@@ -239,7 +316,7 @@ impl Judge<'_> {
         act: &Act<'_>,
         remote: SocketAddr,
         name: Option<&HostName>,
-    ) -> Result<(), Cause> {
+    ) -> Result<Grounds, Cause> {
         let far = self.far(remote);
         let target = far.target;
         let carried = !target.canonical.is_direct() && target.class != AddressClass::Public;
@@ -282,10 +359,10 @@ impl Judge<'_> {
         (grant, at): (&Grant, Site),
         far: &Far<'_>,
         name: Option<&QueryName<'_>>,
-    ) -> Result<(), Cause> {
+    ) -> Result<Grounds, Cause> {
         let target = &far.target;
         if grant.given.allows(target, at, name).is_some() {
-            return Ok(());
+            return Ok(Grounds::Allow);
         }
         if grant.asked.allows(target, at, name).is_none() {
             return Err(Cause::NoRule);
@@ -295,13 +372,14 @@ impl Judge<'_> {
                 .find_map(|(tables, at)| tables.ask.catches(target, at, name)),
             |verdict| {
                 far.operator()
-                    .any(|(tables, at)| verdict(tables).allows(target, at, name).is_some())
+                    .find_map(|(tables, at)| verdict(tables).allows(target, at, name))
             },
+            |answers| answers(grant).allows(target, at, name),
             target.class == AddressClass::Metadata,
         )
     }
 
-    fn local(&self, act: &Act<'_>, local: SocketAddr) -> Result<(), Cause> {
+    fn local(&self, act: &Act<'_>, local: SocketAddr) -> Result<Grounds, Cause> {
         let found = canonical(local.ip());
         if !found.is_direct() {
             return Err(Cause::Never);
@@ -315,7 +393,7 @@ impl Judge<'_> {
         }
         self.keys(
             |tables| tables.catches_local(found.address, local.port()),
-            |tables| tables.allows_local(found.address, local.port()).is_some(),
+            |tables| tables.allows_local(found.address, local.port()),
         )
     }
 
@@ -323,7 +401,7 @@ impl Judge<'_> {
     /// names the name there, nothing forbids it, and the second key turns for it.
     ///
     /// The answer changes only at the edges of port ranges, so only those are looked at.
-    fn name(&self, name: &QueryName<'_>) -> Result<(), Cause> {
+    fn name(&self, name: &QueryName<'_>) -> Result<Grounds, Cause> {
         if !matches!(
             self.capability,
             Capability::NetworkTcpConnect | Capability::NetworkUdpSend
@@ -335,22 +413,27 @@ impl Judge<'_> {
             let first = [&grant.asked, &grant.given]
                 .into_iter()
                 .find_map(|table| table.first_port(name));
-            if first.is_some_and(|port| self.name_at(name, port).is_ok()) {
-                return Ok(());
+            if let Some(Ok(grounds)) = first.map(|port| self.name_at(name, port)) {
+                return Ok(grounds);
             }
         }
         let mut worst: Option<Cause> = None;
         let mut port = 1;
         loop {
             let cause = match self.name_at(name, port) {
-                Ok(()) => return Ok(()),
+                Ok(grounds) => return Ok(grounds),
                 Err(cause) => worst.map_or(cause, |worst| worse(worst, cause)),
             };
             worst = Some(cause);
             let grant = self.grant().ok();
-            let asked = grant
-                .into_iter()
-                .flat_map(|grant| [&grant.asked, &grant.given]);
+            let asked = grant.into_iter().flat_map(|grant| {
+                [
+                    &grant.asked,
+                    &grant.given,
+                    &grant.consented,
+                    &grant.declined,
+                ]
+            });
             let written = self
                 .operator()
                 .flat_map(|tables| [&tables.forbid, &tables.ask, &tables.allow]);
@@ -365,7 +448,7 @@ impl Judge<'_> {
         }
     }
 
-    fn name_at(&self, name: &QueryName<'_>, port: u16) -> Result<(), Cause> {
+    fn name_at(&self, name: &QueryName<'_>, port: u16) -> Result<Grounds, Cause> {
         let forbidden = self
             .operator()
             .find_map(|tables| tables.forbid.catches_name(name, port));
@@ -382,15 +465,16 @@ impl Judge<'_> {
             return Err(Cause::Forbidden(rule));
         }
         if given {
-            return Ok(());
+            return Ok(Grounds::Allow);
         }
         self.second_key(
             self.operator()
                 .find_map(|tables| tables.ask.catches_name(name, port)),
             |verdict| {
                 self.operator()
-                    .any(|tables| verdict(tables).allows_name(name, port).is_some())
+                    .find_map(|tables| verdict(tables).allows_name(name, port))
             },
+            |answers| answers(grant).name(name, port),
             false,
         )
     }
@@ -399,7 +483,8 @@ impl Judge<'_> {
 /// Of two causes at two ports, the one that says more: a rule beats a default, any beats none.
 fn worse(a: Cause, b: Cause) -> Cause {
     let rank = |cause: &Cause| match cause {
-        Cause::Forbidden(_) => 4,
+        Cause::Forbidden(_) => 5,
+        Cause::Declined(_) => 4,
         Cause::Ask(_) => 3,
         Cause::Unmentioned => 2,
         _ => 1,

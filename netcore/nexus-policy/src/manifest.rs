@@ -288,7 +288,8 @@ fn read_capabilities(
         }
         let optional = reader.boolean(inner, &path, "optional").unwrap_or(false);
         let rules = read_rules(reader, inner, &path, "allow", capability);
-        if get(inner, "allow").is_none() && capability.parameter() != Parameter::Opaque {
+        if get(inner, "allow").is_none() && !optional && capability.parameter() != Parameter::Opaque
+        {
             let example = if capability.parameter() == Parameter::Local {
                 "any:8080"
             } else {
@@ -298,7 +299,9 @@ fn read_capabilities(
                 key.span(),
                 &path,
                 "it names nothing, so it would allow nothing",
-                Some(format!("add allow = [\"{example}\"]")),
+                Some(format!(
+                    "add allow = [\"{example}\"], or optional = true to start without it"
+                )),
             );
         }
         let (line, _) = reader.position(key.span().start);

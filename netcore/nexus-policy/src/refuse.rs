@@ -43,6 +43,13 @@ impl Gate {
             Cause::HostPort => (Reason::HostOwnedPort, RefusedBy::Host),
             Cause::Forbidden(index) => (Reason::OperatorDenied, self.written_by(index)),
             Cause::Ask(index) => (Reason::ConsentRequired, self.written_by(index)),
+            Cause::Declined(index) => (
+                Reason::ConsentDenied,
+                RefusedBy::Person {
+                    answer: self.answer_id(instance, index),
+                },
+            ),
+            Cause::Unrecorded => (Reason::Unrecorded, RefusedBy::Host),
             Cause::Unmentioned => self.unmentioned(now, instance, act, remote.as_ref()),
             Cause::NotAsked => (Reason::NotGranted, self.manifest_of(instance)),
             Cause::NoRule => (
@@ -71,6 +78,14 @@ impl Gate {
             .instance(instance)
             .and_then(|i| i.app.manifest.asked(capability)?.rules.first());
         asked.map_or_else(|| "HOST:PORT".to_owned(), Rule::to_string)
+    }
+
+    fn answer_id(&self, instance: InstanceId, index: u32) -> String {
+        let answers = self.consent(instance).map(|consent| &consent.answers);
+        answers
+            .and_then(|answers| answers.get(index as usize))
+            .map(|answer| answer.id.clone())
+            .unwrap_or_default()
     }
 
     fn manifest_of(&self, instance: InstanceId) -> RefusedBy {
@@ -136,6 +151,12 @@ impl Gate {
             (Cause::Ask(_) | Cause::Unmentioned, Reason::ConsentRequired) if !explicit => {
                 vec![Fix::AllowManifest, policy]
             }
+            (Cause::Declined(index), _) => vec![
+                Fix::RevokeConsent {
+                    answer: self.answer_id(instance, index),
+                },
+                Fix::AllowManifest,
+            ],
             (Cause::Unmentioned, Reason::OperatorDenied) if !explicit => vec![policy, allow],
             (Cause::Ask(_) | Cause::Unmentioned, _) => vec![policy],
             _ => Vec::new(),
@@ -335,7 +356,7 @@ pub(crate) fn wants_class(manifest: &Manifest, capability: Capability) -> bool {
 
 /// The narrowest rule that covers an act; `None` if no rule can, or none that could be shown as
 /// it is to be written.
-fn suggestion(act: &Act<'_>, class: Option<AddressClass>) -> Option<String> {
+pub(crate) fn suggestion(act: &Act<'_>, class: Option<AddressClass>) -> Option<String> {
     let host = |address: IpAddr| match canonical(address).address {
         IpAddr::V4(v4) => v4.to_string(),
         IpAddr::V6(v6) => format!("[{v6}]"),

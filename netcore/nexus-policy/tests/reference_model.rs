@@ -176,6 +176,8 @@ struct World {
     /// Which of the operator's lists are in `/etc`, and which are for this app alone.
     spread: [(bool, bool); 3],
     consent: bool,
+    /// What a person said to each of the rules asked for.
+    answers: [Option<bool>; 4],
     bindings: Vec<(usize, &'static str, u64)>,
 }
 
@@ -187,6 +189,16 @@ enum Answer {
 }
 
 impl World {
+    /// Of the rules asked for, those a person has said yes (or no) to.
+    fn answered(&self, yes: bool) -> Vec<Model> {
+        self.asked
+            .iter()
+            .zip(self.answers)
+            .filter(|(_, answer)| *answer == Some(yes))
+            .map(|(rule, _)| rule.clone())
+            .collect()
+    }
+
     /// Step by step as the head of `judge.rs` has it.
     fn connect(
         &self,
@@ -225,6 +237,11 @@ impl World {
         };
         let any =
             |rules: &[Model], reading| rules.iter().any(|rule| rule.allows(address, port, reading));
+        // A no about a target holds against a yes; what is said for this run holds against both.
+        let consent = |reading| {
+            self.consent
+                || (any(&self.answered(true), reading) && !any(&self.answered(false), reading))
+        };
         let allowed = readings.into_iter().any(|reading| {
             let metadata = address.class == "metadata";
             let asks = self
@@ -234,10 +251,10 @@ impl World {
             any(&self.given, reading)
                 || (any(&self.asked, reading)
                     && if asks {
-                        self.consent
+                        consent(reading)
                             && (!metadata || any(&self.ask, reading) || any(&self.allow, reading))
                     } else {
-                        any(&self.allow, reading) || (self.consent && !metadata)
+                        any(&self.allow, reading) || (consent(reading) && !metadata)
                     })
         });
         if allowed {
@@ -274,17 +291,36 @@ impl World {
                                 && matches!(rule.host, Host::Net(.., "public", _)))
                     })
                 };
+                let consent =
+                    self.consent || (named(&self.answered(true)) && !named(&self.answered(false)));
                 if self.forbid_all || caught(&self.forbid) {
                     return false;
                 }
                 named(&self.given)
                     || (named(&self.asked)
                         && if caught(&self.ask) {
-                            self.consent
+                            consent
                         } else {
-                            could(&self.allow) || self.consent
+                            could(&self.allow) || consent
                         })
             })
+    }
+
+    fn answers(&self) -> Vec<nexus_policy::Answer> {
+        let answer = |rule: &Model, via, yes| nexus_policy::Answer {
+            id: format!("{}-{yes}", rule.text()),
+            capability: via,
+            rule: Rule::parse(via, &rule.text()).unwrap(),
+            yes,
+            lifetime: nexus_policy::Lifetime::Once,
+            expires: None,
+            by: nexus_policy::AnsweredBy::Script,
+        };
+        [true, false]
+            .into_iter()
+            .flat_map(|yes| self.answered(yes).into_iter().map(move |rule| (rule, yes)))
+            .flat_map(|(rule, yes)| [TCP, UDP].map(|via| answer(&rule, via, yes)))
+            .collect()
     }
 
     /// The gate with the app behind it, and whether the report at load called the capability granted.
@@ -347,6 +383,7 @@ impl World {
         gate.set_policies(Instant::ZERO, WALL, machine, operator);
         let consent = Consent {
             allow_manifest: self.consent,
+            answers: self.answers(),
             allow: self
                 .given
                 .iter()
@@ -408,10 +445,18 @@ fn worlds() -> impl Strategy<Value = World> {
         proptest::bool::weighted(0.03),
         any::<[(bool, bool); 3]>(),
         any::<bool>(),
+        any::<[Option<bool>; 4]>(),
         proptest::collection::vec(binding, 0..5),
     )
         .prop_map(
-            |((asked, given, forbid, ask, allow), forbid_all, spread, consent, bindings)| World {
+            |(
+                (asked, given, forbid, ask, allow),
+                forbid_all,
+                spread,
+                consent,
+                answers,
+                bindings,
+            )| World {
                 asked,
                 given,
                 forbid,
@@ -420,6 +465,7 @@ fn worlds() -> impl Strategy<Value = World> {
                 forbid_all,
                 spread,
                 consent,
+                answers,
                 bindings: longest(bindings),
             },
         )

@@ -128,11 +128,13 @@ pub enum Reason {
     Deadline,
     /// A rule could not be evaluated; error is deny.
     RuleError,
+    /// It could not be recorded, and acts like it do not go unrecorded.
+    Unrecorded,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NotGranted,
         Self::NotPermitted,
         Self::OperatorDenied,
@@ -149,6 +151,7 @@ impl Reason {
         Self::NoCapacity,
         Self::Deadline,
         Self::RuleError,
+        Self::Unrecorded,
     ];
 
     /// The stable word.
@@ -170,6 +173,7 @@ impl Reason {
             Self::NoCapacity => "no-capacity",
             Self::Deadline => "deadline",
             Self::RuleError => "rule-error",
+            Self::Unrecorded => "unrecorded",
         }
     }
 
@@ -178,6 +182,7 @@ impl Reason {
         match self {
             Self::NoCapacity => ErrorCode::NoCapacity,
             Self::Deadline => ErrorCode::Deadline,
+            Self::Unrecorded => ErrorCode::Unavailable,
             _ => ErrorCode::Denied,
         }
     }
@@ -260,7 +265,10 @@ mod tests {
             let denied = reason.code() == ErrorCode::Denied;
             assert_eq!(
                 denied,
-                !matches!(reason, Reason::NoCapacity | Reason::Deadline),
+                !matches!(
+                    reason,
+                    Reason::NoCapacity | Reason::Deadline | Reason::Unrecorded
+                ),
                 "{reason}"
             );
         }

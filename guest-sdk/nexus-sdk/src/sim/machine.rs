@@ -145,6 +145,7 @@ impl AppMachine {
         }
         let consent = Consent {
             allow_manifest: start.allow_manifest,
+            answers: Vec::new(),
             allow,
         };
         let imports = imports(&start.manifest);
@@ -236,7 +237,9 @@ impl AppMachine {
     /// Takes what the node has to tell.
     fn hear(&mut self) {
         while let Some((_, event)) = self.shell.mesh(|mesh, _| mesh.poll_event()) {
-            let Event::Denied { instance, denial } = event;
+            let Event::Denied { instance, denial } = event else {
+                continue;
+            };
             let (capability, target) = (denial.capability, denial.target.full());
             let text = format!("{capability} {target} {}", denial.reason);
             self.notes.push(format!("denied {text}"));

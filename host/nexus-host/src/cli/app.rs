@@ -36,6 +36,7 @@ impl GrantArgs {
     pub(super) fn consent(&self) -> Consent {
         Consent {
             allow_manifest: self.allow_manifest,
+            answers: Vec::new(),
             allow: self.allow.clone(),
         }
     }

@@ -77,6 +77,7 @@ const fn standing(standing: Standing) -> &'static str {
         Standing::Granted => "granted",
         Standing::Narrowed => "granted in part",
         Standing::ConsentRequired => "consent required",
+        Standing::ConsentDenied => "a person said no",
         Standing::OperatorDenied => "operator denied",
         Standing::NotGranted => "not asked for",
         Standing::Absent => "not in this build",

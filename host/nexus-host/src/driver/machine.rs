@@ -178,7 +178,10 @@ impl Machine for GuestMachine {
     fn take_notes(&mut self, note: &mut dyn FnMut(Note<'_>)) {
         while let Some((_, event)) = self.shard.poll_event() {
             (self.on_event)(&event);
-            let Event::Denied { denial, .. } = &event;
+            // Worlds enforce: nothing is let pass.
+            let Event::Denied { denial, .. } = &event else {
+                continue;
+            };
             let (capability, target) = (denial.capability, denial.target.full());
             self.notes
                 .push(format!("denied {capability} {target} {}", denial.reason));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nexus_caps::Shard;
 use nexus_node::Event;
-use nexus_policy::{AppIdentity, Denial, render};
+use nexus_policy::{AppIdentity, Denial, render, render_observed};
 use nexus_types::{Duration, InstanceId, Instant};
 use serde_json::{Value, json};
 
@@ -29,6 +29,8 @@ struct Key {
     capability: &'static str,
     target: String,
     reason: &'static str,
+    /// Whether `--mode` let it pass.
+    passed: bool,
 }
 
 #[derive(Debug)]
@@ -68,12 +70,15 @@ impl Denials {
     /// Takes what the nodes have to tell.
     pub fn collect(&mut self, shard: &Shard) {
         while let Some(event) = shard.enter(|mesh, _| mesh.poll_event()) {
-            let (_, Event::Denied { denial, .. }) = event;
+            let (denial, passed) = match event.1 {
+                Event::Denied { denial, .. } => (denial, false),
+                Event::Observed { denial, .. } => (denial, true),
+            };
             let room = self
                 .told
                 .as_ref()
                 .is_some_and(|told| told.has_room(LINE_BYTES));
-            let text = self.record(shard.now(), &denial, room);
+            let text = self.record(shard.now(), &denial, passed, room);
             if let (Some(text), Some(told)) = (text, &self.told) {
                 told.say(&format!("{text}\n"));
             }
@@ -81,12 +86,19 @@ impl Denials {
     }
 
     /// Counts one; what is to be told of it, if anything is and there is room to tell it.
-    fn record(&mut self, now: Instant, denial: &Denial, room: bool) -> Option<String> {
+    fn record(
+        &mut self,
+        now: Instant,
+        denial: &Denial,
+        passed: bool,
+        room: bool,
+    ) -> Option<String> {
         let key = Key {
             instance: denial.instance,
             capability: denial.capability.as_str(),
             target: denial.target.full(),
             reason: denial.reason.as_str(),
+            passed,
         };
         let full = self.seen.len() >= TOLD_APART;
         let before = match self.seen.get_mut(&key) {
@@ -117,7 +129,11 @@ impl Denials {
             }
         };
         let app = self.apps.get(&denial.instance)?;
-        let mut text = render(denial, app);
+        let mut text = if passed {
+            render_observed(denial, app)
+        } else {
+            render(denial, app)
+        };
         if before > 0 {
             text.push_str(&format!("\n  and    {before} more since it was last told"));
         }
@@ -132,8 +148,9 @@ impl Denials {
         }
         for (key, seen) in &self.seen {
             if seen.silent > 0 {
+                let word = if key.passed { "passed" } else { "denied" };
                 rest.push_str(&format!(
-                    "denied  {}  {}  {} more\n",
+                    "{word}  {}  {}  {} more\n",
                     key.capability, key.target, seen.silent
                 ));
             }
@@ -152,9 +169,18 @@ impl Denials {
 
     /// The refusals of one instance, for its report.
     pub fn of(&self, instance: InstanceId) -> Value {
+        self.listed(instance, false)
+    }
+
+    /// What `--mode` let pass of one instance, for its report.
+    pub fn passed(&self, instance: InstanceId) -> Value {
+        self.listed(instance, true)
+    }
+
+    fn listed(&self, instance: InstanceId, passed: bool) -> Value {
         self.seen
             .iter()
-            .filter(|(key, _)| key.instance == instance)
+            .filter(|(key, _)| key.instance == instance && key.passed == passed)
             .map(|(key, seen)| {
                 json!({
                     "capability": key.capability,
@@ -206,11 +232,11 @@ mod tests {
     fn the_same_refusal_is_told_once_in_ten_seconds() {
         let mut denials = denials();
         let at = Instant::from_secs;
-        assert!(denials.record(at(0), &denial(80), true).is_some());
-        assert_eq!(denials.record(at(9), &denial(80), true), None);
-        assert!(denials.record(at(9), &denial(81), true).is_some());
+        assert!(denials.record(at(0), &denial(80), false, true).is_some());
+        assert_eq!(denials.record(at(9), &denial(80), false, true), None);
+        assert!(denials.record(at(9), &denial(81), false, true).is_some());
         let again = denials
-            .record(at(10), &denial(80), true)
+            .record(at(10), &denial(80), false, true)
             .expect("told again");
         assert!(again.contains("1 more"), "{again}");
         assert_eq!(denials.of(INSTANCE)[0]["count"], 3);
@@ -221,11 +247,13 @@ mod tests {
         let mut denials = denials();
         let at = Instant::from_secs;
         for _ in 0..3 {
-            assert_eq!(denials.record(at(0), &denial(80), false), None);
+            assert_eq!(denials.record(at(0), &denial(80), false, false), None);
         }
-        let told = denials.record(at(1), &denial(80), true).expect("told");
+        let told = denials
+            .record(at(1), &denial(80), false, true)
+            .expect("told");
         assert!(told.contains("3 more"), "{told}");
-        assert_eq!(denials.record(at(2), &denial(80), true), None);
+        assert_eq!(denials.record(at(2), &denial(80), false, true), None);
         assert_eq!(denials.of(INSTANCE)[0]["count"], 5);
     }
 
@@ -234,9 +262,16 @@ mod tests {
         let mut denials = denials();
         for port in 0..TOLD_APART {
             let port = u16::try_from(port).expect("small");
-            assert!(denials.record(Instant::ZERO, &denial(port), true).is_some());
+            assert!(
+                denials
+                    .record(Instant::ZERO, &denial(port), false, true)
+                    .is_some()
+            );
         }
-        assert_eq!(denials.record(Instant::ZERO, &denial(60_000), true), None);
+        assert_eq!(
+            denials.record(Instant::ZERO, &denial(60_000), false, true),
+            None
+        );
         assert_eq!(denials.others(INSTANCE), 1);
         assert_eq!(denials.seen.len(), TOLD_APART);
     }

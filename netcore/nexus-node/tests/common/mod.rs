@@ -118,6 +118,7 @@ impl World {
         };
         let consent = Consent {
             allow_manifest: true,
+            answers: Vec::new(),
             allow: Vec::new(),
         };
         let node = self.mesh.node_mut(node);

@@ -9,8 +9,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use nexus_policy::{
-    Act, AppIdentity, Capability, Consent, Denial, Gate, Import, Manifest, Permit, Policy, Rule,
-    Topology, WallTime,
+    Act, Answer, AnsweredBy, AppIdentity, Capability, Consent, Denial, Gate, Import, Lifetime,
+    Manifest, Mode, Permit, Policy, Rule, Topology, WallTime,
 };
 use nexus_types::{AppDigest, HostName, InstanceId, Instant, InterfaceAddress, Port, Transport};
 
@@ -71,6 +71,8 @@ pub struct Setup {
     pub allow_manifest: bool,
     pub allow: Vec<String>,
     pub imports: Vec<Import>,
+    pub answers: Vec<Answer>,
+    pub mode: Mode,
 }
 
 impl Setup {
@@ -101,6 +103,18 @@ impl Setup {
 
     pub fn allow(mut self, grant: &str) -> Self {
         self.allow.push(grant.to_owned());
+        self
+    }
+
+    /// A person's answer about a rule of `network.tcp.connect`, called `a-0`, `a-1`, ...
+    pub fn said(mut self, yes: bool, rule: &str) -> Self {
+        let id = format!("a-{}", self.answers.len());
+        self.answers.push(person_said(&id, yes, rule));
+        self
+    }
+
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
         self
     }
 
@@ -143,6 +157,7 @@ impl Setup {
     pub fn consent(&self) -> Consent {
         Consent {
             allow_manifest: self.allow_manifest,
+            answers: self.answers.clone(),
             allow: self
                 .allow
                 .iter()
@@ -160,6 +175,7 @@ impl Setup {
             }
         };
         let mut gate = Gate::new(topology());
+        gate.set_mode(self.mode);
         gate.set_policies(
             Instant::ZERO,
             WALL,
@@ -192,6 +208,19 @@ impl Setup {
             Ok(_) => "allowed",
             Err(denial) => denial.reason.as_str(),
         }
+    }
+}
+
+/// An answer about a rule of `network.tcp.connect` that holds for ever.
+pub fn person_said(id: &str, yes: bool, rule: &str) -> Answer {
+    Answer {
+        id: id.to_owned(),
+        capability: TCP,
+        rule: Rule::parse(TCP, rule).unwrap(),
+        yes,
+        lifetime: Lifetime::Always,
+        expires: None,
+        by: AnsweredBy::Script,
     }
 }
 

@@ -196,6 +196,7 @@ impl Station {
         };
         let consent = Consent {
             allow_manifest: true,
+            answers: Vec::new(),
             allow: Vec::new(),
         };
         let node = self.mesh.node_mut(self.node);

@@ -365,6 +365,7 @@ fn planned(
     let arguments = start::arguments(&candidate, app.arguments.clone())?;
     let consent = Consent {
         allow_manifest: app.allow_manifest,
+        answers: Vec::new(),
         allow: app.allow.clone(),
     };
     let prepared = shelf.link(&candidate, &consent, engine)?;

@@ -302,7 +302,9 @@ impl Prepared {
         let indexes: Vec<_> = to_start.iter().map(|(index, _)| *index).collect();
         let heard = shared.clone();
         let on_event = move |event: &Event| {
-            let Event::Denied { instance, denial } = event;
+            let Event::Denied { instance, denial } = event else {
+                return;
+            };
             if let Some(&index) = indexes.get(instance.0 as usize) {
                 let mut fates = heard.fates.borrow_mut();
                 fates[index].denied.insert(denial.capability);

@@ -1,0 +1,153 @@
+//! `--mode learn`: what a run used, as the smallest manifest that would have allowed it. For review: nothing
+//! applies it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use nexus_types::HostName;
+use nexus_types::limits::RULES_PER_CAPABILITY;
+
+use crate::address::AddressClass;
+use crate::capability::{Capability, Class};
+use crate::decide::Act;
+use crate::refuse::suggestion;
+use crate::rule::{Destination, HostPattern, Rule};
+
+/// Names kept that were only looked up; see [`RULES_PER_CAPABILITY`] for rules. Stops an app that tries every name
+/// there is from filling the host's memory.
+const NAMES_MAX: usize = RULES_PER_CAPABILITY as usize;
+
+/// What apps used.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Learnt {
+    rules: BTreeMap<Capability, BTreeSet<Rule>>,
+    /// Looked up, whether or not anything was sent there.
+    names: BTreeMap<Capability, BTreeSet<HostName>>,
+    /// Acts that no rule was kept for, as there were too many, or no rule can name them.
+    left_out: u64,
+}
+
+impl Learnt {
+    /// Keeps what an act that was let happen needs. `class`: of its far end. `bound`: a name the far end is known by,
+    /// where the act said none.
+    pub(crate) fn add(
+        &mut self,
+        act: &Act<'_>,
+        class: Option<AddressClass>,
+        bound: Option<HostName>,
+    ) {
+        let capability = act.capability();
+        let act = match (*act, &bound) {
+            (Act::Connect { remote, name: None }, Some(name)) => Act::Connect {
+                remote,
+                name: Some(name),
+            },
+            (Act::UdpSend { remote, name: None }, Some(name)) => Act::UdpSend {
+                remote,
+                name: Some(name),
+            },
+            // An accepted connection needs what its listener needed, an answer what the binding did.
+            (Act::Accept { .. } | Act::UdpAnswer { .. } | Act::UdpOpen, _) => return,
+            (Act::Resolve { name, .. }, _) => {
+                let names = self.names.entry(capability).or_default();
+                if names.len() < NAMES_MAX || names.contains(name) {
+                    names.insert(name.clone());
+                } else {
+                    self.left_out += 1;
+                }
+                return;
+            }
+            (act, _) => act,
+        };
+        let rule = suggestion(&act, class).and_then(|text| Rule::parse(capability, &text).ok());
+        let rules = self.rules.entry(capability).or_default();
+        match rule {
+            Some(rule) if rules.contains(&rule) => {}
+            Some(rule) if rules.len() < RULES_PER_CAPABILITY as usize => {
+                rules.insert(rule);
+            }
+            _ => self.left_out += 1,
+        }
+    }
+
+    /// Whether nothing was used.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.names.is_empty()
+    }
+
+    /// What no rule was kept for.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// The rules of one capability, and a rule for each name that was looked up and nothing was sent to.
+    pub fn rules(&self, capability: Capability) -> Vec<Rule> {
+        let mut rules: Vec<_> = self
+            .rules
+            .get(&capability)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        let named = |name: &HostName| {
+            rules.iter().any(|rule| {
+                matches!(rule, Rule::Destination(Destination { host: HostPattern::Name(n), .. }) if n == name)
+            })
+        };
+        let only_looked_up: Vec<_> = self
+            .names
+            .get(&capability)
+            .into_iter()
+            .flatten()
+            .filter(|name| !named(name))
+            .filter_map(|name| Rule::parse(capability, &format!("{name}:443")).ok())
+            .collect();
+        rules.extend(only_looked_up);
+        rules
+    }
+
+    /// A manifest that asks for what was used, and calls `imported` of which nothing was used optional.
+    /// `id` and `version`: of the app. `rest`: what its manifest says beside capabilities, kept as it is.
+    pub fn manifest(
+        &self,
+        id: &str,
+        version: Option<&str>,
+        imported: &[Capability],
+        rest: &str,
+    ) -> String {
+        let used: Vec<_> = Capability::ALL
+            .into_iter()
+            .filter(|capability| !self.rules(*capability).is_empty())
+            .collect();
+        let unused: Vec<_> = imported.iter().filter(|c| !used.contains(c)).collect();
+        let system = |capability: &Capability| capability.class() == Class::System;
+        let class = if used.iter().any(system) || unused.iter().any(|c| system(c)) {
+            "system"
+        } else {
+            "app"
+        };
+        let mut out = format!("[app]\nid = \"{id}\"\n");
+        // Writing to a String cannot fail.
+        if let Some(version) = version {
+            let _ = writeln!(out, "version = \"{version}\"");
+        }
+        let _ = writeln!(out, "class = \"{class}\"");
+        for capability in &used {
+            let _ = writeln!(out, "\n[capabilities.\"{capability}\"]\nallow = [");
+            for rule in self.rules(*capability) {
+                let _ = writeln!(out, "  \"{rule}\",");
+            }
+            out.push_str("]\n");
+        }
+        for capability in unused {
+            let _ = write!(
+                out,
+                "\n# Imported, and not used in this run.\n[capabilities.\"{capability}\"]\noptional = true\n"
+            );
+        }
+        if !rest.is_empty() {
+            let _ = write!(out, "\n{rest}");
+        }
+        out
+    }
+}
