@@ -12,6 +12,7 @@ mod event;
 mod mesh;
 mod node;
 mod quota;
+mod revoke;
 mod tcp;
 mod udp;
 

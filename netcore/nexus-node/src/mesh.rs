@@ -252,6 +252,7 @@ impl Mesh {
                 break;
             };
             self.members[index].dirty = false;
+            self.members[index].node.judge_open(now);
             self.move_out(index, now, &mut budget);
             self.move_in(index, now, &mut budget);
             self.schedule(index);

@@ -10,6 +10,7 @@ use nexus_types::{HostName, InstanceId, Instant, IpAddr, NodeId, PolicyEpoch, Se
 use crate::NetError;
 use crate::event::Event;
 use crate::quota::{Quota, Usage};
+use crate::revoke::{Handle, Open};
 use crate::tcp::misused;
 use crate::udp::Remotes;
 
@@ -40,17 +41,12 @@ pub struct Node {
     instances: BTreeMap<InstanceId, Instance>,
     scopes: u32,
     pub(crate) remotes: BTreeMap<nexus_stack::UdpId, Remotes>,
-    /// Handles that outlived a change of policy, and the epoch that let them.
-    pub(crate) judged: BTreeMap<Handle, PolicyEpoch>,
+    /// What apps have open.
+    pub(crate) open: BTreeMap<Handle, Open>,
+    /// The policy under which all of it was judged last.
+    pub(crate) judged_at: PolicyEpoch,
     events: VecDeque<Event>,
     events_dropped: u64,
-}
-
-/// What is open, by its id on the stack.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Handle {
-    Tcp(nexus_stack::TcpId),
-    Listener(nexus_stack::ListenerId),
 }
 
 pub(crate) struct Instance {
@@ -80,7 +76,8 @@ impl Node {
             instances: BTreeMap::new(),
             scopes: 0,
             remotes: BTreeMap::new(),
-            judged: BTreeMap::new(),
+            open: BTreeMap::new(),
+            judged_at: PolicyEpoch(0),
             events: VecDeque::new(),
             events_dropped: 0,
         };
@@ -193,11 +190,8 @@ impl Node {
         self.stack.end_scope(now, ended.scope);
         self.remotes
             .retain(|_, remotes| remotes.instance() != instance);
-        let stack = &self.stack;
-        self.judged.retain(|handle, _| match *handle {
-            Handle::Tcp(id) => stack.tcp_addresses(id).is_some(),
-            Handle::Listener(id) => stack.listener_local(id).is_some(),
-        });
+        self.open
+            .retain(|_, open| open.stamp().instance() != instance);
         ended.usage
     }
 
@@ -438,10 +432,10 @@ to = ["any:80"]
                 assert!(node.poll_accept(now, listener, Waker::noop()).is_pending());
             }
             if number > 0 {
-                assert_eq!(node.judged.len(), 2);
+                assert_eq!(node.open.len(), 2);
                 node.end(now, instance);
             }
-            assert_eq!(node.judged.len(), 1, "{number}");
+            assert_eq!(node.open.len(), 1, "{number}");
         }
         assert!(
             node.poll_accept(now, stays.unwrap(), Waker::noop())

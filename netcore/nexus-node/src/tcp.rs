@@ -4,11 +4,11 @@ use core::num::NonZeroU32;
 use core::task::{Poll, Waker};
 use core::time::Duration;
 
-use nexus_policy::{Act, Capability, Permit, Stamp};
+use nexus_policy::{Act, Permit, Stamp};
 use nexus_stack::{ListenerId, TcpId, TcpOptions};
 use nexus_types::{ErrorCode, InstanceId, Instant, SocketAddr, limits};
 
-use crate::node::Handle;
+use crate::revoke::{Handle, Open};
 use crate::{NetError, Node};
 
 /// An open connection of an app, and the permit it was opened under.
@@ -41,7 +41,10 @@ impl Node {
             .stack_mut()
             .tcp_connect(now, scope, None, remote, &TcpOptions::default())
         {
-            Ok(id) => Ok(TcpSocket { id, stamp }),
+            Ok(id) => {
+                self.open.insert(Handle::Tcp(id), Open::Stands(stamp));
+                Ok(TcpSocket { id, stamp })
+            }
             Err(error) => {
                 self.give_back(stamp.instance(), self.connection_bytes);
                 Err(error.into())
@@ -82,7 +85,10 @@ impl Node {
             .stack_mut()
             .tcp_listen(now, scope, local, backlog, &TcpOptions::default())
         {
-            Ok(id) => Ok(TcpListener { id, stamp }),
+            Ok(id) => {
+                self.open.insert(Handle::Listener(id), Open::Stands(stamp));
+                Ok(TcpListener { id, stamp })
+            }
             Err(error) => {
                 self.give_back(stamp.instance(), 0);
                 Err(error.into())
@@ -117,10 +123,9 @@ impl Node {
                         self.stack_mut().tcp_abort(now, id);
                         return Poll::Ready(Err(full));
                     }
-                    return Poll::Ready(Ok(TcpSocket {
-                        id,
-                        stamp: permit.stamp(),
-                    }));
+                    let stamp = permit.stamp();
+                    self.open.insert(Handle::Tcp(id), Open::Stands(stamp));
+                    return Poll::Ready(Ok(TcpSocket { id, stamp }));
                 }
                 Err(_refused) => self.stack_mut().tcp_abort(now, id),
             }
@@ -134,9 +139,8 @@ impl Node {
 
     /// Ends the listener; connections nobody accepted are reset.
     pub fn listener_close(&mut self, now: Instant, listener: TcpListener) {
-        if self.listener_local(listener).is_some() {
+        if self.forget(Handle::Listener(listener.id)) {
             self.stack_mut().listener_close(now, listener.id);
-            self.judged.remove(&Handle::Listener(listener.id));
             self.give_back(listener.stamp.instance(), 0);
         }
     }
@@ -265,18 +269,16 @@ impl Node {
 
     /// Ends the handle; what was written is delivered in the background.
     pub fn tcp_close(&mut self, now: Instant, socket: TcpSocket) {
-        if self.tcp_addresses(socket).is_some() {
+        if self.forget(Handle::Tcp(socket.id)) {
             self.stack_mut().tcp_close(now, socket.id);
-            self.judged.remove(&Handle::Tcp(socket.id));
             self.give_back(socket.stamp.instance(), self.connection_bytes);
         }
     }
 
     /// Ends the handle and the connection.
     pub fn tcp_abort(&mut self, now: Instant, socket: TcpSocket) {
-        if self.tcp_addresses(socket).is_some() {
+        if self.forget(Handle::Tcp(socket.id)) {
             self.stack_mut().tcp_abort(now, socket.id);
-            self.judged.remove(&Handle::Tcp(socket.id));
             self.give_back(socket.stamp.instance(), self.connection_bytes);
         }
     }
@@ -292,52 +294,14 @@ impl Node {
 
     #[cold]
     fn check_tcp_again(&mut self, now: Instant, socket: TcpSocket) -> Result<(), NetError> {
-        if self.is_judged(Handle::Tcp(socket.id)) {
-            return Ok(());
-        }
-        let (local, remote) = self.tcp_addresses(socket).ok_or_else(NetError::closed)?;
-        let accepted = socket.stamp.capability() == Capability::NetworkTcpListen;
-        let act = if accepted {
-            Act::Accept { local, remote }
-        } else {
-            Act::Connect { remote, name: None }
-        };
-        let judged = self.judge_handle_again(now, Handle::Tcp(socket.id), socket.stamp, &act);
-        if judged.is_err() {
-            self.tcp_abort(now, socket);
-        }
-        judged
+        self.check_handle(now, Handle::Tcp(socket.id))
     }
 
     fn check_listener(&mut self, now: Instant, listener: TcpListener) -> Result<(), NetError> {
-        if self.gate().is_current(listener.stamp) || self.is_judged(Handle::Listener(listener.id)) {
+        if self.gate().is_current(listener.stamp) {
             return Ok(());
         }
-        let local = self.listener_local(listener).ok_or_else(NetError::closed)?;
-        let act = Act::Listen { local };
-        let judged =
-            self.judge_handle_again(now, Handle::Listener(listener.id), listener.stamp, &act);
-        if judged.is_err() {
-            self.listener_close(now, listener);
-        }
-        judged
-    }
-
-    /// Whether this epoch has judged the handle again already.
-    fn is_judged(&self, handle: Handle) -> bool {
-        self.judged.get(&handle) == Some(&self.gate().epoch())
-    }
-
-    fn judge_handle_again(
-        &mut self,
-        now: Instant,
-        handle: Handle,
-        stamp: Stamp,
-        act: &Act<'_>,
-    ) -> Result<(), NetError> {
-        let stamp = self.judge_again(now, stamp, act)?;
-        self.judged.insert(handle, stamp.epoch());
-        Ok(())
+        self.check_handle(now, Handle::Listener(listener.id))
     }
 
     pub(crate) fn take(

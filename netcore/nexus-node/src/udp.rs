@@ -14,6 +14,7 @@ use nexus_types::{
     ErrorCode, InstanceId, Instant, IpAddr, Ipv4Addr, Ipv6Addr, PolicyEpoch, SocketAddr, limits,
 };
 
+use crate::revoke::{Handle, Open};
 use crate::tcp::misused;
 use crate::{NetError, Node};
 
@@ -22,6 +23,12 @@ use crate::{NetError, Node};
 pub struct UdpSocket {
     id: UdpId,
     instance: InstanceId,
+}
+
+impl UdpSocket {
+    pub(crate) const fn of(id: UdpId, instance: InstanceId) -> Self {
+        Self { id, instance }
+    }
 }
 
 /// What a socket was permitted: to be where it is, and to send to these without asking again.
@@ -188,6 +195,7 @@ impl Node {
             Ok(id) => {
                 let remotes = Remotes::new(opened, stamp, self.gate().epoch());
                 self.remotes.insert(id, remotes);
+                self.open.insert(Handle::Udp(id), Open::Stands(stamp));
                 Ok(UdpSocket { id, instance })
             }
             Err(error) => {
@@ -311,46 +319,56 @@ impl Node {
         }
     }
 
-    /// Judges again, once an epoch, that the socket may be where it is; whom it may send to or
-    /// answer is judged again when it does.
     fn check_udp(&mut self, now: Instant, socket: UdpSocket) -> Result<(), NetError> {
         let epoch = self.gate().epoch();
-        let remotes = self
+        if self
             .remotes
-            .get_mut(&socket.id)
-            .ok_or_else(NetError::closed)?;
-        if remotes.epoch == epoch {
+            .get(&socket.id)
+            .is_some_and(|r| r.epoch == epoch)
+        {
             return Ok(());
         }
+        self.check_handle(now, Handle::Udp(socket.id))
+    }
+
+    /// Judges again, once an epoch, that the socket may be where it is; whom it may send to or
+    /// answer is judged again when it does.
+    pub(crate) fn judge_udp_again(
+        &mut self,
+        now: Instant,
+        id: UdpId,
+        stamp: Stamp,
+    ) -> Result<Stamp, NetError> {
+        let epoch = self.gate().epoch();
+        let remotes = self.remotes.get_mut(&id).ok_or_else(NetError::closed)?;
         remotes.epoch = epoch;
         for remote in core::mem::take(&mut remotes.permitted).oldest_first {
             remotes.earlier.remember(remote);
         }
-        let (opened, stamp) = (remotes.opened, remotes.stamp);
+        let opened = remotes.opened;
         let act = match opened {
             Opened::Unconnected => Act::UdpOpen,
             Opened::Connected(remote) => Act::UdpSend { remote, name: None },
             Opened::Bound(local) => Act::UdpBind { local },
         };
-        match self.judge_again(now, stamp, &act) {
-            Ok(stamp) => {
-                if let Some(remotes) = self.remotes.get_mut(&socket.id) {
-                    remotes.stamp = stamp;
-                    if let Opened::Connected(remote) = opened {
-                        remotes.permitted.remember(remote);
-                    }
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.udp_close(socket);
-                Err(error)
+        let stamp = self.judge_again(now, stamp, &act)?;
+        if let Some(remotes) = self.remotes.get_mut(&id) {
+            remotes.stamp = stamp;
+            if let Opened::Connected(remote) = opened {
+                remotes.permitted.remember(remote);
             }
         }
+        Ok(stamp)
     }
 
     /// Ends the socket. What is queued to be sent is still sent.
     pub fn udp_close(&mut self, socket: UdpSocket) {
+        if self.forget(Handle::Udp(socket.id)) {
+            self.end_udp(socket);
+        }
+    }
+
+    pub(crate) fn end_udp(&mut self, socket: UdpSocket) {
         if self.remotes.remove(&socket.id).is_some() {
             self.stack_mut().udp_close(socket.id);
             self.give_back(socket.instance, BUFFER_BYTES);

@@ -50,6 +50,13 @@ verdict = "allow"
 to = ["any:53", "any:54"]
 "#;
 
+/// A policy that forbids this.
+pub fn forbid(capability: &str, to: &str) -> String {
+    format!(
+        "[[rule]]\nid = \"no\"\ncapability = \"{capability}\"\nverdict = \"forbid\"\nto = [\"{to}\"]\n"
+    )
+}
+
 pub struct World {
     pub mesh: Mesh,
     pub now: Instant,
