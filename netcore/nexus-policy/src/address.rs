@@ -42,6 +42,20 @@ impl AddressClass {
     /// How many there are.
     pub(crate) const COUNT: usize = 10;
 
+    /// All of them, those no rule can name last.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Public,
+        Self::Lan,
+        Self::LinkLocal,
+        Self::Loopback,
+        Self::Multicast,
+        Self::Metadata,
+        Self::Host,
+        Self::Infrastructure,
+        Self::Unspecified,
+        Self::Reserved,
+    ];
+
     /// The classes a rule can name.
     pub const NAMEABLE: [Self; 7] = [
         Self::Public,
@@ -372,6 +386,24 @@ impl Network {
     /// Whether it is a single address.
     pub const fn is_host(self) -> bool {
         self.prefix == if self.address.is_ipv4() { 32 } else { 128 }
+    }
+
+    /// Its two halves; none of a single address.
+    pub(crate) fn halves(self) -> Option<[Self; 2]> {
+        if self.is_host() {
+            return None;
+        }
+        let prefix = self.prefix + 1;
+        let upper = match self.address {
+            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from(
+                u32::from(v4) | 1 << (32 - u32::from(prefix)),
+            )),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(
+                u128::from(v6) | 1 << (128 - u32::from(prefix)),
+            )),
+        };
+        let half = |address| Self { address, prefix };
+        Some([half(self.address), half(upper)])
     }
 
     /// First and last address as numbers.

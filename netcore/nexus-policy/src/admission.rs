@@ -53,6 +53,8 @@ pub struct Admission {
     pub variables: Vec<WasiReport>,
     /// What it may use.
     pub limits: Limits,
+    /// Whose word each of these is, and the most it could be.
+    pub limits_by: Vec<LimitReport>,
     /// Everything that keeps it from starting.
     pub missing: Vec<Missing>,
     /// What would keep it from starting, were it not for `--mode`.
@@ -144,6 +146,24 @@ pub struct RuleReport {
     /// Whose word that is: `policy.toml:3 (lan-weather)`, `consent 3f1c…`, `--allow`, `--allow-manifest`,
     /// `default`.
     pub by: String,
+    /// Of a rule that is granted in part: the operator's rules that take or leave out some of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub narrowed_by: Vec<String>,
+}
+
+/// One limit.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LimitReport {
+    /// The key of `[limits]`.
+    pub key: &'static str,
+    /// What the app gets.
+    pub value: String,
+    /// Whose word that is: a file, or the host's default.
+    pub by: String,
+    /// The most a manifest could ask for; none: there is no bound.
+    pub cap: Option<String>,
+    /// Whose bound that is.
+    pub cap_by: String,
 }
 
 /// One folder or variable.
@@ -166,13 +186,49 @@ pub struct Missing {
     pub functions: Vec<String>,
     /// The capabilities that would provide it.
     pub needs: Vec<Capability>,
-    /// A stable word: a reason, or `unknown-import`, `not-in-this-build`, `other-version`,
-    /// `limit-over-cap`, `too-many-imports`.
+    /// A stable word: a [`Reason`](nexus_types::Reason) or a [`LoadReason`].
     pub reason: &'static str,
     /// One sentence.
     pub why: String,
     /// What would change it.
     pub fixes: Vec<Fix>,
+}
+
+/// What keeps an app from starting and is no reason of an act. Stable words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LoadReason {
+    /// Nothing in this host provides the import.
+    UnknownImport,
+    /// The import is known, and this build does not have it.
+    NotInThisBuild,
+    /// Ours or WASI's, in a version this build does not have.
+    OtherVersion,
+    /// The manifest asks for more of a limit than it may have.
+    LimitOverCap,
+    /// More imports than [`IMPORTS_MAX`].
+    TooManyImports,
+}
+
+impl LoadReason {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::UnknownImport,
+        Self::NotInThisBuild,
+        Self::OtherVersion,
+        Self::LimitOverCap,
+        Self::TooManyImports,
+    ];
+
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownImport => "unknown-import",
+            Self::NotInThisBuild => "not-in-this-build",
+            Self::OtherVersion => "other-version",
+            Self::LimitOverCap => "limit-over-cap",
+            Self::TooManyImports => "too-many-imports",
+        }
+    }
 }
 
 fn as_text<S: Serializer>(
@@ -370,6 +426,13 @@ impl Admission {
         for note in &self.notes {
             let _ = write!(out, "\n\nnote: {note}");
         }
+        let mut reasons: Vec<_> = Vec::new();
+        for missing in &self.missing {
+            if !reasons.contains(&missing.reason) {
+                reasons.push(missing.reason);
+            }
+        }
+        let _ = write!(out, "\n\nmore: nexus-host explain {}", reasons.join(" "));
         out
     }
 }

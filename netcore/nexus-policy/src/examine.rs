@@ -6,8 +6,8 @@ use core::fmt;
 use nexus_types::{Instant, Reason};
 
 use crate::admission::{
-    Admission, CapabilityReport, IMPORTS_MAX, Import, ImportReport, Missing, Provided, Question,
-    RuleReport, Standing, WasiReport,
+    Admission, CapabilityReport, IMPORTS_MAX, Import, ImportReport, LoadReason, Missing, Provided,
+    Question, RuleReport, Standing, WasiReport,
 };
 use crate::capability::{Capability, Class, Parameter, Status};
 use crate::catalog::{Known, known};
@@ -104,7 +104,7 @@ impl Examiner<'_> {
         if imports.len() > IMPORTS_MAX {
             missing.push(Missing::plain(
                 format!("{} imports", imports.len()),
-                "too-many-imports",
+                LoadReason::TooManyImports.as_str(),
                 format!("the most is {IMPORTS_MAX}"),
             ));
         }
@@ -127,6 +127,7 @@ impl Examiner<'_> {
             directories,
             variables,
             limits,
+            limits_by: self.limits_by(),
             missing,
             observed,
             notes,
@@ -146,18 +147,17 @@ impl Examiner<'_> {
             return None;
         }
         let rules = asked.map_or(&[][..], |asked| asked.rules.as_slice());
-        let rules: Vec<_> = rules
-            .iter()
-            .map(|rule| {
-                let given = given.clone().any(|given| allows_all(given, rule));
-                self.rule_report(rule, self.judge(capability, rule, given))
-            })
-            .chain(
-                given
-                    .clone()
-                    .map(|rule| self.rule_report(rule, self.judge(capability, rule, true))),
-            )
-            .collect();
+        let rules: Vec<_> =
+            rules
+                .iter()
+                .map(|rule| {
+                    let given = given.clone().any(|given| allows_all(given, rule));
+                    self.rule_report(capability, rule, self.judge(capability, rule, given))
+                })
+                .chain(given.clone().map(|rule| {
+                    self.rule_report(capability, rule, self.judge(capability, rule, true))
+                }))
+                .collect();
         let standing = match capability.status() {
             Status::Absent => Standing::Absent,
             Status::Built => rules
@@ -216,11 +216,21 @@ impl Examiner<'_> {
         }
     }
 
-    fn rule_report(&self, rule: &Rule, (standing, by): Judged) -> RuleReport {
+    fn rule_report(
+        &self,
+        capability: Capability,
+        rule: &Rule,
+        (standing, by): Judged,
+    ) -> RuleReport {
+        let narrowed_by = match standing {
+            Standing::Narrowed => self.narrowed_by(capability, rule),
+            _ => Vec::new(),
+        };
         RuleReport {
             rule: rule.to_string(),
             standing,
             by: by.to_string(),
+            narrowed_by,
         }
     }
 
@@ -410,11 +420,17 @@ impl Examiner<'_> {
             Known::Unknown => {
                 let why =
                     "nothing in this host provides it, and no capability grants it".to_owned();
-                (Vec::new(), lack(&[], "unknown-import", why, Vec::new()))
+                (
+                    Vec::new(),
+                    lack(&[], LoadReason::UnknownImport.as_str(), why, Vec::new()),
+                )
             }
             Known::OtherVersion { have } => {
                 let why = format!("this build provides {have} of it");
-                (Vec::new(), lack(&[], "other-version", why, Vec::new()))
+                (
+                    Vec::new(),
+                    lack(&[], LoadReason::OtherVersion.as_str(), why, Vec::new()),
+                )
             }
             Known::Absent(needs) => {
                 let why = match needs {
@@ -424,7 +440,7 @@ impl Examiner<'_> {
                 };
                 (
                     needs.to_vec(),
-                    lack(needs, "not-in-this-build", why, Vec::new()),
+                    lack(needs, LoadReason::NotInThisBuild.as_str(), why, Vec::new()),
                 )
             }
             Known::Needs(capability) => {
@@ -720,7 +736,7 @@ impl Examiner<'_> {
                     None => format!("{cap} is the most, unless the operator's policy says otherwise ([limits] {key})"),
                 };
                 let why = format!("the manifest asks for {asked}; {whose}");
-                missing.push(Missing::plain(format!("[limits] {key}"), "limit-over-cap", why));
+                missing.push(Missing::plain(format!("[limits] {key}"), LoadReason::LimitOverCap.as_str(), why));
             }
             Limits::default()
         })

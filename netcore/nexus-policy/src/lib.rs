@@ -43,6 +43,7 @@ mod grounds;
 mod index;
 mod judge;
 mod names;
+mod narrowed;
 mod networks;
 mod port_map;
 mod refuse;

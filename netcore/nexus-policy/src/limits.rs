@@ -80,10 +80,14 @@ pub struct OverCap {
 impl OverCap {
     /// A value of this key, in the unit a person would write.
     pub(crate) fn show(&self, value: u64) -> String {
-        if !matches!(self.key, "memory" | "bytes-in-flight") {
-            return value.to_string();
-        }
-        let unit = UNITS
+        show(self.key, value)
+    }
+}
+
+/// A value of `key`, in the unit a person would write.
+pub(crate) fn show(key: &str, value: u64) -> String {
+    let largest = |units: &[(&'static str, u64)]| {
+        let unit = units
             .iter()
             .rev()
             .find(|(_, size)| value.is_multiple_of(*size));
@@ -91,6 +95,11 @@ impl OverCap {
             || value.to_string(),
             |(name, size)| format!("{}{name}", value / size),
         )
+    };
+    match key {
+        "memory" | "bytes-in-flight" => largest(&UNITS),
+        "timeout" => largest(&TIME_UNITS),
+        _ => value.to_string(),
     }
 }
 
@@ -255,16 +264,18 @@ fn count(value: &Spanned<DeValue<'_>>) -> Result<u32, String> {
     }
 }
 
+const TIME_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+
 /// `"30s"`
 fn duration(value: &Spanned<DeValue<'_>>) -> Result<Duration, String> {
-    const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
     let DeValue::String(text) = value.get_ref() else {
         return Err(format!(
             "this must be a string with a unit, as in \"30s\", not {}",
             value.get_ref().type_str()
         ));
     };
-    let millis = with_unit(text, &UNITS).and_then(|(number, factor)| number.checked_mul(factor));
+    let millis =
+        with_unit(text, &TIME_UNITS).and_then(|(number, factor)| number.checked_mul(factor));
     match millis {
         Some(0) => Err("no time at all is of no use".to_owned()),
         Some(millis) => Ok(Duration::from_millis(millis)),

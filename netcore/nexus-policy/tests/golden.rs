@@ -1,6 +1,6 @@
 //! What a refusal says, word for word. The texts are a contract: people and scripts read them.
 //!
-//! To change one on purpose, change its file under `tests/golden`; a failure prints what it would be.
+//! To change one on purpose, run with `BLESS=1` and read the difference; a failure prints what it would be.
 
 mod common;
 
@@ -34,9 +34,13 @@ fn refused(setup: &Setup) -> String {
 macro_rules! golden {
     ($name:literal, $text:expr) => {
         let text: String = $text;
+        if std::env::var_os("BLESS").is_some() {
+            let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/", $name, ".txt");
+            std::fs::write(file, format!("{text}\n")).unwrap();
+        }
         let want = include_str!(concat!("golden/", $name, ".txt"));
         assert!(
-            text == want.trim_end(),
+            text == want.trim_end() || std::env::var_os("BLESS").is_some(),
             "golden/{}.txt would be\n<<<\n{text}\n>>>",
             $name
         );

@@ -3,6 +3,16 @@
 //! Every text is built from parsed parts, never from raw input, and is a contract: the golden
 //! files under `tests/golden` hold each of them.
 
+mod capabilities;
+mod classes;
+mod codes;
+mod reasons;
+mod topic;
+mod words;
+
+pub use capabilities::Facts;
+pub use topic::{Text, Topic, TopicKind, find, list, topics};
+
 use core::fmt::Write as _;
 
 use nexus_types::Reason;
@@ -69,6 +79,8 @@ fn render_as(word: &str, denial: &Denial, app: &AppIdentity) -> String {
         denial.reason
     );
     out.push_str(&render_fixes(&denial.fixes, "  ", true));
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\n  more   nexus-host explain {}", denial.reason);
     out
 }
 
