@@ -177,7 +177,7 @@ fn read_all(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Vec<PolicyRule> {
 
 /// All of a rule but its name.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Content(
+pub(crate) struct Content(
     Option<AppDigest>,
     Capability,
     Verdict,
@@ -186,7 +186,7 @@ struct Content(
 );
 
 impl Content {
-    fn of(rule: &PolicyRule) -> Self {
+    pub(crate) fn of(rule: &PolicyRule) -> Self {
         let to = rule.to.as_ref().map(|to| to.iter().cloned().collect());
         Self(rule.app, rule.capability, rule.verdict, to, rule.expires)
     }

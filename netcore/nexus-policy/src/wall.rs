@@ -66,6 +66,25 @@ impl WallTime {
     }
 }
 
+impl WallTime {
+    /// As RFC 3339 writes it, in UTC: `2027-01-01T00:00:00Z`.
+    pub fn utc(self) -> String {
+        let (days, seconds) = (self.0.div_euclid(86_400), self.0.rem_euclid(86_400));
+        // The inverse of `days_since_1970`: years of 365.2425 days, each beginning in March.
+        let day_of_era = (days + 719_468).rem_euclid(146_097);
+        let era = (days + 719_468).div_euclid(146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * march + 2) / 5 + 1;
+        let month = if march < 10 { march + 3 } else { march - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
 /// Days of the Gregorian calendar, counted in years that begin in March, so that a leap day is
 /// a year's last.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
@@ -102,6 +121,20 @@ mod tests {
             ("2100-03-01T00:00:00Z", 4_107_542_400),
         ] {
             assert_eq!(WallTime::parse(text), Some(WallTime(seconds)), "{text}");
+        }
+    }
+
+    /// What is written is read back, at the turns of days, months, years and leap years.
+    #[test]
+    fn what_is_written_is_read_back() {
+        assert_eq!(WallTime(1_798_761_600).utc(), "2027-01-01T00:00:00Z");
+        assert_eq!(WallTime(951_827_696).utc(), "2000-02-29T12:34:56Z");
+        assert_eq!(WallTime(-1).utc(), "1969-12-31T23:59:59Z");
+        for day in (-200_000..200_000).step_by(7) {
+            for second in [0, 86_399] {
+                let moment = WallTime(day * 86_400 + second);
+                assert_eq!(WallTime::parse(&moment.utc()), Some(moment));
+            }
         }
     }
 
