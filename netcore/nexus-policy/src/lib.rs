@@ -34,6 +34,8 @@ pub mod policy;
 pub mod ports;
 pub mod publisher;
 pub mod rule;
+pub mod spelling;
+pub mod suppose;
 pub mod wall;
 pub mod wasi;
 
@@ -73,4 +75,5 @@ pub use policy::{Policy, Verdict};
 pub use ports::PortSet;
 pub use publisher::PublisherKey;
 pub use rule::{Rule, RuleError, host_name};
+pub use suppose::Supposed;
 pub use wall::WallTime;
