@@ -125,6 +125,9 @@ fn text(admission: &Admission) -> String {
                 standing(rule.standing),
                 rule.by
             ));
+            for narrowing in &rule.narrowed_by {
+                line(format!("      but {narrowing}"));
+            }
         }
     }
     for (title, items) in [
@@ -143,19 +146,17 @@ fn text(admission: &Admission) -> String {
             ));
         }
     }
-    let limits = &admission.limits;
     line("limits".into());
-    line(format!(
-        "  memory {}, {} sockets, {} handles, {} in flight, {}",
-        crate::observe::summary::bytes(limits.memory),
-        limits.sockets,
-        limits.handles,
-        crate::observe::summary::bytes(limits.bytes_in_flight),
-        limits.timeout.map_or_else(
-            || "no deadline".to_owned(),
-            |timeout| format!("deadline {}", crate::observe::summary::duration(timeout))
-        )
-    ));
+    for limit in &admission.limits_by {
+        let most = match &limit.cap {
+            Some(cap) => format!("; {cap} at most, by {}", limit.cap_by),
+            None => "; no bound".to_owned(),
+        };
+        line(format!(
+            "  {:<16} {:<8} by {}{most}",
+            limit.key, limit.value, limit.by
+        ));
+    }
     for note in &admission.notes {
         line(format!("note: {note}"));
     }

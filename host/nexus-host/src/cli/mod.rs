@@ -3,10 +3,12 @@
 mod app;
 mod check;
 mod error;
+mod explain;
 mod inspect;
 mod net;
 mod pack;
 mod policies;
+mod policy;
 mod run;
 mod say;
 mod sim;
@@ -38,6 +40,9 @@ const EXAMPLES: &str = "Examples:
   nexus-host run app.wasm --allow network.tcp.connect=api.example.com:443
                                              grant one thing, this once
   nexus-host check app.wasm                  would it start, and with what
+  nexus-host policy check app.wasm --tcp api.example.com:443
+                                             may it go there, and who says so
+  nexus-host explain not-granted             what a word of a refusal means
   nexus-host inspect app.wasm                what it imports, and the capability each import needs
 
 Exit codes of `run`: the app's own; 1 host error, 2 usage, 77 refused before it started,
@@ -70,6 +75,10 @@ enum Verb {
     Test(test::TestArgs),
     /// Say whether an app would start, and with what, without running it
     Check(check::CheckArgs),
+    /// Say what a reason, capability, class of addresses or code means
+    Explain(explain::ExplainArgs),
+    /// Ask an operator's policy, and compare two
+    Policy(policy::PolicyArgs),
     /// Show what a component imports, and the capability each import needs
     Inspect(inspect::InspectArgs),
     /// Embed a manifest in a component, so that the app's digest covers it
@@ -150,6 +159,8 @@ pub fn main() -> ExitCode {
         Verb::Sim(args) => (args.common.output, sim::sim(&args)),
         Verb::Test(args) => (args.common.output, test::test(&args)),
         Verb::Check(args) => (args.common.output, check::check(&args)),
+        Verb::Explain(args) => (args.common.output, explain::explain(&args)),
+        Verb::Policy(args) => policy::policy(&args),
         Verb::Inspect(args) => (args.common.output, inspect::inspect(&args)),
         Verb::Pack(args) => (args.common.output, pack::pack(&args)),
     };
@@ -164,8 +175,8 @@ pub fn main() -> ExitCode {
 
 /// A variable that is set to nothing (`NEXUS_REPORT=`, as unit files and CI write it) is not set.
 fn without_empty_variables(command: Command) -> Command {
-    command.mut_subcommands(|verb| {
-        verb.mut_args(|flag| {
+    command
+        .mut_args(|flag| {
             let value = flag.get_env().and_then(std::env::var_os);
             if value.is_some_and(|value| value.is_empty()) {
                 flag.env(Resettable::Reset)
@@ -173,7 +184,7 @@ fn without_empty_variables(command: Command) -> Command {
                 flag
             }
         })
-    })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// `nexus-host app.wasm` is `nexus-host run app.wasm`.

@@ -60,7 +60,8 @@ impl Policies {
     }
 }
 
-fn wall_time() -> WallTime {
+/// The time of day.
+pub(super) fn wall_time() -> WallTime {
     let seconds = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |s| -s),

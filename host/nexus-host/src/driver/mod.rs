@@ -35,7 +35,7 @@ pub use address::{AddressError, Addresses, Source};
 pub use clock::OsClock;
 use executor::Executor;
 pub(crate) use machine::{GuestMachine, SLICE_FUEL};
-pub use network::{AddedNode, Network, NetworkError, Wire};
+pub use network::{AddedNode, Network, NetworkError, Wire, user_topology};
 pub use wire::Notice;
 
 /// How long guests are polled before timers and NICs get their turn. Long enough that the

@@ -30,6 +30,24 @@ const ACK_DELAY_LINK: Duration = Duration::from_micros(500);
 /// What a wire would carry (Ethernet): for links that are to behave like one.
 const MTU_ETHERNET: usize = 1_500;
 
+/// What the network of `--net user` looks like, the same wherever it runs.
+pub fn user_topology() -> Topology {
+    let (host_v4, host_v6) = ADDRESSES.host;
+    let (dns_v4, dns_v6) = ADDRESSES.dns;
+    let (clients_v4, clients_v6) = ADDRESSES.clients;
+    Topology {
+        own: ADDRESSES.node_interface(),
+        host: vec![host_v4.into(), host_v6.into()],
+        infrastructure: vec![
+            dns_v4.into(),
+            dns_v6.into(),
+            clients_v4.into(),
+            clients_v6.into(),
+        ],
+        ..Topology::default()
+    }
+}
+
 /// How a node reaches others.
 #[derive(Clone, Debug)]
 pub enum Network {
@@ -179,22 +197,7 @@ impl Network {
     fn topology(&self) -> Topology {
         match self {
             Self::None => Topology::default(),
-            Self::User { .. } => {
-                let (host_v4, host_v6) = ADDRESSES.host;
-                let (dns_v4, dns_v6) = ADDRESSES.dns;
-                let (clients_v4, clients_v6) = ADDRESSES.clients;
-                Topology {
-                    own: ADDRESSES.node_interface(),
-                    host: vec![host_v4.into(), host_v6.into()],
-                    infrastructure: vec![
-                        dns_v4.into(),
-                        dns_v6.into(),
-                        clients_v4.into(),
-                        clients_v6.into(),
-                    ],
-                    ..Topology::default()
-                }
-            }
+            Self::User { .. } => user_topology(),
             // On an Ethernet the node follows its stack.
             Self::Wire(_) => Topology::default(),
             Self::Link { addresses, .. } => Topology {

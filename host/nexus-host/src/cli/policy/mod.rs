@@ -1,0 +1,30 @@
+//! `nexus-host policy`: questions to the operator's files.
+
+mod check;
+mod diff;
+mod question;
+
+use clap::{Args, Subcommand};
+
+use super::{CliError, Output};
+
+#[derive(Args)]
+pub(super) struct PolicyArgs {
+    #[command(subcommand)]
+    verb: PolicyVerb,
+}
+
+#[derive(Subcommand)]
+enum PolicyVerb {
+    /// Say whether an app may do something, and who says so, without running anything
+    Check(Box<check::PolicyCheckArgs>),
+    /// Say what a second policy allows that the first does not, and the reverse
+    Diff(diff::PolicyDiffArgs),
+}
+
+pub(super) fn policy(args: &PolicyArgs) -> (Output, Result<u8, CliError>) {
+    match &args.verb {
+        PolicyVerb::Check(args) => (args.common.output, check::check(args)),
+        PolicyVerb::Diff(args) => (args.common.output, diff::diff(args)),
+    }
+}
