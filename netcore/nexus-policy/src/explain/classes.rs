@@ -42,8 +42,8 @@ pub(super) const fn text(class: AddressClass) -> Text {
         AddressClass::Metadata => Text {
             summary: "a cloud's metadata service, which hands out the machine's credentials",
             more: "169.254.169.254 and its like (AWS, GCP, Azure, OpenStack, Alibaba, Oracle, in IPv4 and IPv6). Who \
-                   reaches it can become the machine, so nothing short of an operator's own rule that names it \
-                   opens it: not --allow-manifest, and not a rule for `link-local`.",
+                   reaches it can become the machine, so a yes to a manifest is not enough, nor a rule for \
+                   `link-local`: the operator's own rule must name it, or --allow for one run.",
             todo: "",
             see: &["operator-denied", "link-local"],
         },

@@ -1,0 +1,104 @@
+//! Where two policies are said not to differ, no act is judged otherwise by one than by the other.
+//!
+//! Pairs of small policies are made at random from words that overlap a lot; every act of a list is
+//! judged by a gate of each, with a person's yes and without. If any answer differs, the comparison
+//! must have found a difference.
+
+mod common;
+
+use common::{APP, WALL, answer, connect, connect_by, identity, name};
+use nexus_policy::{Act, Consent, Gate, Manifest, Policy, PolicyDiff, RefusedBy, Topology};
+use nexus_types::Instant;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+const TARGETS: [&str; 12] = [
+    "a.example:80",
+    "a.example:1-100",
+    "*.example:443,80",
+    "*.a.example:*",
+    "10.0.0.0/8:80",
+    "10.0.0.0/9:1-90",
+    "10.128.0.0/9:*",
+    "10.1.2.3:443",
+    "93.184.216.0/24:80",
+    "public:80",
+    "lan:1-443",
+    "0.0.0.0/0:443",
+];
+
+const MANIFEST: &str = "[app]\nid = \"com.example.weather\"\n[capabilities.\"network.tcp.connect\"]\n\
+    allow = [\"public:*\", \"lan:*\", \"a.example:*\", \"*.a.example:*\"]\n";
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let rule = (
+        select(vec!["forbid", "ask", "allow"]),
+        proptest::collection::btree_set(select(TARGETS.to_vec()), 1..3),
+        proptest::bool::weighted(0.1),
+    );
+    proptest::collection::btree_set(rule, 0..5).prop_filter_map("twice the same", |rules| {
+        let mut text = String::new();
+        for (index, (verdict, to, every)) in rules.iter().enumerate() {
+            let to: Vec<_> = to.iter().copied().collect();
+            // Without targets a rule is about everything, which an allow cannot be.
+            let to: &[&str] = if *every && *verdict != "allow" {
+                &[]
+            } else {
+                &to
+            };
+            text += &common::rule(&format!("r{index}"), verdict, "network.tcp.connect", to);
+        }
+        Policy::parse(&text, "policy.toml").ok()
+    })
+}
+
+/// What a policy says of an act, in the words of the comparison: allowed, asked, closed, forbidden.
+fn level(policy: &Policy, act: &Act<'_>) -> u8 {
+    let judged = |allow_manifest: bool| {
+        let mut gate = Gate::new(Topology::default());
+        gate.set_policies(Instant::ZERO, WALL, Policy::none(), policy.clone());
+        let manifest = Manifest::parse(MANIFEST, "nexus.toml").unwrap();
+        let consent = Consent {
+            allow_manifest,
+            ..Consent::default()
+        };
+        gate.admit(Instant::ZERO, APP, identity(), manifest, consent, &[])
+            .unwrap_or_else(|report| panic!("{}", report.text()));
+        for (host, address) in [("a.example", "93.184.216.34"), ("b.a.example", "1.2.3.4")] {
+            answer(&mut gate, &name(host), address, 60);
+        }
+        gate.decide(Instant::ZERO, APP, act)
+            .map_err(|d| d.refused_by)
+    };
+    match (judged(false), judged(true)) {
+        (Ok(_), _) => 3,
+        (_, Ok(_)) => 2,
+        (_, Err(RefusedBy::Operator { .. })) => 0,
+        _ => 1,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn no_difference_is_no_difference(old in policy(), new in policy()) {
+        let diff = PolicyDiff::of(&old, &new, WALL);
+        let (a, below) = (name("a.example"), name("b.a.example"));
+        let mut acts = Vec::new();
+        for port in [80, 90, 100, 443, 8080] {
+            for ip in ["10.1.2.3", "10.200.0.1", "192.168.0.1", "8.8.8.8"] {
+                acts.push(connect(&format!("{ip}:{port}")));
+            }
+            acts.push(connect_by(&a, &format!("93.184.216.34:{port}")));
+            acts.push(connect_by(&below, &format!("1.2.3.4:{port}")));
+        }
+        let differs = acts.iter().find(|act| level(&old, act) != level(&new, act));
+        if diff.is_empty() {
+            prop_assert_eq!(differs, None);
+        }
+        // The other way holds where nothing is said as "may": a policy never differs from itself.
+        prop_assert!(PolicyDiff::of(&old, &old, WALL).is_empty());
+        let back = PolicyDiff::of(&new, &old, WALL);
+        prop_assert_eq!(back.is_empty(), diff.is_empty());
+    }
+}
