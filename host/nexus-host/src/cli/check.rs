@@ -150,12 +150,13 @@ fn text(admission: &Admission) -> String {
     for limit in &admission.limits_by {
         let most = match &limit.cap {
             Some(cap) => format!("; {cap} at most, by {}", limit.cap_by),
-            None => "; no bound".to_owned(),
+            None => String::new(),
         };
-        line(format!(
-            "  {:<16} {:<8} by {}{most}",
-            limit.key, limit.value, limit.by
-        ));
+        let by = match (limit.by.as_str(), limit.value.as_str()) {
+            ("nobody", none) => none.to_owned(),
+            (by, value) => format!("{value:<8} by {by}{most}"),
+        };
+        line(format!("  {:<16} {by}", limit.key));
     }
     for note in &admission.notes {
         line(format!("note: {note}"));

@@ -175,6 +175,9 @@ fn say_all(
             let all: Vec<_> = answers.iter().map(|answer| answer.text.as_str()).collect();
             text.push_str(&all.join("\n\n"));
             text.push('\n');
+            if refused.is_some() {
+                text.push('\n');
+            }
             say::answer(Output::Text, &text, Value::Null)?;
             if let Some(error) = refused {
                 error.say(Output::Text);
