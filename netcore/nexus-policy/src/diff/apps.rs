@@ -143,7 +143,10 @@ const fn rank(standing: Standing) -> u8 {
         Standing::Granted => 3,
         Standing::Narrowed => 2,
         Standing::ConsentRequired => ASKED,
-        Standing::OperatorDenied | Standing::NotGranted | Standing::Absent => 0,
+        Standing::ConsentDenied
+        | Standing::OperatorDenied
+        | Standing::NotGranted
+        | Standing::Absent => 0,
     }
 }
 
@@ -152,6 +155,9 @@ const fn word(standing: Standing) -> &'static str {
         Standing::Granted => "granted",
         Standing::Narrowed => "granted in part",
         Standing::ConsentRequired => "asked about",
-        Standing::OperatorDenied | Standing::NotGranted | Standing::Absent => "denied",
+        Standing::ConsentDenied
+        | Standing::OperatorDenied
+        | Standing::NotGranted
+        | Standing::Absent => "denied",
     }
 }

@@ -127,6 +127,16 @@ pub(super) const fn text(reason: Reason) -> Text {
             todo: "Report it, with the refusal's text.",
             see: &["operator-denied"],
         },
+        Reason::Unrecorded => Text {
+            summary: "it could not be recorded, and acts like it do not go unrecorded",
+            more: "Every decision goes into the audit log. Acts by a system-class capability, of an account, a paired \
+                   session or a share hand out what cannot be taken back: where the log cannot be written (a full \
+                   disk, a state folder that is not ours), they are refused. The app sees `unavailable`, not \
+                   `denied`: nobody has said no.",
+            todo: "Make room, or mend the state folder (--state); `nexus-host doctor` looks at it. The log says how \
+                   many records were dropped as soon as it can be written.",
+            see: &["no-capacity"],
+        },
     }
 }
 
