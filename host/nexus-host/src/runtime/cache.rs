@@ -336,7 +336,7 @@ fn check_owner(metadata: &fs::Metadata) -> io::Result<()> {
 }
 
 /// Opens a file that is ours, no link, and that nobody else can write.
-fn open_own(path: &Path) -> io::Result<File> {
+pub(crate) fn open_own(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits() as i32)
@@ -352,7 +352,8 @@ fn open_own(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn read_or_make_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
+/// The key there, made at random if there is none; of two that make it at once, one wins for both.
+pub(crate) fn read_or_make_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     match read_key(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         done => return done,

@@ -1,0 +1,87 @@
+//! A file that only grows, and of which no half line is left behind.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A file that is written at its end.
+pub(super) struct Out {
+    file: File,
+    pub(super) len: u64,
+    /// Tests: bytes the disk still takes.
+    #[cfg(test)]
+    room: super::test_support::Disk,
+}
+
+impl Out {
+    /// Makes the file; an error if it is there.
+    pub(super) fn create(
+        path: &Path,
+        #[cfg(test)] room: &super::test_support::Disk,
+    ) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        Ok(Self {
+            file,
+            len: 0,
+            #[cfg(test)]
+            room: room.clone(),
+        })
+    }
+
+    /// Writes what it can; how much that was, and whether it was all.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
+        let mut done = 0;
+        while done < bytes.len() {
+            match self.write_some(&bytes[done..]) {
+                Ok(0) => return (done, Err(io::ErrorKind::WriteZero.into())),
+                Ok(written) => {
+                    done += written;
+                    self.len += written as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (done, Err(error)),
+            }
+        }
+        (done, Ok(()))
+    }
+
+    #[cfg(not(test))]
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    #[cfg(test)]
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.room.take(bytes.len())?;
+        self.file.write(&bytes[..taken])
+    }
+
+    /// Writes all of it or nothing.
+    pub(super) fn write_whole(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let before = self.len;
+        let (_, written) = self.write(bytes);
+        if written.is_err() {
+            self.cut(before)?;
+        }
+        written
+    }
+
+    pub(super) fn cut(&mut self, len: u64) -> io::Result<()> {
+        if self.len != len {
+            self.file.set_len(len)?;
+            self.len = len;
+        }
+        Ok(())
+    }
+}
+
+/// Says to others that somebody writes it, for as long as it is open.
+pub(super) fn locked(out: Out) -> io::Result<Out> {
+    out.file.try_lock()?;
+    Ok(out)
+}
