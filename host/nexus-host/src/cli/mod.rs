@@ -1,6 +1,7 @@
 //! The command line: what is asked for, read once, checked, and handed on as values.
 
 mod app;
+mod audit;
 mod check;
 mod error;
 mod explain;
@@ -83,6 +84,8 @@ enum Verb {
     Inspect(inspect::InspectArgs),
     /// Embed a manifest in a component, so that the app's digest covers it
     Pack(pack::PackArgs),
+    /// Read and check the audit log: tail, query, verify
+    Audit(audit::AuditArgs),
 }
 
 /// How what we say is written.
@@ -163,6 +166,7 @@ pub fn main() -> ExitCode {
         Verb::Policy(args) => policy::policy(&args),
         Verb::Inspect(args) => (args.common.output, inspect::inspect(&args)),
         Verb::Pack(args) => (args.common.output, pack::pack(&args)),
+        Verb::Audit(args) => (args.output(), audit::audit(&args)),
     };
     match result {
         Ok(code) => ExitCode::from(code),
