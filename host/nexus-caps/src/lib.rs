@@ -9,6 +9,7 @@ mod convert;
 mod ctx;
 mod dial;
 mod error;
+mod observe;
 mod resolve;
 mod shard;
 mod tcp_connect;
@@ -20,6 +21,7 @@ mod udp_send;
 pub use ctx::{Net, NetCtx, NetCtxView, NetView};
 pub use error::Failure;
 pub use link::{link, link_types};
+pub use observe::{Call, CallEnd, Observer};
 pub use shard::{Clock, Shard, Sleep};
 pub use types::{TcpConnection, TcpListener, UdpSocket};
 

@@ -11,11 +11,13 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use nexus_node::{AddressEvent, Event, Mesh};
 use nexus_types::{Instant, NodeId};
+
+use crate::observe::Observer;
 
 /// Where a shard's time comes from: the OS under `run`, the event queue under simulation.
 pub trait Clock: Send + Sync {
@@ -31,6 +33,7 @@ struct Inner {
     clock: Box<dyn Clock>,
     /// What it last told, in nanoseconds.
     latest: AtomicU64,
+    observer: OnceLock<Box<dyn Observer>>,
     state: Mutex<State>,
 }
 
@@ -46,11 +49,21 @@ impl Shard {
         Self(Arc::new(Inner {
             clock,
             latest,
+            observer: OnceLock::new(),
             state: Mutex::new(State {
                 mesh,
                 timers: Timers::default(),
             }),
         }))
+    }
+
+    /// Who watches the calls of its guests from now on; whoever came first stays.
+    pub fn set_observer(&self, observer: Box<dyn Observer>) {
+        let _ = self.0.observer.set(observer);
+    }
+
+    pub(crate) fn observer(&self) -> Option<&dyn Observer> {
+        self.0.observer.get().map(|observer| &**observer)
     }
 
     /// The shard's time.

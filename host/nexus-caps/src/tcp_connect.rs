@@ -11,6 +11,7 @@ use crate::bindings::nexus::net::types::{Destination, IpAddress};
 use crate::ctx::{Net, NetCtx, NetCtxView};
 use crate::dial::{Reach, dial};
 use crate::error::Failure;
+use crate::observe::Call;
 use crate::resolve;
 use crate::types::TcpConnection;
 
@@ -23,10 +24,13 @@ impl<T: Send> tcp_connect::HostWithStore<T> for Net {
         port: u16,
     ) -> Result<Resource<TcpConnection>, Failure> {
         let ctx = accessor.with(|mut access| access.get().ctx.clone());
-        let reach: Reach = |remote, name| Act::Connect { remote, name };
-        let socket = dial(&ctx, to, port, reach, |permit| connected(&ctx, permit)).await?;
-        let connection = TcpConnection::new(ctx, socket);
-        Ok(accessor.with(|mut access| access.get().table.push(connection))?)
+        ctx.watch(Call::TcpConnect, async {
+            let reach: Reach = |remote, name| Act::Connect { remote, name };
+            let socket = dial(&ctx, to, port, reach, |permit| connected(&ctx, permit)).await?;
+            let connection = TcpConnection::new(ctx.clone(), socket);
+            Ok(accessor.with(|mut access| access.get().table.push(connection))?)
+        })
+        .await
     }
 
     async fn resolve(
@@ -34,9 +38,12 @@ impl<T: Send> tcp_connect::HostWithStore<T> for Net {
         name: String,
     ) -> Result<Vec<IpAddress>, Failure> {
         let ctx = accessor.with(|mut access| access.get().ctx.clone());
-        let name = resolve::parse(&name)?;
-        let addresses = resolve::resolve(&ctx, Capability::NetworkTcpConnect, &name).await?;
-        Ok(addresses.into_iter().map(Into::into).collect())
+        ctx.watch(Call::TcpResolve, async {
+            let name = resolve::parse(&name)?;
+            let addresses = resolve::resolve(&ctx, Capability::NetworkTcpConnect, &name).await?;
+            Ok(addresses.into_iter().map(Into::into).collect())
+        })
+        .await
     }
 }
 

@@ -9,6 +9,7 @@ use crate::bindings::nexus::net::tcp_listen;
 use crate::bindings::nexus::net::types::SocketAddress;
 use crate::ctx::{Net, NetCtxView};
 use crate::error::Failure;
+use crate::observe::Call;
 use crate::types::TcpListener;
 
 impl tcp_listen::Host for NetCtxView<'_> {}
@@ -19,14 +20,16 @@ impl<T: Send> tcp_listen::HostWithStore<T> for Net {
         local: SocketAddress,
         backlog: u32,
     ) -> Result<Resource<TcpListener>, Failure> {
-        accessor.with(|mut access| {
-            let NetCtxView { ctx, table } = access.get();
+        let ctx = accessor.with(|mut access| access.get().ctx.clone());
+        ctx.watch(Call::TcpListen, async {
             let permit = ctx.permit(&Act::Listen {
                 local: local.into(),
             })?;
             let listener =
                 ctx.node(|node, now| node.tcp_listen(now, permit, NonZeroU32::new(backlog)))?;
-            Ok(table.push(TcpListener::new(ctx.clone(), listener))?)
+            let listener = TcpListener::new(ctx.clone(), listener);
+            Ok(accessor.with(|mut access| access.get().table.push(listener))?)
         })
+        .await
     }
 }

@@ -7,6 +7,7 @@ use crate::bindings::nexus::net::types::SocketAddress;
 use crate::bindings::nexus::net::udp_bind;
 use crate::ctx::{Net, NetCtxView};
 use crate::error::Failure;
+use crate::observe::Call;
 use crate::types::UdpSocket;
 
 impl udp_bind::Host for NetCtxView<'_> {}
@@ -16,13 +17,15 @@ impl<T: Send> udp_bind::HostWithStore<T> for Net {
         accessor: &Accessor<T, Self>,
         local: SocketAddress,
     ) -> Result<Resource<UdpSocket>, Failure> {
-        accessor.with(|mut access| {
-            let NetCtxView { ctx, table } = access.get();
+        let ctx = accessor.with(|mut access| access.get().ctx.clone());
+        ctx.watch(Call::UdpBind, async {
             let permit = ctx.permit(&Act::UdpBind {
                 local: local.into(),
             })?;
             let socket = ctx.node(|node, now| node.udp_bind(now, permit))?;
-            Ok(table.push(UdpSocket::new(ctx.clone(), socket))?)
+            let socket = UdpSocket::new(ctx.clone(), socket);
+            Ok(accessor.with(|mut access| access.get().table.push(socket))?)
         })
+        .await
     }
 }

@@ -10,6 +10,7 @@ use crate::bindings::nexus::net::udp_send::{self, IpFamily};
 use crate::ctx::{Net, NetCtxView};
 use crate::dial::{Reach, dial};
 use crate::error::Failure;
+use crate::observe::Call;
 use crate::resolve;
 use crate::types::UdpSocket;
 
@@ -22,26 +23,31 @@ impl<T: Send> udp_send::HostWithStore<T> for Net {
         port: u16,
     ) -> Result<Resource<UdpSocket>, Failure> {
         let ctx = accessor.with(|mut access| access.get().ctx.clone());
-        let reach: Reach = |remote, name| Act::UdpSend { remote, name };
-        let socket = dial(&ctx, to, port, reach, |permit| {
-            ready(ctx.node(|node, now| node.udp_connect(now, permit)))
+        ctx.watch(Call::UdpConnect, async {
+            let reach: Reach = |remote, name| Act::UdpSend { remote, name };
+            let socket = dial(&ctx, to, port, reach, |permit| {
+                ready(ctx.node(|node, now| node.udp_connect(now, permit)))
+            })
+            .await?;
+            let socket = UdpSocket::new(ctx.clone(), socket);
+            Ok(accessor.with(|mut access| access.get().table.push(socket))?)
         })
-        .await?;
-        let socket = UdpSocket::new(ctx, socket);
-        Ok(accessor.with(|mut access| access.get().table.push(socket))?)
+        .await
     }
 
     async fn open(
         accessor: &Accessor<T, Self>,
         family: IpFamily,
     ) -> Result<Resource<UdpSocket>, Failure> {
-        accessor.with(|mut access| {
-            let NetCtxView { ctx, table } = access.get();
+        let ctx = accessor.with(|mut access| access.get().ctx.clone());
+        ctx.watch(Call::UdpOpen, async {
             let ipv4 = matches!(family, IpFamily::Ipv4);
             let permit = ctx.permit(&Act::UdpOpen)?;
             let socket = ctx.node(|node, now| node.udp_open(now, permit, ipv4))?;
-            Ok(table.push(UdpSocket::new(ctx.clone(), socket))?)
+            let socket = UdpSocket::new(ctx.clone(), socket);
+            Ok(accessor.with(|mut access| access.get().table.push(socket))?)
         })
+        .await
     }
 
     async fn resolve(
@@ -49,8 +55,11 @@ impl<T: Send> udp_send::HostWithStore<T> for Net {
         name: String,
     ) -> Result<Vec<IpAddress>, Failure> {
         let ctx = accessor.with(|mut access| access.get().ctx.clone());
-        let name = resolve::parse(&name)?;
-        let addresses = resolve::resolve(&ctx, Capability::NetworkUdpSend, &name).await?;
-        Ok(addresses.into_iter().map(Into::into).collect())
+        ctx.watch(Call::UdpResolve, async {
+            let name = resolve::parse(&name)?;
+            let addresses = resolve::resolve(&ctx, Capability::NetworkUdpSend, &name).await?;
+            Ok(addresses.into_iter().map(Into::into).collect())
+        })
+        .await
     }
 }

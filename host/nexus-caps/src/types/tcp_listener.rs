@@ -10,6 +10,7 @@ use crate::bindings::nexus::net::types::{
 };
 use crate::ctx::{Net, NetCtx, NetCtxView};
 use crate::error::Failure;
+use crate::observe::Call;
 
 /// A listener; dropping it resets what nobody accepted.
 #[derive(Debug)]
@@ -48,10 +49,13 @@ impl<T: Send> HostTcpListenerWithStore<T> for Net {
             let open = &access.get().table.get(&self_)?.0;
             Ok((open.ctx.clone(), open.listener))
         })?;
-        let socket =
-            poll_fn(|cx| ctx.node(|node, now| node.poll_accept(now, listener, cx.waker()))).await?;
-        let connection = TcpConnection::new(ctx, socket);
-        Ok(accessor.with(|mut access| access.get().table.push(connection))?)
+        ctx.watch(Call::TcpAccept, async {
+            let accepted =
+                poll_fn(|cx| ctx.node(|node, now| node.poll_accept(now, listener, cx.waker())));
+            let connection = TcpConnection::new(ctx.clone(), accepted.await?);
+            Ok(accessor.with(|mut access| access.get().table.push(connection))?)
+        })
+        .await
     }
 }
 
