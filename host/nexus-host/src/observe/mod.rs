@@ -6,3 +6,4 @@ pub mod denials;
 pub mod log;
 pub mod report;
 pub mod summary;
+pub mod telemetry;

@@ -1,0 +1,434 @@
+//! The way to the collector: a queue with an end, and the one thread that empties it.
+//!
+//! Whoever has a span puts it down and goes on: where there is no room it is dropped and counted. The thread waits for
+//! the collector, nobody waits for the thread, except [`Exporting::finish`], for a time its caller names. A batch that
+//! is not taken is dropped and counted; it is not tried again, so that a collector that is gone costs no memory. Metrics
+//! are sums since the start: of them the next request says what a lost one would have.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tracing::{debug, warn};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Proxy};
+
+use super::board::Board;
+use super::metrics::Metric;
+use super::otlp;
+use super::spans::Span;
+use super::variables::{Exporter, Settings};
+
+/// Of an answer nothing is used; this much is read so that the connection can be used again.
+const ANSWER_BYTES: u64 = 64 << 10;
+
+/// The most of a certificate file that is read: Mozilla's whole list is a quarter of it.
+const CERTIFICATE_BYTES: u64 = 1 << 20;
+
+/// Nanoseconds since 1970.
+pub(super) fn now_nanos() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    })
+}
+
+#[derive(Default)]
+struct Waiting {
+    spans: VecDeque<Span>,
+    /// Since when the oldest waits.
+    since: Option<Instant>,
+    /// All is to be sent by then, and then it is over.
+    until: Option<Instant>,
+    over: bool,
+}
+
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// For the thread: there is something to do.
+    work: Condvar,
+    /// For who ends it: it is over.
+    over: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running export.
+pub(super) struct Exporting {
+    shared: Arc<Shared>,
+    board: Arc<Board>,
+    room: usize,
+    batch: usize,
+}
+
+impl Exporting {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// A certificate that cannot be read; no more threads.
+    pub(super) fn start(settings: Settings, board: Arc<Board>) -> Result<Self, String> {
+        let shared = Arc::new(Shared {
+            waiting: Mutex::default(),
+            work: Condvar::new(),
+            over: Condvar::new(),
+        });
+        let (room, batch) = (settings.queue, settings.batch);
+        let thread = Thread {
+            shared: Arc::clone(&shared),
+            board: Arc::clone(&board),
+            traces: settings.traces.clone().map(Client::new).transpose()?,
+            metrics: settings.metrics.clone().map(Client::new).transpose()?,
+            start: now_nanos(),
+            settings,
+        };
+        thread::Builder::new()
+            .name("nexus-telemetry".into())
+            .spawn(move || thread.run())
+            .map_err(|error| format!("the thread for telemetry: {error}"))?;
+        Ok(Self {
+            shared,
+            board,
+            room,
+            batch,
+        })
+    }
+
+    /// Puts a span down, if there is room; never waits for the collector.
+    pub(super) fn push(&self, span: Span) {
+        let mut waiting = self.shared.lock();
+        if waiting.over || waiting.spans.len() >= self.room {
+            drop(waiting);
+            self.board.add(Metric::SpansDropped, &["no-room"], 1);
+            return;
+        }
+        waiting.since.get_or_insert_with(Instant::now);
+        waiting.spans.push_back(span);
+        // The first one sets the thread's alarm; a whole batch goes at once.
+        let wake = waiting.spans.len() == 1 || waiting.spans.len() == self.batch;
+        drop(waiting);
+        if wake {
+            self.shared.work.notify_one();
+        }
+    }
+
+    /// Has all sent, and waits for that, but no longer than `limit`.
+    pub(super) fn finish(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        let mut waiting = self.shared.lock();
+        waiting.until = Some(until);
+        self.shared.work.notify_one();
+        while !waiting.over {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                // What comes now finds nobody; what is under way ends with the process.
+                waiting.over = true;
+                break;
+            }
+            waiting = self
+                .shared
+                .over
+                .wait_timeout(waiting, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}
+
+/// What is to be done next.
+struct Work {
+    spans: Vec<Span>,
+    metrics: bool,
+    until: Option<Instant>,
+}
+
+struct Thread {
+    shared: Arc<Shared>,
+    board: Arc<Board>,
+    settings: Settings,
+    traces: Option<Client>,
+    metrics: Option<Client>,
+    start: u64,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let mut due = Instant::now() + self.settings.interval;
+        loop {
+            let work = self.wait(due);
+            let sent = !work.spans.is_empty();
+            if sent {
+                // Metrics go after the spans: a collector that answers nobody gets half the time for each.
+                let share = if self.metrics.is_some() { 2 } else { 1 };
+                self.send_spans(&work.spans, work.until.map(|until| left(until) / share));
+            }
+            let last = work.until.is_some() && !sent;
+            if work.metrics || last {
+                due = Instant::now() + self.settings.interval;
+                self.send_metrics(work.until.map(left));
+            }
+            if last {
+                self.shared.lock().over = true;
+                self.shared.over.notify_all();
+                return;
+            }
+        }
+    }
+
+    /// Waits until there is something to do. While all is to be sent: the rest of the spans, then nothing.
+    fn wait(&self, due: Instant) -> Work {
+        let mut waiting = self.shared.lock();
+        loop {
+            let now = Instant::now();
+            let alarm = waiting.since.map(|since| since + self.settings.delay);
+            let count = waiting.spans.len();
+            let ready = waiting.until.is_some()
+                || count >= self.settings.batch
+                || alarm.is_some_and(|alarm| alarm <= now);
+            let metrics = self.metrics.is_some() && due <= now;
+            if ready || metrics {
+                let take = if ready {
+                    count.min(self.settings.batch)
+                } else {
+                    0
+                };
+                let spans: Vec<_> = waiting.spans.drain(..take).collect();
+                if ready {
+                    waiting.since = (!waiting.spans.is_empty()).then_some(now);
+                }
+                return Work {
+                    spans,
+                    metrics,
+                    until: waiting.until,
+                };
+            }
+            let next = if self.metrics.is_some() {
+                alarm.unwrap_or(due).min(due)
+            } else {
+                alarm.unwrap_or(now + self.settings.interval)
+            };
+            waiting = self
+                .shared
+                .work
+                .wait_timeout(waiting, next.saturating_duration_since(now))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn send_spans(&mut self, spans: &[Span], limit: Option<Duration>) {
+        let Some(client) = &mut self.traces else {
+            return;
+        };
+        let request = otlp::traces(&self.settings.resource, spans);
+        if !client.send(&request, limit) {
+            self.board.add(Metric::ExportsFailed, &["traces"], 1);
+            self.board
+                .add(Metric::SpansDropped, &["not-taken"], spans.len() as u64);
+        }
+    }
+
+    fn send_metrics(&mut self, limit: Option<Duration>) {
+        let Some(client) = &mut self.metrics else {
+            return;
+        };
+        let metrics = self.board.read();
+        let request = otlp::metrics(&self.settings.resource, &metrics, self.start, now_nanos());
+        if !client.send(&request, limit) {
+            self.board.add(Metric::ExportsFailed, &["metrics"], 1);
+        }
+    }
+}
+
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}
+
+/// One signal's way.
+struct Client {
+    exporter: Exporter,
+    agent: Agent,
+    /// The last request was not taken: that was said.
+    failing: bool,
+}
+
+impl Client {
+    fn new(exporter: Exporter) -> Result<Self, String> {
+        let mut tls = TlsConfig::builder();
+        if let Some(path) = &exporter.certificate {
+            tls = tls.root_certs(certificates(path)?);
+        }
+        let host = exporter.url.host().unwrap_or_default();
+        let here = host == "localhost"
+            || host
+                .trim_matches(['[', ']'])
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback());
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // What is said to one host is not carried to another.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("nexus-host/", env!("CARGO_PKG_VERSION")))
+            // A proxy's loopback is not ours.
+            .proxy(if here { None } else { Proxy::try_from_env() })
+            .tls_config(tls.build())
+            .build();
+        Ok(Self {
+            agent: config.into(),
+            exporter,
+            failing: false,
+        })
+    }
+
+    /// Whether it was taken. Says when that changes, and not each time.
+    fn send(&mut self, request: &super::wire::Message, limit: Option<Duration>) -> bool {
+        let (kind, body) = otlp::encode(self.exporter.protocol, request);
+        let timeout = limit.map_or(self.exporter.timeout, |limit| {
+            limit.min(self.exporter.timeout)
+        });
+        let place = self.exporter.place();
+        match self.post(kind, &body, timeout) {
+            Ok(()) => {
+                debug!(target: "nexus::telemetry", collector = place, bytes = body.len(), "sent");
+                if std::mem::take(&mut self.failing) {
+                    warn!(target: "nexus::telemetry", collector = place, "the collector takes it again");
+                }
+                true
+            }
+            Err(why) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    warn!(
+                        target: "nexus::telemetry",
+                        collector = place,
+                        why,
+                        "the collector does not take it; dropped and counted until it does"
+                    );
+                }
+                false
+            }
+        }
+    }
+
+    fn post(&self, kind: &str, body: &[u8], timeout: Duration) -> Result<(), String> {
+        if timeout.is_zero() {
+            return Err("no time left".to_owned());
+        }
+        let mut request = self
+            .agent
+            .post(self.exporter.url.clone())
+            .header("content-type", kind);
+        for (name, value) in &self.exporter.headers {
+            request = request.header(name, value);
+        }
+        let sent = request
+            .config()
+            .timeout_global(Some(timeout))
+            .build()
+            .send(body);
+        let mut answer = sent.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        let _ = answer
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES)
+            .read_to_vec();
+        // Only the number: the text is the collector's.
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(format!("status {}", status.as_u16()))
+        }
+    }
+}
+
+fn certificates(path: &std::path::Path) -> Result<RootCerts, String> {
+    let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let about = std::fs::metadata(path).map_err(|error| wrong(&error))?;
+    if !about.is_file() || about.len() > CERTIFICATE_BYTES {
+        return Err(wrong(&"not a file of at most 1 MiB"));
+    }
+    let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
+    let mut list = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| wrong(&error))? {
+            list.push(certificate);
+        }
+    }
+    if list.is_empty() {
+        return Err(wrong(&"no certificate in it (PEM is wanted)"));
+    }
+    Ok(RootCerts::from(list))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::net::TcpListener;
+
+    use super::super::spans::Kind;
+    use super::super::variables;
+
+    fn span() -> Span {
+        Span {
+            trace: [1; 16],
+            id: [2; 8],
+            parent: None,
+            name: "x".to_owned(),
+            kind: Kind::Internal,
+            begin: 0,
+            end: 0,
+            attributes: Vec::new(),
+            moments: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// Goal: spans beyond the room are dropped and counted, those up to it are not; nobody waits for a collector that
+    /// takes a connection and never answers. Method: a listener that nobody serves, room for three, a batch of three
+    /// that never fills before the last.
+    #[test]
+    fn reject_spans_beyond_the_room() {
+        let silent = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let endpoint = format!("http://{}", silent.local_addr().expect("bound"));
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint.as_str()),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "3"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
+        ];
+        let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut settings = variables::read(BTreeMap::from(owned))
+            .expect("good")
+            .expect("on");
+        settings.batch = usize::MAX;
+        let board = Arc::new(Board::default());
+        let exporting = Exporting::start(settings, Arc::clone(&board)).expect("starts");
+        for _ in 0..3 {
+            exporting.push(span());
+        }
+        assert_eq!(board.get(Metric::SpansDropped, &["no-room"]), 0);
+        exporting.push(span());
+        assert_eq!(board.get(Metric::SpansDropped, &["no-room"]), 1);
+        let begun = Instant::now();
+        exporting.finish(Duration::from_millis(200));
+        assert!(begun.elapsed() < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn reject_a_certificate_that_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ca.pem");
+        assert!(certificates(&path).is_err());
+        std::fs::write(&path, "no certificate").expect("written");
+        let said = certificates(&path).expect_err("none in it");
+        assert!(said.contains("no certificate in it"), "{said}");
+        let file = std::fs::File::create(&path).expect("made");
+        file.set_len(CERTIFICATE_BYTES + 1).expect("grown");
+        assert!(certificates(&path).is_err());
+    }
+}
