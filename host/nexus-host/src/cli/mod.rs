@@ -7,6 +7,7 @@ mod error;
 mod explain;
 mod inspect;
 mod net;
+mod observing;
 mod pack;
 mod policies;
 mod policy;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::app::{Candidate, GrantArgs};
 use super::net::NetArgs;
+use super::observing::ObserveArgs;
 use super::policies::Policies;
 use super::start::{self, Given, Host};
 use super::values::{parse_duration, parse_size};
@@ -56,6 +57,8 @@ pub(super) struct RunArgs {
     /// Say nothing of refusals and nothing at the end of a run
     #[arg(long, short, env = "NEXUS_QUIET", value_parser = BoolishValueParser::new())]
     quiet: bool,
+    #[command(flatten)]
+    observe: ObserveArgs,
     #[command(flatten)]
     state: StateArgs,
     #[command(flatten)]
@@ -136,6 +139,8 @@ pub(super) fn conclude<P>(
 
 fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     args.net.check()?;
+    let quiet = args.quiet || args.common.output == Output::Json;
+    let wanted = args.observe.wanted(args.common.output, quiet)?;
     let policies = Policies::read(args.grants.policy.as_deref())?;
     let engine = HostEngine::new(EngineOptions {
         memory_bytes_cap: policies.memory_bytes_cap(),
@@ -156,9 +161,9 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
         return Err(error);
     }
 
-    let quiet = args.quiet || args.common.output == Output::Json;
     let network = args.net.network(start::needs_network(&admission));
     let mut host = Host::new(engine, policies, quiet)?;
+    host.observe(wanted)?;
     if let Some(path) = &args.net.pcap {
         host.driver()
             .capture(path)

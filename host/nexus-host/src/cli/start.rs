@@ -23,6 +23,7 @@ use super::{CliError, Kind};
 use crate::driver::{AddedNode, Driver, Network, OsClock, Weight};
 use crate::observe::denials::Denials;
 use crate::observe::report::Refusals;
+use crate::observe::telemetry::{self, Telemetry, Wanted};
 use crate::runtime::clocks::WallClock;
 use crate::runtime::engine::HostEngine;
 use crate::runtime::instance::{Ended, Outcome, Prepared};
@@ -59,6 +60,7 @@ pub(super) struct Host {
     signals: Signals,
     seed: Seed,
     denials: Rc<RefCell<Denials>>,
+    telemetry: Option<Telemetry>,
     outputs: [Output; 2],
     nodes: Vec<NodeId>,
     instances: u64,
@@ -104,6 +106,7 @@ impl Host {
         let mut driver = Driver::new(nexus_node::Mesh::new(), OsClock::start())
             .map_err(|error| host_error(&error))?;
         let outputs = Output::both();
+        crate::observe::log::write_to(outputs[1].clone());
         let stderr = outputs[1].clone();
         driver.tell(move |node, weight, notice| {
             let line = match weight {
@@ -124,12 +127,32 @@ impl Host {
             signals,
             seed: Seed::new(seed),
             denials: Rc::new(RefCell::new(Denials::new(told))),
+            telemetry: None,
             outputs,
             nodes: Vec::new(),
             instances: 0,
             stop: Some(stop),
             stopped: stopped.shared(),
         })
+    }
+
+    /// Has spans, numbers and calls told as asked; to be called before there is a node.
+    pub(super) fn observe(&mut self, wanted: Wanted) -> Result<(), CliError> {
+        let Some(telemetry) = Telemetry::start(wanted).map_err(|error| host_error(&error))? else {
+            return Ok(());
+        };
+        let shard = self.driver.shard().clone();
+        shard.set_observer(telemetry.observer());
+        let sampled = telemetry.clone();
+        // For as long as the shard is driven; nobody waits for it.
+        drop(self.driver.spawn(async move {
+            loop {
+                shard.sleep_until(shard.now() + telemetry::SAMPLE).await;
+                sampled.sample(&shard);
+            }
+        }));
+        self.telemetry = Some(telemetry);
+        Ok(())
     }
 
     pub(super) fn driver(&mut self) -> &mut Driver {
@@ -151,6 +174,9 @@ impl Host {
         // After a first signal the next ends the process, see `Signals::deliver`.
         let already = self.signals.raised();
         self.outputs[1].finish(text, &|| self.signals.raised() != already);
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.finish();
+        }
     }
 
     /// A node, with the operator's policies at its gate.
@@ -162,7 +188,11 @@ impl Host {
             .map_err(|error| host_error(&error))?;
         let policies = &self.policies;
         self.driver.shard().enter(|mesh, now| {
-            policies.set(mesh.node_mut(node.id).gate_mut(), now);
+            let gate = mesh.node_mut(node.id).gate_mut();
+            policies.set(gate, now);
+            if let Some(telemetry) = &self.telemetry {
+                gate.set_auditor(Box::new(telemetry.auditor(None)));
+            }
         });
         self.nodes.push(node.id);
         Ok(node)
@@ -231,6 +261,9 @@ impl Host {
             bytes_in_flight: admission.limits.bytes_in_flight,
         };
         shard.enter(|mesh, _| mesh.node_mut(node).start(instance, quota));
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.started(node, instance, &candidate.identity);
+        }
 
         let linker = self
             .link(&candidate, &admission)
@@ -285,6 +318,8 @@ impl Host {
         background: bool,
     ) -> impl Future<Output = Ended> + 'static {
         let denials = Rc::clone(&self.denials);
+        let telemetry = self.telemetry.clone();
+        let instance = ready.instance;
         let signal = self.signals.wait();
         let stopped = self.stopped.clone();
         let shard = self.driver.shard().clone();
@@ -299,10 +334,14 @@ impl Host {
         };
         async move {
             let collect = move || denials.borrow_mut().collect(&shard);
-            ready
+            let ended = ready
                 .prepared
                 .run(ready.state, &ready.outputs, ended_by, collect)
-                .await
+                .await;
+            if let Some(telemetry) = telemetry {
+                telemetry.ended(instance, ended.outcome.word(), &ended.usage.net);
+            }
+            ended
         }
     }
 
@@ -385,6 +424,9 @@ impl Drop for Host {
         // A panic may have come from within the shard, which is entered by one alone.
         if !std::thread::panicking() {
             self.release();
+            if let Some(telemetry) = &self.telemetry {
+                telemetry.finish();
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use nexus_usernet::Resolvers;
 use serde_json::{Value, json};
 
 use super::app::{Candidate, GrantArgs};
+use super::observing::ObserveArgs;
 use super::policies::Policies;
 use super::run::{Done, conclude, told};
 use super::start::{self, Given, Host};
@@ -70,6 +71,8 @@ pub(super) struct UpArgs {
     #[arg(long, short, env = "NEXUS_QUIET", value_parser = BoolishValueParser::new())]
     quiet: bool,
     #[command(flatten)]
+    observe: ObserveArgs,
+    #[command(flatten)]
     state: StateArgs,
     #[command(flatten)]
     pub(super) common: Common,
@@ -105,6 +108,7 @@ pub(super) fn up(args: &UpArgs) -> Result<u8, CliError> {
 
 fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     let quiet = args.quiet || args.common.output == Output::Json;
+    let wanted = args.observe.wanted(args.common.output, quiet)?;
     let text = read_text(&args.world, limits::POLICY_BYTES)
         .map_err(|error| CliError::new(Kind::Config, error))?;
     let folder = args.world.parent().unwrap_or(Path::new("."));
@@ -155,13 +159,9 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     if !refusals.is_empty() {
         return Err(CliError::new(Kind::Refused, refusals.join("\n\n")));
     }
-    launch(
-        args,
-        &world,
-        placed,
-        Host::new(engine, policies, quiet)?,
-        quiet,
-    )
+    let mut host = Host::new(engine, policies, quiet)?;
+    host.observe(wanted)?;
+    launch(args, &world, placed, host, quiet)
 }
 
 fn launch(
