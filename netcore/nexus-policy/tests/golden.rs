@@ -2,6 +2,11 @@
 //!
 //! To change one on purpose, run with `BLESS=1` and read the difference; a failure prints what it would be.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the crate does no IO; BLESS=1 renews the files this test holds"
+)]
+
 mod common;
 
 use common::{APP, Setup, addr, answer, connect, connect_by, identity, name, rule};
