@@ -20,6 +20,16 @@ pub enum Class {
     System,
 }
 
+impl Class {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::System => "system",
+        }
+    }
+}
+
 /// Whether this build can grant a capability.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -41,17 +51,96 @@ pub enum Parameter {
     Directory,
     /// The name of an environment variable: `LANG`.
     Variable,
-    /// Not decided yet, as the interface is absent: any text.
-    Opaque,
+    /// Which requests: `GET,HEAD https://api.example.com/v1/*`.
+    Url,
+    /// Which operation of which endpoint: `https://api.example.com/graphql#ListOrders`.
+    Operation,
+    /// Which services: `acme.thermo`, `acme.*`, `*`.
+    Service,
+    /// Which datasets: `notes`.
+    Dataset,
+    /// Which providers of accounts: `com.example.mail`.
+    Provider,
+    /// Which peers: `any`, `paired`, or the id of a device.
+    Peer,
+    /// The same without `any`.
+    PairedPeer,
+    /// Streams for what, with whom: `acme.chat@paired`.
+    Purpose,
+    /// Which function, with whom: `acme:thermo/sensor#read@paired`.
+    Function,
+    /// What of which provider: `com.example.mail:mail.read profile`.
+    Scopes,
 }
 
+impl Parameter {
+    /// What a rule names, in a few words.
+    pub const fn names(self) -> &'static str {
+        match self {
+            Self::Destination => "destinations",
+            Self::Local => "the node's addresses",
+            Self::Directory => "folders of the host",
+            Self::Variable => "names of variables",
+            Self::Url => "URLs, with methods or without",
+            Self::Operation => "endpoints and operations",
+            Self::Service => "services",
+            Self::Dataset => "datasets",
+            Self::Provider => "providers",
+            Self::Peer => "peers, paired or not",
+            Self::PairedPeer => "peers",
+            Self::Purpose => "purposes and peers",
+            Self::Function => "functions and peers",
+            Self::Scopes => "providers and scopes",
+        }
+    }
+
+    /// Rules in the form they are written in; the first is the plainest.
+    pub const fn examples(self) -> &'static [&'static str] {
+        match self {
+            Self::Destination => &[
+                "api.example.com:443",
+                "*.example.com:443,8000-8010",
+                "10.0.0.0/8:*",
+                "host.internal:8000",
+                "public:443",
+            ],
+            Self::Local => &["any:8080", "loopback:*", "10.0.2.15:80"],
+            Self::Directory => &["/srv/data:ro", "/srv/data:rw"],
+            Self::Variable => &["LANG"],
+            Self::Url => &[
+                "https://api.example.com/*",
+                "GET,HEAD https://api.example.com/v1/*",
+                "http://host.internal:8000/status",
+            ],
+            Self::Operation => &[
+                "https://api.example.com/graphql#ListOrders",
+                "https://api.example.com/graphql#*",
+            ],
+            Self::Service => &["acme.thermo", "acme.*", "*"],
+            Self::Dataset => &["notes", "notes.*"],
+            Self::Provider => &["com.example.mail", "com.example.*"],
+            Self::Peer => &["paired", "any", DEVICE],
+            Self::PairedPeer => &["paired", DEVICE],
+            Self::Purpose => &["acme.chat@paired", "acme.*@paired"],
+            Self::Function => &[
+                "acme:thermo/sensor@paired",
+                "acme:thermo/sensor#read@paired",
+            ],
+            Self::Scopes => &["com.example.mail:mail.read profile", "com.example.mail:*"],
+        }
+    }
+}
+
+/// The id of nobody's device.
+const DEVICE: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
 macro_rules! catalog {
-    ($($(#[$doc:meta])* $variant:ident $string:literal $interface:literal $class:ident $status:ident $parameter:ident;)*) => {
+    ($($variant:ident $string:literal $interface:literal $class:ident $status:ident $parameter:ident $about:literal;)*) => {
         /// One thing an app can be allowed to do.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[non_exhaustive]
         pub enum Capability {
-            $(#[doc = concat!("`", $string, "`, grants `", $interface, "`.")] $(#[$doc])* $variant,)*
+            $(#[doc = concat!("`", $string, "`, grants `", $interface, "`. ", $about)] $variant,)*
             /// `wasi.dirs`: the folders of `[wasi] dirs`. Not an interface but a parameter of
             /// base WASI, judged like a system-class capability.
             WasiDirs,
@@ -96,6 +185,15 @@ macro_rules! catalog {
                 }
             }
 
+            /// What it lets an app do, in a sentence.
+            pub const fn about(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $about,)*
+                    Self::WasiDirs => "Open files in folders of the host.",
+                    Self::WasiEnv => "See variables of the host's environment.",
+                }
+            }
+
             /// What its rules describe.
             pub const fn parameter(self) -> Parameter {
                 match self {
@@ -109,29 +207,49 @@ macro_rules! catalog {
 }
 
 catalog! {
-    NetworkTcpConnect "network.tcp.connect" "nexus:net/tcp-connect" App Built Destination;
-    NetworkTcpListen "network.tcp.listen" "nexus:net/tcp-listen" System Built Local;
-    NetworkUdpSend "network.udp.send" "nexus:net/udp-send" App Built Destination;
-    NetworkUdpBind "network.udp.bind" "nexus:net/udp-bind" System Built Local;
-    NetworkHttpRequest "network.http.request" "nexus:net/http" App Absent Opaque;
-    DsoftbusDiscover "dsoftbus.discover" "nexus:dsoftbus/discovery" App Absent Opaque;
-    /// Pairing included.
-    DsoftbusSessionOpen "dsoftbus.session.open" "nexus:dsoftbus/session" App Absent Opaque;
-    DsoftbusStreamOpen "dsoftbus.stream.open" "nexus:dsoftbus/streams" App Absent Opaque;
-    DsoftbusRpcCall "dsoftbus.rpc.call" "nexus:dsoftbus/rpc" App Absent Opaque;
-    DsoftbusShareSend "dsoftbus.share.send" "nexus:dsoftbus/share-send" App Absent Opaque;
-    DsoftbusShareReceive "dsoftbus.share.receive" "nexus:dsoftbus/share-receive" App Absent Opaque;
-    CloudSync "cloud.sync" "nexus:cloud/sync" App Absent Opaque;
-    CloudGraphqlQuery "cloud.graphql.query" "nexus:cloud/graphql-query" App Absent Opaque;
-    CloudGraphqlMutate "cloud.graphql.mutate" "nexus:cloud/graphql-mutate" App Absent Opaque;
-    CloudOauth2Start "cloud.oauth2.start" "nexus:auth/oauth2-start" System Absent Opaque;
-    CloudOauth2Finish "cloud.oauth2.finish" "nexus:auth/oauth2-finish" System Absent Opaque;
-    CloudOauth2TokenRefresh "cloud.oauth2.token.refresh" "nexus:auth/oauth2-refresh" System Absent Opaque;
-    AccountManage "account.manage" "nexus:auth/account-manage" System Absent Opaque;
-    AccountUse "account.use" "nexus:auth/account-use" App Absent Opaque;
-    AccountProviderRegister "account.provider.register" "nexus:auth/provider-register" System Absent Opaque;
-    /// Ours; the seed names only the calling side. Grants no import but exports on the fabric.
-    DsoftbusRpcServe "dsoftbus.rpc.serve" "nexus:dsoftbus/rpc-serve" System Absent Opaque;
+    NetworkTcpConnect "network.tcp.connect" "nexus:net/tcp-connect" App Built Destination
+        "Open TCP connections.";
+    NetworkTcpListen "network.tcp.listen" "nexus:net/tcp-listen" System Built Local
+        "Accept TCP connections.";
+    NetworkUdpSend "network.udp.send" "nexus:net/udp-send" App Built Destination
+        "Send datagrams, and hear the answers.";
+    NetworkUdpBind "network.udp.bind" "nexus:net/udp-bind" System Built Local
+        "Hear datagrams on a port of the app's own, and answer whom it has heard.";
+    NetworkHttpRequest "network.http.request" "nexus:net/http" App Absent Url
+        "Make HTTP requests, which the host carries out.";
+    DsoftbusDiscover "dsoftbus.discover" "nexus:dsoftbus/discovery" App Absent Service
+        "See which peers of the fabric offer a service.";
+    DsoftbusSessionOpen "dsoftbus.session.open" "nexus:dsoftbus/session" App Absent Peer
+        "Open a session with a peer of the fabric; with one that is not paired yet, ask a person to pair.";
+    DsoftbusStreamOpen "dsoftbus.stream.open" "nexus:dsoftbus/streams" App Absent Purpose
+        "Open streams to peers, and accept theirs.";
+    DsoftbusRpcCall "dsoftbus.rpc.call" "nexus:dsoftbus/rpc" App Absent Function
+        "Call functions that peers serve.";
+    DsoftbusShareSend "dsoftbus.share.send" "nexus:dsoftbus/share-send" App Absent PairedPeer
+        "Offer files and texts to peers.";
+    DsoftbusShareReceive "dsoftbus.share.receive" "nexus:dsoftbus/share-receive" App Absent PairedPeer
+        "Take what peers offer, each offer with a person's yes.";
+    CloudSync "cloud.sync" "nexus:cloud/sync" App Absent Dataset
+        "Keep datasets the same on this machine and at a hub.";
+    CloudGraphqlQuery "cloud.graphql.query" "nexus:cloud/graphql-query" App Absent Operation
+        "Ask GraphQL endpoints.";
+    CloudGraphqlMutate "cloud.graphql.mutate" "nexus:cloud/graphql-mutate" App Absent Operation
+        "Change things at GraphQL endpoints.";
+    CloudOauth2Start "cloud.oauth2.start" "nexus:auth/oauth2-start" System Absent Scopes
+        "Begin to sign a person in at a provider.";
+    CloudOauth2Finish "cloud.oauth2.finish" "nexus:auth/oauth2-finish" System Absent Provider
+        "Finish a sign-in that was begun.";
+    CloudOauth2TokenRefresh "cloud.oauth2.token.refresh" "nexus:auth/oauth2-refresh" System Absent Provider
+        "Have the host renew tokens, unseen by the app.";
+    AccountManage "account.manage" "nexus:auth/account-manage" System Absent Provider
+        "Add and remove a person's accounts.";
+    AccountUse "account.use" "nexus:auth/account-use" App Absent Scopes
+        "Use an account a person has chosen for the app, without seeing its tokens.";
+    AccountProviderRegister "account.provider.register" "nexus:auth/provider-register" System Absent Provider
+        "Add providers of accounts to the host.";
+    // Ours: the seed names only the calling side.
+    DsoftbusRpcServe "dsoftbus.rpc.serve" "nexus:dsoftbus/rpc-serve" System Absent Function
+        "Serve functions the app exports to peers; it grants no import.";
 }
 
 impl Capability {

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::explain::escape;
+use crate::keys::{self, Table};
 use crate::rule::RuleError;
 use crate::suggest;
 
@@ -181,13 +182,14 @@ impl<'t> Reader<'t> {
     }
 
     /// Every key of `table` that is not in `known` is a problem.
-    pub(crate) fn only(&mut self, table: &DeTable<'_>, path: &str, known: &[&str]) {
+    pub(crate) fn only(&mut self, table: &DeTable<'_>, path: &str, known: &Table) {
         for (key, _) in table.iter() {
             let name: &str = key.get_ref();
+            let known = keys::names(known.keys);
             if !known.contains(&name) {
                 let help = match suggest::closest(name, known.iter().copied()) {
                     Some(meant) => format!("did you mean `{meant}`?"),
-                    None => format!("the keys here are {}", list(known)),
+                    None => format!("the keys here are {}", list(&known)),
                 };
                 self.problem(key.span(), &join(path, name), "unknown key", Some(help));
             }

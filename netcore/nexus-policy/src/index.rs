@@ -330,8 +330,16 @@ impl Builder {
             Some(Rule::Variable(name)) => {
                 self.variables.entry(name.clone()).or_insert(index);
             }
-            // Of a capability this build does not have: nothing is ever decided by it.
-            Some(Rule::Opaque(_)) => {}
+            // Of capabilities this build does not have: nothing is ever decided by them.
+            Some(
+                Rule::Url(_)
+                | Rule::Operation(_)
+                | Rule::Label(_)
+                | Rule::Peer(_)
+                | Rule::Purpose(_)
+                | Rule::Function(_)
+                | Rule::Scopes(_),
+            ) => {}
         }
     }
 

@@ -1,7 +1,6 @@
 //! What an app may use, as its manifest asks and the operator caps it.
 //!
-//! The keys are the ones the runtime enforces, and no others: `memory`, `sockets`, `handles`,
-//! `bytes-in-flight`, `timeout`. Asking past the cap is refused at load, not cut in silence.
+//! The keys ([`keys::LIMITS`]) are the ones the runtime enforces, and no others. Asking past the cap is refused at load, not cut in silence.
 
 use nexus_types::{Duration, limits};
 use serde::{Serialize, Serializer};
@@ -10,9 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::{Reader, get, join};
 use crate::explain::escape;
-
-/// The keys of `[limits]`, in a manifest (asked) and in a policy (the most an app may ask).
-pub const KEYS: [&str; 5] = ["memory", "sockets", "handles", "bytes-in-flight", "timeout"];
+use crate::keys;
 
 /// The `[limits]` of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -98,7 +95,7 @@ pub(crate) fn show(key: &str, value: u64) -> String {
     };
     match key {
         "memory" | "bytes-in-flight" => largest(&UNITS),
-        "timeout" => largest(&TIME_UNITS),
+        "timeout" => largest(&TIMES),
         _ => value.to_string(),
     }
 }
@@ -187,7 +184,7 @@ impl LimitsAsked {
         let Some(table) = reader.table(root, "", PATH) else {
             return Self::default();
         };
-        reader.only(table, PATH, &KEYS);
+        reader.only(table, PATH, &keys::LIMITS);
         Self {
             memory: value(reader, table, "memory", bytes),
             sockets: value(reader, table, "sockets", count),
@@ -222,7 +219,11 @@ fn with_unit<'t, T: Copy>(text: &'t str, units: &[(&str, T)]) -> Option<(u64, T)
     Some((digits.parse().ok()?, *factor))
 }
 
-const UNITS: [(&str, u64); 4] = [
+/// Units of time, in milliseconds.
+pub const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+
+/// Units of size, in bytes.
+pub const UNITS: [(&str, u64); 4] = [
     ("B", 1),
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
@@ -264,8 +265,6 @@ fn count(value: &Spanned<DeValue<'_>>) -> Result<u32, String> {
     }
 }
 
-const TIME_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-
 /// `"30s"`
 fn duration(value: &Spanned<DeValue<'_>>) -> Result<Duration, String> {
     let DeValue::String(text) = value.get_ref() else {
@@ -274,8 +273,7 @@ fn duration(value: &Spanned<DeValue<'_>>) -> Result<Duration, String> {
             value.get_ref().type_str()
         ));
     };
-    let millis =
-        with_unit(text, &TIME_UNITS).and_then(|(number, factor)| number.checked_mul(factor));
+    let millis = with_unit(text, &TIMES).and_then(|(number, factor)| number.checked_mul(factor));
     match millis {
         Some(0) => Err("no time at all is of no use".to_owned()),
         Some(millis) => Ok(Duration::from_millis(millis)),

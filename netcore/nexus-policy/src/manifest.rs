@@ -27,9 +27,10 @@ use nexus_types::limits::{MANIFEST_BYTES, RULES_PER_CAPABILITY};
 use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
-use crate::capability::{Capability, Class, Parameter};
+use crate::capability::{Capability, Class};
 use crate::config::{ConfigError, Reader, get, join};
 use crate::explain::escape;
+use crate::keys;
 use crate::limits::LimitsAsked;
 use crate::rule::{Rule, RuleError};
 use crate::wasi::{DirectoryMode, VariableName, absolute_path, join_path};
@@ -89,7 +90,7 @@ impl Manifest {
     /// Reads a manifest. `source` is what to call it in texts: its path.
     pub fn parse(text: &str, source: &str) -> Result<Self, ConfigError> {
         let (mut reader, root) = Reader::open(text, source, MANIFEST_BYTES)?;
-        reader.only(&root, "", &["app", "capabilities", "wasi", "limits"]);
+        reader.only(&root, "", &keys::MANIFEST);
         let app = read_app(&mut reader, &root);
         let capabilities = read_capabilities(&mut reader, &root, app.as_ref());
         let (directories, variables) = read_wasi(&mut reader, &root);
@@ -172,7 +173,7 @@ fn read_app(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<AppAsked> {
         return None;
     }
     let table = reader.table(root, "", PATH)?;
-    reader.only(table, PATH, &["id", "version", "class"]);
+    reader.only(table, PATH, &keys::APP);
     let word = |text: &str| {
         (1..=128).contains(&text.len())
             && text
@@ -274,7 +275,7 @@ fn read_capabilities(
             reader.wrong_type(value, &path, "a table", value.get_ref());
             continue;
         };
-        reader.only(inner, &path, &["allow", "optional"]);
+        reader.only(inner, &path, &keys::CAPABILITY);
         if capability.class() == Class::System && app.is_some_and(|app| app.class == Class::App) {
             reader.problem(
                 key.span(),
@@ -288,13 +289,8 @@ fn read_capabilities(
         }
         let optional = reader.boolean(inner, &path, "optional").unwrap_or(false);
         let rules = read_rules(reader, inner, &path, "allow", capability);
-        if get(inner, "allow").is_none() && !optional && capability.parameter() != Parameter::Opaque
-        {
-            let example = if capability.parameter() == Parameter::Local {
-                "any:8080"
-            } else {
-                "api.example.com:443"
-            };
+        if get(inner, "allow").is_none() && !optional {
+            let example = capability.parameter().examples()[0];
             reader.problem(
                 key.span(),
                 &path,
@@ -381,7 +377,7 @@ fn read_wasi(reader: &mut Reader<'_>, root: &DeTable<'_>) -> WasiAsked {
     let Some(table) = reader.table(root, "", PATH) else {
         return WasiAsked::default();
     };
-    reader.only(table, PATH, &["dirs", "env"]);
+    reader.only(table, PATH, &keys::WASI);
     (
         read_directories(reader, table),
         read_variables(reader, table),
@@ -426,8 +422,8 @@ fn read_directories(reader: &mut Reader<'_>, wasi: &DeTable<'_>) -> Vec<Director
             );
             continue;
         };
-        reader.only(table, &path, &["host", "guest", "mode"]);
-        for key in ["host", "guest", "mode"] {
+        reader.only(table, &path, &keys::DIRECTORY);
+        for key in keys::required(keys::DIRECTORY.keys) {
             if get(table, key).is_none() {
                 reader.problem(item.span(), &join(&path, key), "the key is missing", None);
             }

@@ -1,6 +1,7 @@
 //! `nexus.toml`: what is accepted, and what is refused with which text.
 
 use super::*;
+use crate::capability::Status;
 
 const GOOD: &str = r#"
 [app]
@@ -71,15 +72,35 @@ fn the_manifest_of_the_design() {
     assert_eq!(manifest.source(), Some("nexus.toml"));
 }
 
+/// Goal: a manifest can ask for what this build does not have, and is held to its form. Method:
+/// each capability of the catalog that is absent, with the examples of its rules; then without any.
 #[test]
 fn capabilities_that_are_absent_are_known() {
-    let text = with_app(
-        "[capabilities.\"dsoftbus.discover\"]\n[capabilities.\"cloud.sync\"]\nallow = [\"notes\"]\n",
-    );
-    assert_eq!(
-        Manifest::parse(&text, "m").unwrap().capabilities().count(),
-        2
-    );
+    let absent = Capability::ALL
+        .into_iter()
+        .filter(|c| c.status() == Status::Absent);
+    for capability in absent {
+        let examples: Vec<_> = capability
+            .parameter()
+            .examples()
+            .iter()
+            .map(|rule| format!("\"{rule}\""))
+            .collect();
+        let head =
+            format!("[app]\nid = \"a\"\nclass = \"system\"\n[capabilities.\"{capability}\"]\n");
+        let text = format!("{head}allow = [{}]\n", examples.join(", "));
+        let manifest = Manifest::parse(&text, "m").unwrap_or_else(|e| panic!("{e}"));
+        let asked = manifest.asked(capability).expect("asked");
+        assert_eq!(asked.rules.len(), examples.len(), "{capability}");
+        let error = Manifest::parse(&head, "m").unwrap_err().to_string();
+        let advice = format!("add allow = [{}]", examples[0]);
+        assert!(
+            error.contains("it names nothing") && error.contains(&advice),
+            "{error}"
+        );
+        let error = Manifest::parse(&format!("{head}allow = [\"\\u202e\"]\n"), "m");
+        assert!(error.is_err(), "{capability} takes any text");
+    }
 }
 
 #[test]

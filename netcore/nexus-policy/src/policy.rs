@@ -28,6 +28,7 @@ use toml::de::{DeTable, DeValue};
 use crate::capability::Capability;
 use crate::config::{ConfigError, Reader, get, join};
 use crate::explain::escape;
+use crate::keys;
 use crate::limits::LimitsAsked;
 use crate::manifest::read_rules;
 use crate::rule::Rule;
@@ -90,7 +91,7 @@ impl Policy {
     /// Reads a policy. `source` is what to call it in texts: its path.
     pub fn parse(text: &str, source: &str) -> Result<Self, ConfigError> {
         let (mut reader, root) = Reader::open(text, source, POLICY_BYTES)?;
-        reader.only(&root, "", &["rule", "limits"]);
+        reader.only(&root, "", &keys::POLICY);
         let rules = read_all(&mut reader, &root);
         let limits = LimitsAsked::read(&mut reader, &root);
         let source = Some(reader.source().to_owned());
@@ -201,12 +202,8 @@ fn read_rule(
         reader.wrong_type(item, path, "a table", item.get_ref());
         return None;
     };
-    reader.only(
-        table,
-        path,
-        &["id", "app", "capability", "verdict", "to", "expires"],
-    );
-    for key in ["id", "capability", "verdict"] {
+    reader.only(table, path, &keys::RULE);
+    for key in keys::required(keys::RULE.keys) {
         if get(table, key).is_none() {
             reader.problem(item.span(), &join(path, key), "the key is missing", None);
         }
@@ -258,12 +255,14 @@ fn read_rule(
         _ => None,
     };
     if get(table, "to").is_none() && verdict == Some(Verdict::Allow) {
-        let help = "say what it allows: to = [\"api.example.com:443\"]";
+        let example = capability.map_or("api.example.com:443", |capability| {
+            capability.parameter().examples()[0]
+        });
         reader.problem(
             item.span(),
             &join(path, "to"),
             "an `allow` names its targets",
-            Some(help.to_owned()),
+            Some(format!("say what it allows: to = [\"{example}\"]")),
         );
     }
     let expires = read_expires(reader, table, path);
@@ -286,7 +285,7 @@ fn read_app(reader: &mut Reader<'_>, rule: &DeTable<'_>, path: &str) -> Option<O
     }
     let table = reader.table(rule, path, "app")?;
     let path = join(path, "app");
-    reader.only(table, &path, &["id", "digest", "publisher"]);
+    reader.only(table, &path, &keys::RULE_APP);
     if let Some(publisher) = get(table, "publisher") {
         let message = "this build verifies no signatures, so it cannot tell who published an app";
         reader.problem(

@@ -7,6 +7,8 @@
 //! - an address, `192.0.2.7` or `[2001:db8::7]`, or a network, `10.0.0.0/8` or `[fd00::/8]`;
 //! - a class: `public lan link-local loopback multicast metadata`.
 //!
+//! The rules of what is not a socket are described in [`crate::parameter`] and [`crate::wasi`].
+//!
 //! What a network covers when it allows is in [`crate::address::class_named_by`]; when it forbids
 //! or asks, it covers every address in it.
 //!
@@ -24,6 +26,10 @@ use nexus_types::{HostName, HostNameError};
 use crate::address::{AddressClass, Network, canonical, class_of};
 use crate::capability::{Capability, Parameter};
 use crate::explain::escape;
+use crate::parameter::label::{self, LabelPattern};
+use crate::parameter::peer::{FunctionRule, PeerPattern, PurposeRule};
+use crate::parameter::scopes::ScopesRule;
+use crate::parameter::url::{OperationRule, UrlRule};
 use crate::ports::PortSet;
 use crate::suggest;
 pub use crate::wasi::{DirectoryMode, DirectoryRule, VariableName};
@@ -45,8 +51,20 @@ pub enum Rule {
     Directory(DirectoryRule),
     /// Which variable it may have.
     Variable(VariableName),
-    /// For capabilities this build does not have.
-    Opaque(String),
+    /// Which HTTP requests it may make.
+    Url(UrlRule),
+    /// Which GraphQL operation it may run.
+    Operation(OperationRule),
+    /// Which service, dataset or provider it may have to do with.
+    Label(LabelPattern),
+    /// With which peer of the fabric.
+    Peer(PeerPattern),
+    /// For what it may open streams.
+    Purpose(PurposeRule),
+    /// Which function it may call over the fabric, or serve.
+    Function(FunctionRule),
+    /// What it may ask of an account.
+    Scopes(ScopesRule),
 }
 
 /// `host:ports`
@@ -141,7 +159,16 @@ impl Rule {
             Parameter::Local => Local::parse(text).map(Self::Local),
             Parameter::Directory => DirectoryRule::parse(text).map(Self::Directory),
             Parameter::Variable => VariableName::parse(text).map(Self::Variable),
-            Parameter::Opaque => Ok(Self::Opaque(text.to_owned())),
+            Parameter::Url => UrlRule::parse(text).map(Self::Url),
+            Parameter::Operation => OperationRule::parse(text).map(Self::Operation),
+            Parameter::Service => LabelPattern::parse(label::SERVICE, text).map(Self::Label),
+            Parameter::Dataset => LabelPattern::parse(label::DATASET, text).map(Self::Label),
+            Parameter::Provider => LabelPattern::parse(label::PROVIDER, text).map(Self::Label),
+            Parameter::Peer => PeerPattern::parse(text).map(Self::Peer),
+            Parameter::PairedPeer => PeerPattern::parse_paired(text).map(Self::Peer),
+            Parameter::Purpose => PurposeRule::parse(text).map(Self::Purpose),
+            Parameter::Function => FunctionRule::parse(text).map(Self::Function),
+            Parameter::Scopes => ScopesRule::parse(text).map(Self::Scopes),
         }
     }
 
@@ -168,7 +195,13 @@ impl fmt::Display for Rule {
             Self::Local(rule) => fmt::Display::fmt(rule, f),
             Self::Directory(rule) => fmt::Display::fmt(rule, f),
             Self::Variable(rule) => fmt::Display::fmt(rule, f),
-            Self::Opaque(text) => f.write_str(&escape(text)),
+            Self::Url(rule) => fmt::Display::fmt(rule, f),
+            Self::Operation(rule) => fmt::Display::fmt(rule, f),
+            Self::Label(rule) => fmt::Display::fmt(rule, f),
+            Self::Peer(rule) => fmt::Display::fmt(rule, f),
+            Self::Purpose(rule) => fmt::Display::fmt(rule, f),
+            Self::Function(rule) => fmt::Display::fmt(rule, f),
+            Self::Scopes(rule) => fmt::Display::fmt(rule, f),
         }
     }
 }
@@ -195,7 +228,7 @@ impl Destination {
 }
 
 impl HostPattern {
-    fn parse_plain(word: &str, ports: &str) -> Result<Self, RuleError> {
+    pub(crate) fn parse_plain(word: &str, ports: &str) -> Result<Self, RuleError> {
         let shown = escape(word);
         if let Some(class) = AddressClass::parse(&word.to_ascii_lowercase()) {
             return Ok(match class {
@@ -511,7 +544,7 @@ fn no_port(text: &str) -> RuleError {
     ))
 }
 
-fn network_v6(inside: &str) -> Result<Network, RuleError> {
+pub(crate) fn network_v6(inside: &str) -> Result<Network, RuleError> {
     let (text, prefix) = inside
         .split_once('/')
         .map_or((inside, None), |(text, prefix)| (text, Some(prefix)));

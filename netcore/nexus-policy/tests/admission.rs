@@ -197,28 +197,6 @@ fn without_a_manifest_the_command_line_is_enough() {
 }
 
 #[test]
-fn absent_capabilities_are_said_to_be_absent() {
-    let mut app = Setup::asks("app", &[]);
-    app.manifest += "[capabilities.\"dsoftbus.discover\"]\n";
-    let report = examine(&app.clone().yes());
-    assert!(report.admitted);
-    assert_eq!(report.capabilities[0].standing, Standing::Absent);
-    assert_eq!(
-        report.notes,
-        ["dsoftbus.discover: this build does not have it, and does not grant it"]
-    );
-    let app = app
-        .yes()
-        .import("nexus:dsoftbus/discovery@0.1.0", &["discover"]);
-    let report = examine(&app);
-    assert_eq!(
-        (report.admitted, report.missing[0].reason),
-        (false, "not-in-this-build")
-    );
-    assert_eq!(report.missing[0].needs, [Capability::DsoftbusDiscover]);
-}
-
-#[test]
 fn reject_kernel_sockets_even_if_all_of_the_network_is_granted() {
     let app = Setup::connect(&["public:*"]).yes().import(
         "wasi:sockets/tcp@0.2.6",
