@@ -231,9 +231,17 @@ mod tests {
         assert_eq!(parsed(&["n"]), ["n"]);
     }
 
+    /// The verbs below `command`, and theirs.
+    fn verbs(command: &Command) -> Vec<&Command> {
+        command
+            .get_subcommands()
+            .flat_map(|verb| [vec![verb], verbs(verb)].concat())
+            .collect()
+    }
+
     #[test]
     fn what_widens_a_grant_has_no_variable() {
-        for verb in Cli::command().get_subcommands() {
+        for verb in verbs(&Cli::command()) {
             for flag in verb.get_arguments() {
                 let name = flag.get_id().as_str();
                 let widens = name.starts_with("allow")
