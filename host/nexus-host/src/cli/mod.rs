@@ -3,9 +3,12 @@
 mod app;
 mod audit;
 mod check;
+mod completions;
+mod doctor;
 mod error;
 mod explain;
 mod inspect;
+mod man;
 mod net;
 mod observing;
 mod pack;
@@ -87,6 +90,12 @@ enum Verb {
     Pack(pack::PackArgs),
     /// Read and check the audit log: tail, query, verify
     Audit(audit::AuditArgs),
+    /// Look for what would get in the way on this machine, and mend permissions if asked
+    Doctor(doctor::DoctorArgs),
+    /// Print what a shell needs to complete this command line
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write all pages to a folder
+    Man(man::ManArgs),
 }
 
 /// How what we say is written.
@@ -168,6 +177,9 @@ pub fn main() -> ExitCode {
         Verb::Inspect(args) => (args.common.output, inspect::inspect(&args)),
         Verb::Pack(args) => (args.common.output, pack::pack(&args)),
         Verb::Audit(args) => (args.output(), audit::audit(&args)),
+        Verb::Doctor(args) => (args.common.output, doctor::doctor(&args)),
+        Verb::Completions(args) => (Output::Text, completions::completions(&args)),
+        Verb::Man(args) => (Output::Text, man::man(&args)),
     };
     match result {
         Ok(code) => ExitCode::from(code),

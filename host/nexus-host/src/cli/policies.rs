@@ -11,7 +11,7 @@ use super::{CliError, Kind};
 use crate::runtime::load::read_text;
 
 /// The machine's policy: its forbids always hold.
-const MACHINE: &str = "/etc/nexus-host/policy.toml";
+pub(super) const MACHINE: &str = "/etc/nexus-host/policy.toml";
 
 /// What the operator has written: for the machine, and for this run or this user.
 #[derive(Clone, Debug)]
@@ -69,7 +69,8 @@ pub(super) fn wall_time() -> WallTime {
     WallTime(seconds)
 }
 
-fn user_file() -> Option<PathBuf> {
+/// Where the user's own is looked for.
+pub(super) fn user_file() -> Option<PathBuf> {
     let absolute = |name: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)
