@@ -17,6 +17,7 @@ use crate::explain::{render_fixes, who};
 use crate::gate::{AppIdentity, Gate};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
+use crate::publisher::PublisherKey;
 use crate::rule::Rule;
 
 /// Imports looked at. A component has tens; more are a component made to be slow to refuse.
@@ -39,6 +40,8 @@ pub struct Admission {
     /// What it is.
     #[serde(serialize_with = "as_text")]
     pub digest: nexus_types::AppDigest,
+    /// Who signed it, verified; none: nobody is known to have.
+    pub publisher: Option<PublisherReport>,
     /// The manifest's file; none if it has none.
     pub manifest: Option<String>,
     /// Whether it may start.
@@ -72,6 +75,15 @@ pub struct Question {
     pub rule: Rule,
     /// The operator's rule that leaves it to a person, `policy.toml:3 (lan-weather)`; none: nothing is written.
     pub asked_by: Option<String>,
+}
+
+/// Who published an app.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PublisherReport {
+    /// What the operator calls them; none: the policy names the key in rules alone.
+    pub name: Option<String>,
+    /// The key that signed.
+    pub key: PublisherKey,
 }
 
 /// What is behind an import.
@@ -393,7 +405,7 @@ impl Admission {
         let app = AppIdentity {
             id: self.app.clone(),
             digest: self.digest,
-            publisher: None,
+            publisher: self.publisher.as_ref().map(|publisher| publisher.key),
         };
         let mut out = String::new();
         if self.admitted {

@@ -180,6 +180,8 @@ pub enum Fix {
         /// The rules.
         to: Vec<String>,
     },
+    /// The app's publisher can sign it.
+    Signature,
 }
 
 impl Serialize for Denial {

@@ -7,7 +7,7 @@ use nexus_types::{Instant, Reason};
 
 use crate::admission::{
     Admission, CapabilityReport, IMPORTS_MAX, Import, ImportReport, LoadReason, Missing, Provided,
-    Question, RuleReport, Standing, WasiReport,
+    PublisherReport, Question, RuleReport, Standing, WasiReport,
 };
 use crate::capability::{Capability, Class, Parameter, Status};
 use crate::catalog::{Known, known};
@@ -20,7 +20,8 @@ use crate::index::RuleIndex;
 use crate::judge::Cause;
 use crate::limits::Limits;
 use crate::manifest::Manifest;
-use crate::policy::Verdict;
+use crate::policy::{Policy, Verdict};
+use crate::publisher::{Publisher, PublisherKey};
 use crate::refuse::{policy_fix, wants_class};
 use crate::rule::Rule;
 use crate::standing::{allows_all, catches_all, may_meet, wants_operator};
@@ -96,6 +97,7 @@ impl Examiner<'_> {
         let mut missing = Vec::new();
         let mut observed = Vec::new();
         let mut notes = Vec::new();
+        self.signature(&mut missing);
         let mut reports = Vec::with_capacity(imports.len().min(IMPORTS_MAX));
         let mut capabilities: Vec<CapabilityReport> = Capability::ALL
             .into_iter()
@@ -120,6 +122,10 @@ impl Examiner<'_> {
         Admission {
             app: self.app.id.clone(),
             digest: self.app.digest,
+            publisher: self.app.publisher.map(|key| PublisherReport {
+                name: self.publisher_name(key),
+                key,
+            }),
             manifest: self.manifest.source().map(str::to_owned),
             admitted: missing.is_empty(),
             imports: reports,
@@ -131,6 +137,48 @@ impl Examiner<'_> {
             missing,
             observed,
             notes,
+        }
+    }
+
+    /// What an operator calls a publisher.
+    fn publisher_name(&self, key: PublisherKey) -> Option<String> {
+        let listed = self.gate.policies().iter().flat_map(Policy::publishers);
+        listed
+            .into_iter()
+            .find(|publisher| publisher.key == key)
+            .map(|publisher| publisher.name.clone())
+    }
+
+    /// `require-signature`: each file that says it is content with those it lists itself. A user's
+    /// file adds nobody to what the machine's requires.
+    fn signature(&self, missing: &mut Vec<Missing>) {
+        for policy in self.gate.policies() {
+            let listed = policy.publishers();
+            let good = |publisher: &Publisher| self.app.publisher == Some(publisher.key);
+            if !policy.requires_signature() || listed.iter().any(good) {
+                continue;
+            }
+            let file = policy.source().unwrap_or("policy.toml");
+            let has = match self.app.publisher {
+                Some(key) => format!("the app is signed by {key}, whom it does not list"),
+                None => "the app has no signature that one of their keys verifies".to_owned(),
+            };
+            let mut names: Vec<_> = listed.iter().map(|p| p.name.as_str()).take(3).collect();
+            let more = format!("{} more", listed.len() - names.len());
+            if listed.len() > names.len() {
+                names.push(&more);
+            }
+            missing.push(Missing {
+                fixes: vec![Fix::Signature],
+                ..Missing::plain(
+                    "signature".to_owned(),
+                    "signature-required",
+                    format!(
+                        "{file} requires a signature by a publisher it lists ({}); {has}",
+                        names.join(", ")
+                    ),
+                )
+            });
         }
     }
 
@@ -253,7 +301,7 @@ impl Examiner<'_> {
         }
         let written = (0..).zip(&self.gate.written).filter(|(_, w)| {
             w.rule.capability == capability
-                && w.rule.app.is_none_or(|app| app == self.app.digest)
+                && w.rule.app.concerns(self.app)
                 && Gate::holds(w, self.now)
         });
         // Each text of a rule by itself; a rule without texts is `None`, everything.

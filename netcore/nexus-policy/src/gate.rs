@@ -28,7 +28,7 @@ use crate::manifest::Manifest;
 use crate::mode::Mode;
 use crate::networks::Borders;
 use crate::permit::{Permit, Stamp};
-use crate::policy::{Policy, PolicyRule, Verdict};
+use crate::policy::{Policy, PolicyRule, Subject, Verdict};
 use crate::publisher::PublisherKey;
 use crate::rule::Rule;
 use crate::wall::WallTime;
@@ -49,6 +49,9 @@ const CAPABILITIES: usize = Capability::ALL.len() + Capability::WASI.len();
 
 /// One thing per capability.
 type PerCapability<T> = [Option<Box<T>>; CAPABILITIES];
+
+/// How many of the operator's tables can concern one app: everyone's, its own, its publisher's.
+pub(crate) const CONCERNS: usize = 3;
 
 /// Rules on their way into tables, each with its place in [`Gate::written`].
 type Group<'a> = BTreeMap<Capability, Vec<(RuleIndex, &'a PolicyRule)>>;
@@ -107,9 +110,10 @@ pub struct Gate {
     epoch: PolicyEpoch,
     policies: [Policy; 2],
     pub(crate) written: Vec<Written>,
-    /// Rules for every app, and rules for one.
+    /// Rules for every app, rules for one, and rules for all of one publisher.
     everyone: PerCapability<OperatorTables>,
     one: BTreeMap<AppDigest, PerCapability<OperatorTables>>,
+    published: BTreeMap<PublisherKey, PerCapability<OperatorTables>>,
     next_expiry: Instant,
     instances: BTreeMap<InstanceId, Instance>,
     /// The time of day that was told, and when.
@@ -135,6 +139,7 @@ impl Gate {
             written: Vec::new(),
             everyone: Default::default(),
             one: BTreeMap::new(),
+            published: BTreeMap::new(),
             next_expiry: Instant::FAR_FUTURE,
             instances: BTreeMap::new(),
             wall: (Instant::ZERO, WallTime(0)),
@@ -312,8 +317,7 @@ impl Gate {
             .min()
             .unwrap_or(Instant::FAR_FUTURE);
         // Grouped by app first: a policy may have as many apps as rules.
-        let mut groups: BTreeMap<Option<AppDigest>, Group<'_>> =
-            BTreeMap::from([(None, BTreeMap::new())]);
+        let mut groups: BTreeMap<Subject, Group<'_>> = BTreeMap::new();
         for (index, written) in (0..)
             .zip(&self.written)
             .filter(|(_, written)| live(written))
@@ -337,16 +341,21 @@ impl Gate {
                 })
             })
         };
-        let mut compiled: BTreeMap<_, _> = groups
-            .iter()
-            .map(|(app, group)| (*app, tables(group)))
-            .collect();
-        let everyone = compiled.remove(&None).unwrap_or_default();
-        self.one = compiled
-            .into_iter()
-            .filter_map(|(app, tables)| Some((app?, tables)))
-            .collect();
-        self.everyone = everyone;
+        let (mut everyone, mut one, mut published) =
+            (PerCapability::default(), BTreeMap::new(), BTreeMap::new());
+        for (subject, group) in &groups {
+            let tables = tables(group);
+            match *subject {
+                Subject::Everyone => everyone = tables,
+                Subject::App(digest) => {
+                    one.insert(digest, tables);
+                }
+                Subject::Publisher(key) => {
+                    published.insert(key, tables);
+                }
+            }
+        }
+        (self.everyone, self.one, self.published) = (everyone, one, published);
         self.judge_udp_open(now);
     }
 
@@ -618,7 +627,7 @@ impl Gate {
         stamp.epoch == self.epoch
     }
 
-    /// The operator's rules about `capability` that concern an app.
+    /// The operator's rules about `capability` that concern an app: at most [`CONCERNS`] tables.
     pub(crate) fn operator(
         &self,
         app: &AppIdentity,
@@ -629,11 +638,13 @@ impl Gate {
         } else {
             self.one.get(&app.digest)
         };
+        let published = app.publisher.and_then(|key| self.published.get(&key));
         let at = capability as usize;
         self.everyone[at]
             .as_deref()
             .into_iter()
             .chain(one.and_then(|one| one[at].as_deref()))
+            .chain(published.and_then(|published| published[at].as_deref()))
     }
 
     /// What is judged of a far end; `open`: of what is open already.

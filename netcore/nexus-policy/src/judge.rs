@@ -24,7 +24,7 @@ use crate::address::{AddressClass, canonical};
 use crate::binding::Binding;
 use crate::capability::{Capability, Class};
 use crate::decide::Act;
-use crate::gate::{Gate, Grant, Instance, OperatorTables};
+use crate::gate::{CONCERNS, Gate, Grant, Instance, OperatorTables};
 use crate::grounds::Grounds;
 use crate::index::{RemoteTarget, RuleIndex, RuleTable, Site, site};
 use crate::names::QueryName;
@@ -183,8 +183,8 @@ struct Judge<'a> {
 /// A far end, and where it is in the operator's tables: found once, asked about often.
 struct Far<'a> {
     target: RemoteTarget,
-    /// The rules for every app, and those for this one.
-    operator: [Option<(&'a OperatorTables, Site)>; 2],
+    /// The rules for every app, those for this one, and those for its publisher.
+    operator: [Option<(&'a OperatorTables, Site)>; CONCERNS],
 }
 
 impl Far<'_> {

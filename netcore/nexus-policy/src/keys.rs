@@ -7,6 +7,7 @@ use nexus_types::limits::RULES_PER_CAPABILITY;
 use crate::capability::Class;
 use crate::manifest::{VARIABLE_BYTES_MAX, WASI_ITEMS_MAX};
 use crate::policy::{POLICY_RULES_MAX, Verdict};
+use crate::publisher::PUBLISHERS_MAX;
 use crate::wasi::DirectoryMode;
 
 /// The keys of one table.
@@ -92,8 +93,12 @@ pub enum Value {
 
 /// The name of an app and its version.
 const APP_WORD: &str = "[A-Za-z0-9._+-]{1,128}";
+/// The name of a publisher: shorter than a key, so that it is never taken for one.
+const PUBLISHER_NAME: &str = "[A-Za-z0-9._-]{1,55}";
 /// The name of a rule.
 const RULE_ID: &str = "[A-Za-z0-9._-]{1,128}";
+/// `RW` and the rest of 42 bytes in base64.
+const PUBLISHER_KEY: &str = "RW[A-Za-z0-9+/]{54}";
 /// `sha256:` and 64 hexadecimal digits.
 const DIGEST: &str = "sha256:[0-9A-Fa-f]{64}";
 
@@ -281,6 +286,36 @@ pub static POLICY: Table = Table {
             Value::Table(&LIMITS),
             "The most any app may ask for.",
         ),
+        may(
+            "publisher",
+            Value::Tables {
+                table: &PUBLISHER,
+                most: PUBLISHERS_MAX,
+            },
+            "Those whose signature is enough for require-signature; each begins with [[publisher]].",
+        ),
+        may(
+            "require-signature",
+            Value::Boolean,
+            "Whether an app starts only if one of the publishers listed here has signed it.",
+        ),
+    ],
+};
+
+/// One `[[publisher]]`
+pub static PUBLISHER: Table = Table {
+    about: "Somebody whose signature is known.",
+    keys: &[
+        must(
+            "name",
+            Value::Text(PUBLISHER_NAME),
+            "What reports and rules call them; none twice in a file.",
+        ),
+        must(
+            "key",
+            Value::Text(PUBLISHER_KEY),
+            "Their minisign public key: the second line of NAME.pub.",
+        ),
     ],
 };
 
@@ -329,11 +364,15 @@ pub static RULE_APP: Table = Table {
     about: "The app a rule is for.",
     keys: &[
         may("id", Value::AnyText, "For people: it decides nothing."),
-        must(
+        may(
             "digest",
             Value::Text(DIGEST),
             "Which app it is; `nexus-host inspect APP` shows it.",
         ),
-        may("publisher", Value::Refused, "Who signed the app."),
+        may(
+            "publisher",
+            Value::AnyText,
+            "Every app that this publisher has signed: a [[publisher]]'s name, or a key. Without digest and id.",
+        ),
     ],
 };

@@ -22,7 +22,7 @@ impl Examiner<'_> {
         for written in &self.gate.written {
             let rule = &written.rule;
             let concerns = rule.capability == capability
-                && rule.app.is_none_or(|app| app == self.app.digest)
+                && rule.app.concerns(self.app)
                 && Gate::holds(written, self.now);
             if !concerns {
                 continue;

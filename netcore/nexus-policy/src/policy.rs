@@ -9,13 +9,17 @@
 //! to = ["api.example.com:443"]        # forbid and ask: nothing named = everything
 //! expires = "2027-01-01T00:00:00Z"
 //!
+//! [[publisher]]                       # see publisher.rs
+//! name = "acme"
+//! key = "RW…"
+//!
 //! [limits]                            # the most any app may ask
 //! memory = "256MiB"
 //! ```
 //!
-//! An app is known by its digest. The id is written for people, and a rule that has only an id is
-//! refused: any app could call itself that. Rules for a publisher need signatures, which this
-//! build does not verify; they are refused, because a forbid that cannot match protects nobody.
+//! An app is known by its digest, or by the publisher whose signature over it was verified:
+//! `app = { publisher = "…" }`, which holds for the next version as well. The id is written for
+//! people, and a rule that has only an id is refused: any app could call itself that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,9 +32,11 @@ use toml::de::{DeTable, DeValue};
 use crate::capability::Capability;
 use crate::config::{ConfigError, Reader, get, join};
 use crate::explain::escape;
+use crate::gate::AppIdentity;
 use crate::keys;
 use crate::limits::LimitsAsked;
 use crate::manifest::read_rules;
+use crate::publisher::{Publisher, PublisherKey, read_named, read_publishers};
 use crate::rule::Rule;
 use crate::wall::WallTime;
 
@@ -66,6 +72,30 @@ pub struct Policy {
     source: Option<String>,
     rules: Vec<PolicyRule>,
     limits: LimitsAsked,
+    require_signature: bool,
+    publishers: Vec<Publisher>,
+}
+
+/// Whom a rule is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Subject {
+    /// Every app.
+    Everyone,
+    /// One version of one app.
+    App(AppDigest),
+    /// Every app that this key has signed.
+    Publisher(PublisherKey),
+}
+
+impl Subject {
+    /// Whether `app` is meant.
+    pub fn concerns(&self, app: &AppIdentity) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::App(digest) => *digest == app.digest,
+            Self::Publisher(key) => app.publisher == Some(*key),
+        }
+    }
 }
 
 /// One `[[rule]]`
@@ -75,8 +105,8 @@ pub struct PolicyRule {
     pub id: String,
     /// Its line, from 1.
     pub line: u32,
-    /// The one app it is for; none: every app.
-    pub app: Option<AppDigest>,
+    /// Whom it is for.
+    pub app: Subject,
     /// What it is about.
     pub capability: Capability,
     /// What it says.
@@ -92,13 +122,17 @@ impl Policy {
     pub fn parse(text: &str, source: &str) -> Result<Self, ConfigError> {
         let (mut reader, root) = Reader::open(text, source, POLICY_BYTES)?;
         reader.only(&root, "", &keys::POLICY);
-        let rules = read_all(&mut reader, &root);
+        let publishers = read_publishers(&mut reader, &root);
+        let require_signature = read_require(&mut reader, &root);
+        let rules = read_all(&mut reader, &root, &publishers);
         let limits = LimitsAsked::read(&mut reader, &root);
         let source = Some(reader.source().to_owned());
         reader.finish(Some(Self {
             source,
             rules,
             limits,
+            require_signature,
+            publishers,
         }))
     }
 
@@ -117,13 +151,55 @@ impl Policy {
         &self.rules
     }
 
+    /// Whether an app without a signature by one of [`Policy::publishers`] may not start.
+    pub fn requires_signature(&self) -> bool {
+        self.require_signature
+    }
+
+    /// Those it lists under `[[publisher]]`.
+    pub fn publishers(&self) -> &[Publisher] {
+        &self.publishers
+    }
+
+    /// Every key it knows, listed or in a rule: an app's signature is verified by these.
+    pub fn publisher_keys(&self) -> BTreeSet<PublisherKey> {
+        let listed = self.publishers.iter().map(|publisher| publisher.key);
+        let in_rules = self.rules.iter().filter_map(|rule| match rule.app {
+            Subject::Publisher(key) => Some(key),
+            _ => None,
+        });
+        listed.chain(in_rules).collect()
+    }
+
     /// The most an app may ask.
     pub fn limits(&self) -> &LimitsAsked {
         &self.limits
     }
 }
 
-fn read_all(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Vec<PolicyRule> {
+/// `require-signature`. Without a publisher no app could start, which nobody means.
+fn read_require(reader: &mut Reader<'_>, root: &DeTable<'_>) -> bool {
+    let required = reader.boolean(root, "", "require-signature") == Some(true);
+    if required
+        && let (Some(value), None) = (get(root, "require-signature"), get(root, "publisher"))
+    {
+        let message = "no publisher is listed, so no app could start";
+        let help = "say whose signature is enough: [[publisher]], with a name and a key";
+        reader.problem(
+            value.span(),
+            "require-signature",
+            message,
+            Some(help.to_owned()),
+        );
+    }
+    required
+}
+
+fn read_all(
+    reader: &mut Reader<'_>,
+    root: &DeTable<'_>,
+    publishers: &[Publisher],
+) -> Vec<PolicyRule> {
     let Some(value) = get(root, "rule") else {
         return Vec::new();
     };
@@ -153,7 +229,7 @@ fn read_all(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Vec<PolicyRule> {
     let mut contents: BTreeMap<Content, String> = BTreeMap::new();
     for (index, item) in items.iter().enumerate() {
         let path = format!("rule[{index}]");
-        let Some(rule) = read_rule(reader, item, &path) else {
+        let Some(rule) = read_rule(reader, item, &path, publishers) else {
             continue;
         };
         if let Some(line) = ids.insert(rule.id.clone(), rule.line) {
@@ -179,7 +255,7 @@ fn read_all(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Vec<PolicyRule> {
 /// All of a rule but its name.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Content(
-    Option<AppDigest>,
+    Subject,
     Capability,
     Verdict,
     Option<BTreeSet<Rule>>,
@@ -197,6 +273,7 @@ fn read_rule(
     reader: &mut Reader<'_>,
     item: &Spanned<DeValue<'_>>,
     path: &str,
+    publishers: &[Publisher],
 ) -> Option<PolicyRule> {
     let DeValue::Table(table) = item.get_ref() else {
         reader.wrong_type(item, path, "a table", item.get_ref());
@@ -219,7 +296,7 @@ fn read_rule(
         }
         good.then(|| id.to_owned())
     });
-    let app = read_app(reader, table, path);
+    let app = read_app(reader, table, path, publishers);
     let capability = reader
         .string(table, path, "capability")
         .and_then(|(name, at)| {
@@ -278,23 +355,34 @@ fn read_rule(
     })
 }
 
-/// The app a rule is for: `Some(None)` is every app, `None` a problem.
-fn read_app(reader: &mut Reader<'_>, rule: &DeTable<'_>, path: &str) -> Option<Option<AppDigest>> {
+/// Whom a rule is for; `None`: that cannot be told.
+fn read_app(
+    reader: &mut Reader<'_>,
+    rule: &DeTable<'_>,
+    path: &str,
+    publishers: &[Publisher],
+) -> Option<Subject> {
     if get(rule, "app").is_none() {
-        return Some(None);
+        return Some(Subject::Everyone);
     }
     let table = reader.table(rule, path, "app")?;
     let path = join(path, "app");
     reader.only(table, &path, &keys::RULE_APP);
-    if let Some(publisher) = get(table, "publisher") {
-        let message = "this build verifies no signatures, so it cannot tell who published an app";
-        reader.problem(
-            publisher.span(),
-            &join(&path, "publisher"),
-            message,
-            Some("name the app by its digest".to_owned()),
-        );
-        return None;
+    if get(table, "publisher").is_some() {
+        // Taken for narrower than it is, an allow would be too wide.
+        for key in ["id", "digest"] {
+            if let Some(value) = get(table, key) {
+                let message = "a rule for a publisher is for all that they sign";
+                let help = "name the publisher, or one version of one app by its digest";
+                reader.problem(
+                    value.span(),
+                    &join(&path, key),
+                    message,
+                    Some(help.to_owned()),
+                );
+            }
+        }
+        return read_named(reader, table, &path, publishers).map(Subject::Publisher);
     }
     let _for_people = reader.string(table, &path, "id");
     let Some((text, at)) = reader.string(table, &path, "digest") else {
@@ -302,7 +390,7 @@ fn read_app(reader: &mut Reader<'_>, rule: &DeTable<'_>, path: &str) -> Option<O
             && let Some(app) = get(rule, "app")
         {
             let message = "an app is known by its digest; an id is only what it calls itself";
-            let help = "add digest = \"sha256:…\"; `nexus-host inspect APP` shows it";
+            let help = "add digest = \"sha256:…\" (`nexus-host inspect APP` shows it), or name the publisher who signs it";
             reader.problem(app.span(), &path, message, Some(help.to_owned()));
         }
         return None;
@@ -315,7 +403,7 @@ fn read_app(reader: &mut Reader<'_>, rule: &DeTable<'_>, path: &str) -> Option<O
         );
         reader.problem(at, &join(&path, "digest"), message, None);
     }
-    digest.map(Some)
+    digest.map(Subject::App)
 }
 
 /// A string or a TOML date-time, both RFC 3339 with an offset.

@@ -45,7 +45,7 @@ memory = "256MiB"
     };
     assert_eq!(
         (first.id.as_str(), first.line, first.app),
-        ("lan-weather", 2, Some(AppDigest([0xa7; 32])))
+        ("lan-weather", 2, Subject::App(AppDigest([0xa7; 32])))
     );
     assert_eq!(
         (first.verdict, first.expires),
@@ -59,7 +59,7 @@ memory = "256MiB"
     );
     assert_eq!(
         (second.line, second.app, second.verdict),
-        (10, None, Verdict::Forbid)
+        (10, Subject::Everyone, Verdict::Forbid)
     );
     assert_eq!(policy.limits().memory, Some(256 << 20));
     assert!(Policy::parse("", "policy.toml").unwrap().rules().is_empty());
@@ -138,7 +138,7 @@ fn reject_what_is_wrong_in_a_rule() {
         ),
         (
             &rule(&format!("{FORBID}app = {{ publisher = \"x\" }}\n")),
-            "verifies no signatures",
+            "this is no publisher's key",
         ),
         (
             &rule(&format!("{FORBID}app = {{ digest = \"sha256:00\" }}\n")),

@@ -271,7 +271,7 @@ impl Gate {
         act: &Act<'_>,
         remote: Option<&RemoteTarget>,
     ) -> Option<RuleIndex> {
-        let app = self.app(instance)?.digest;
+        let app = self.app(instance)?;
         let asked = self
             .instance(instance)
             .and_then(|i| i.app.manifest.asked(act.capability()))
@@ -279,7 +279,7 @@ impl Gate {
         let concerns = |rule: &PolicyRule| {
             rule.verdict == Verdict::Allow
                 && rule.capability == act.capability()
-                && rule.app.is_none_or(|only| only == app)
+                && rule.app.concerns(app)
         };
         (0..)
             .zip(&self.written)

@@ -28,6 +28,7 @@ const INSTANCE: InstanceId = InstanceId(1);
 /// A gate with one app behind it that will never run.
 pub struct Supposed {
     gate: Gate,
+    app: AppIdentity,
     admission: Admission,
     manifest: Manifest,
     consent: Consent,
@@ -45,9 +46,16 @@ impl Supposed {
     ) -> Self {
         gate.handle_timeout(now);
         let admission = gate.examine(now, &app, &manifest, &consent, imports);
-        gate.enter(now, INSTANCE, app, manifest.clone(), consent.clone());
+        gate.enter(
+            now,
+            INSTANCE,
+            app.clone(),
+            manifest.clone(),
+            consent.clone(),
+        );
         Self {
             gate,
+            app,
             admission,
             manifest,
             consent,
@@ -134,11 +142,11 @@ impl Supposed {
             _ => None,
         };
         let written = |verdict: Verdict| {
-            let app = self.admission.digest;
+            let app = &self.app;
             let rules = (0..).zip(&self.gate.written).filter(move |(_, w)| {
                 w.rule.capability == capability
                     && w.rule.verdict == verdict
-                    && w.rule.app.is_none_or(|only| only == app)
+                    && w.rule.app.concerns(app)
                     && Gate::holds(w, now)
             });
             Lookup::of(

@@ -10,7 +10,7 @@
 mod common;
 
 use common::{APP, Setup, addr, answer, connect, connect_by, identity, name, rule};
-use nexus_policy::{Act, Capability, Gate, Policy, render};
+use nexus_policy::{Act, AppIdentity, Capability, Gate, Policy, PublisherKey, render};
 use nexus_types::Instant;
 
 fn denied(setup: &Setup, act: &Act<'_>) -> String {
@@ -25,10 +25,18 @@ fn denied_by(gate: &mut Gate, now: Instant, act: &Act<'_>) -> String {
 }
 
 fn refused(setup: &Setup) -> String {
+    refused_by(setup, None)
+}
+
+fn refused_by(setup: &Setup, publisher: Option<PublisherKey>) -> String {
+    let app = AppIdentity {
+        publisher,
+        ..identity()
+    };
     let admitted = setup.empty_gate().admit(
         Instant::ZERO,
         APP,
-        identity(),
+        app,
         setup.manifest(),
         setup.consent(),
         &setup.imports,
@@ -420,4 +428,49 @@ fn an_optional_capability_starts_as_a_stub() {
         "consent-required",
         denied(&app, &connect("93.184.216.34:443"))
     );
+}
+
+/// A file that requires the signature of one of the first `count` publishers.
+fn requires(count: u8) -> String {
+    let listed = (1..=count).map(|n| {
+        let key = common::publisher(n);
+        format!("[[publisher]]\nname = \"publisher-{n}\"\nkey = \"{key}\"\n")
+    });
+    format!("require-signature = true\n{}", listed.collect::<String>())
+}
+
+#[test]
+fn reject_an_app_without_the_signature_a_policy_requires() {
+    let setup = Setup {
+        operator: requires(1),
+        ..Setup::default()
+    };
+    golden!("load-not-signed", refused(&setup));
+    let setup = Setup {
+        machine: requires(5),
+        ..Setup::connect(&["a.example:1"])
+    };
+    golden!(
+        "load-signed-by-another",
+        refused_by(&setup, Some(common::publisher(9)))
+    );
+}
+
+#[test]
+fn reject_what_is_forbidden_to_a_publisher() {
+    let key = common::publisher(1);
+    let text = rule("no-acme", "forbid", "network.tcp.connect", &["lan:*"]);
+    let setup = Setup {
+        operator: text.replace(
+            "capability =",
+            &format!("app = {{ publisher = \"{key}\" }}\ncapability ="),
+        ),
+        ..Setup::connect(&["10.0.0.0/8:80"]).yes()
+    };
+    golden!("load-publisher-forbidden", {
+        let setup = setup.clone().import(CONNECT.0, CONNECT.1);
+        refused_by(&setup, Some(key))
+    });
+    // Of anybody else it does not speak.
+    assert!(setup.decide(&connect("10.1.2.3:80")).is_ok());
 }

@@ -173,12 +173,24 @@ struct World {
     ask: Vec<Model>,
     allow: Vec<Model>,
     forbid_all: bool,
-    /// Which of the operator's lists are in `/etc`, and which are for this app alone.
-    spread: [(bool, bool); 3],
+    /// Which of the operator's lists are in `/etc`, and for whom each is.
+    spread: [(bool, Whom); 3],
+    /// Whether the app's publisher is known. Rules for a publisher change nothing where not.
+    signed: bool,
+    /// Rules for other publishers: they change nothing.
+    others: Vec<Model>,
     consent: bool,
     /// What a person said to each of the rules asked for.
     answers: [Option<bool>; 4],
     bindings: Vec<(usize, &'static str, u64)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Whom {
+    Everyone,
+    App,
+    /// Of an app that is not signed: the app.
+    Publisher,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -348,14 +360,16 @@ impl World {
             ("ask", &self.ask),
             ("allow", &self.allow),
         ];
-        for ((verdict, rules), (machine, own)) in lists.into_iter().zip(self.spread) {
+        for ((verdict, rules), (machine, whom)) in lists.into_iter().zip(self.spread) {
             if rules.is_empty() {
                 continue;
             }
-            let app = if own {
-                format!("app = {{ digest = \"{}\" }}\n", common::digest())
-            } else {
-                String::new()
+            let app = match whom {
+                Whom::Everyone => String::new(),
+                Whom::Publisher if self.signed => {
+                    format!("app = {{ publisher = \"{}\" }}\n", common::publisher(1))
+                }
+                _ => format!("app = {{ digest = \"{}\" }}\n", common::digest()),
             };
             for capability in CAPABILITIES {
                 let _ = write!(
@@ -377,6 +391,16 @@ impl World {
             "[[rule]]\nid = \"other\"\napp = {{ digest = \"sha256:{}\" }}\ncapability = \"network.tcp.connect\"\nverdict = \"forbid\"\n",
             "00".repeat(32)
         );
+        // Nor do rules for another publisher; or for anyone, where the app is signed by none.
+        let stranger = common::publisher(if self.signed { 2 } else { 1 });
+        for verdict in ["forbid", "ask", "allow"] {
+            if !self.others.is_empty() {
+                files[1] += &format!(
+                    "[[rule]]\nid = \"other-{verdict}\"\napp = {{ publisher = \"{stranger}\" }}\ncapability = \"network.tcp.connect\"\nverdict = \"{verdict}\"\nto = [{}]\n",
+                    list(&self.others)
+                );
+            }
+        }
         let [machine, operator] =
             files.map(|text| Policy::parse(&text, "p").unwrap_or_else(|e| panic!("{text}\n{e}")));
         let mut gate = Gate::new(topology());
@@ -394,8 +418,12 @@ impl World {
         };
         let manifest =
             Manifest::parse(&manifest, "m").unwrap_or_else(|e| panic!("{manifest}\n{e}"));
+        let app = nexus_policy::AppIdentity {
+            publisher: self.signed.then(|| common::publisher(1)),
+            ..identity()
+        };
         let report = gate
-            .admit(Instant::ZERO, APP, identity(), manifest, consent, &[])
+            .admit(Instant::ZERO, APP, app, manifest, consent, &[])
             .unwrap();
         for (at, name, until) in &self.bindings {
             gate.bind_answer(
@@ -440,12 +468,16 @@ fn models(most: usize) -> impl Strategy<Value = Vec<Model>> {
 
 fn worlds() -> impl Strategy<Value = World> {
     let binding = (0..ADDRESSES.len(), select(&NAMES[..]), 1_u64..20);
+    let whom = select(&[Whom::Everyone, Whom::App, Whom::Publisher][..]);
     (
         (models(5), models(2), models(3), models(3), models(4)),
         proptest::bool::weighted(0.03),
-        any::<[(bool, bool); 3]>(),
-        any::<bool>(),
-        any::<[Option<bool>; 4]>(),
+        proptest::array::uniform3((any::<bool>(), whom)),
+        (
+            (any::<bool>(), any::<[Option<bool>; 4]>()),
+            any::<bool>(),
+            models(3),
+        ),
         proptest::collection::vec(binding, 0..5),
     )
         .prop_map(
@@ -453,8 +485,7 @@ fn worlds() -> impl Strategy<Value = World> {
                 (asked, given, forbid, ask, allow),
                 forbid_all,
                 spread,
-                consent,
-                answers,
+                ((consent, answers), signed, others),
                 bindings,
             )| World {
                 asked,
@@ -464,6 +495,8 @@ fn worlds() -> impl Strategy<Value = World> {
                 allow,
                 forbid_all,
                 spread,
+                signed,
+                others,
                 consent,
                 answers,
                 bindings: longest(bindings),

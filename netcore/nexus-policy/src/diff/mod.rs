@@ -13,7 +13,6 @@ mod pieces;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nexus_types::AppDigest;
 use serde::{Serialize, Serializer};
 
 pub use apps::{AppDiff, AppLine};
@@ -21,7 +20,7 @@ pub use limits::LimitChange;
 
 use crate::address::{Topology, class_named_by};
 use crate::capability::{Capability, Class};
-use crate::policy::{Content, Policy, PolicyRule, Verdict};
+use crate::policy::{Content, Policy, PolicyRule, Subject, Verdict};
 use crate::rule::{Destination, HostPattern, Rule};
 use crate::standing::{allows_all, catches_all, may_meet, wants_operator};
 use crate::wall::WallTime;
@@ -96,7 +95,7 @@ impl core::fmt::Display for Outcome {
 pub struct Change {
     /// For whom: one app, or every app that no rule names.
     #[serde(serialize_with = "as_text")]
-    pub app: Option<AppDigest>,
+    pub app: Subject,
     /// Of which capability.
     pub capability: Capability,
     /// At which targets.
@@ -132,10 +131,11 @@ pub struct PolicyDiff {
     pub same_rules: bool,
 }
 
-fn as_text<S: Serializer>(app: &Option<AppDigest>, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_text<S: Serializer>(app: &Subject, serializer: S) -> Result<S::Ok, S::Error> {
     match app {
-        Some(app) => serializer.collect_str(app),
-        None => serializer.serialize_none(),
+        Subject::App(digest) => serializer.collect_str(digest),
+        Subject::Publisher(key) => serializer.collect_str(key),
+        Subject::Everyone => serializer.serialize_none(),
     }
 }
 
@@ -155,7 +155,7 @@ struct Atom<'a> {
 
 /// All of an atom but whose it is: what makes two the same.
 type Meaning<'a> = (
-    Option<AppDigest>,
+    Subject,
     Capability,
     Verdict,
     Option<&'a Rule>,
@@ -200,7 +200,7 @@ impl PolicyDiff {
         for ((app, capability), places) in differing(&sides) {
             let concerns = |atom: &&Atom<'_>| {
                 let rule = atom.rule;
-                rule.capability == capability && (rule.app.is_none() || rule.app == app)
+                rule.capability == capability && (rule.app == Subject::Everyone || rule.app == app)
             };
             let [old_side, new_side] = sides
                 .each_ref()
@@ -253,7 +253,7 @@ impl PolicyDiff {
 /// The places to look at, by who and what they are about: what stands in one policy alone.
 fn differing<'a>(
     sides: &[Vec<Atom<'a>>; 2],
-) -> BTreeMap<(Option<AppDigest>, Capability), BTreeSet<Option<&'a Rule>>> {
+) -> BTreeMap<(Subject, Capability), BTreeSet<Option<&'a Rule>>> {
     let [old, new] = sides
         .each_ref()
         .map(|side| side.iter().map(Atom::meaning).collect::<BTreeSet<_>>());
@@ -274,7 +274,7 @@ struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn compare(&self, app: Option<AppDigest>, place: Option<&'a Rule>, changes: &mut Vec<Change>) {
+    fn compare(&self, app: Subject, place: Option<&'a Rule>, changes: &mut Vec<Change>) {
         let meets = |atom: &&Atom<'a>| self.meets(atom.to, place);
         let near: [Vec<Atom<'a>>; 2] = self
             .sides

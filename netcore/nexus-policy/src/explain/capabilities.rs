@@ -20,7 +20,7 @@ pub struct Facts {
     /// Whether this build can grant it.
     pub status: Status,
     /// What its rules look like.
-    pub rules: &'static str,
+    pub rules: String,
     /// What a manifest says.
     pub manifest: String,
     /// What a policy says.
@@ -188,8 +188,8 @@ const fn says(capability: Capability) -> (&'static str, &'static str) {
     }
 }
 
-const fn rules(parameter: Parameter) -> &'static str {
-    match parameter {
+fn rules(parameter: Parameter) -> String {
+    let text = match parameter {
         Parameter::Destination => {
             "HOST:PORTS, as in api.example.com:443, *.example.com:443, 10.0.0.0/8:80,8000-8010,\n             \
              [2001:db8::]:*, lan:631; no port is an error, :* is any"
@@ -197,8 +197,15 @@ const fn rules(parameter: Parameter) -> &'static str {
         Parameter::Local => "any:PORTS, loopback:PORTS or ADDRESS:PORTS, on the node itself",
         Parameter::Directory => "/absolute/path:ro or :rw, with all that is below",
         Parameter::Variable => "the name of a variable",
-        _ => "not decided yet, as this build does not have it",
-    }
+        _ => {
+            return format!(
+                "{}:\n             {}",
+                parameter.names(),
+                parameter.examples().join("\n             ")
+            );
+        }
+    };
+    text.to_owned()
 }
 
 /// A rule of that parameter, as examples show it.
@@ -207,8 +214,7 @@ const fn example(parameter: Parameter) -> &'static str {
         Parameter::Destination => "api.example.com:443",
         Parameter::Local => "any:8080",
         Parameter::Directory => "/home/user/app/data:ro",
-        Parameter::Variable => "LANG",
-        _ => "…",
+        _ => parameter.examples()[0],
     }
 }
 

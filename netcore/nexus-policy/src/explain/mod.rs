@@ -153,6 +153,10 @@ fn render_fix(fix: &Fix, lead: &str, with_app: bool) -> String {
                 shell_word(&format!("{capability}={rule}"))
             )
         }
+        Fix::Signature => format!(
+            "{lead}put the publisher's signature beside the component, as APP.wasm.minisig\n\
+             {indent}(publishers make it with `nexus-host sign` or minisign)"
+        ),
         Fix::Policy {
             file,
             id,

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use nexus_policy::{
     Act, Answer, AnsweredBy, AppIdentity, Capability, Consent, Denial, Gate, Import, Lifetime,
-    Manifest, Mode, Permit, Policy, Rule, Topology, WallTime,
+    Manifest, Mode, Permit, Policy, PublisherKey, Rule, Topology, WallTime,
 };
 use nexus_types::{AppDigest, HostName, InstanceId, Instant, InterfaceAddress, Port, Transport};
 
@@ -28,6 +28,13 @@ pub fn identity() -> AppIdentity {
         digest: digest(),
         publisher: None,
     }
+}
+
+/// A publisher's key; different ones for different numbers.
+pub fn publisher(number: u8) -> PublisherKey {
+    let mut key = [number; 42];
+    key[..2].copy_from_slice(b"Ed");
+    PublisherKey(key)
 }
 
 pub fn addr(text: &str) -> SocketAddr {
