@@ -7,6 +7,7 @@ use nexus_policy::{Admission, AppIdentity, Capability, Consent, Gate, Manifest, 
 use nexus_types::{Instant, limits};
 use wasmtime::component::Component;
 
+use super::publishers::{Publishers, Signed};
 use super::{CliError, Kind};
 use crate::runtime::cache::CodeCache;
 use crate::runtime::engine::HostEngine;
@@ -50,18 +51,25 @@ pub(super) struct Candidate {
     pub(super) imports: Vec<imports::Import>,
     pub(super) asked: Vec<nexus_policy::Import>,
     pub(super) identity: AppIdentity,
+    signed: Signed,
     pub(super) manifest: Manifest,
 }
 
 impl Candidate {
-    /// Reads, compiles (or takes from the cache), and finds the manifest.
+    /// Reads, verifies the signature beside it by the keys of `publishers` (none: nobody looks),
+    /// finds the manifest, and compiles (or takes from the cache).
     pub(super) fn read(
         app: &Path,
         manifest: Option<&Path>,
+        publishers: Option<&Publishers>,
         engine: &HostEngine,
         cache: &mut CodeCache,
     ) -> Result<Self, CliError> {
         let file = AppFile::read(app).map_err(|error| CliError::new(Kind::Host, error))?;
+        let signed = match publishers {
+            Some(publishers) => publishers.of_app(&file)?,
+            None => Signed::No,
+        };
         // Before compiling, which takes longer: a typo is told at once.
         let manifest = find_manifest(&file, manifest)?;
         let (component, _) = cache
@@ -83,8 +91,9 @@ impl Candidate {
             identity: AppIdentity {
                 id,
                 digest: file.digest,
-                publisher: None,
+                publisher: signed.publisher(),
             },
+            signed,
             file,
             component,
             imports,
@@ -95,13 +104,19 @@ impl Candidate {
 
     /// What the gate would say.
     pub(super) fn examine(&self, gate: &Gate, consent: &Consent) -> Admission {
-        gate.examine(
+        let mut admission = gate.examine(
             Instant::ZERO,
             &self.identity,
             &self.manifest,
             consent,
             &self.asked,
-        )
+        );
+        if let Signed::Unknown(key) = self.signed {
+            admission.notes.push(format!(
+                "signed by the key {key}, which no policy names: nobody knows whose it is"
+            ));
+        }
+        admission
     }
 }
 

@@ -43,7 +43,13 @@ pub(super) fn check(args: &CheckArgs) -> Result<u8, CliError> {
     })
     .map_err(|error| CliError::new(Kind::Host, error))?;
     let mut cache = args.state.cache();
-    let candidate = Candidate::read(&args.app, args.manifest.as_deref(), &engine, &mut cache)?;
+    let candidate = Candidate::read(
+        &args.app,
+        args.manifest.as_deref(),
+        Some(&policies.publishers()),
+        &engine,
+        &mut cache,
+    )?;
     let admission = candidate.examine(&policies.gate(), &args.grants.consent());
     let refused =
         (!admission.admitted).then(|| CliError::new(Kind::Refused, admission.text().trim_end()));
@@ -87,9 +93,16 @@ const fn standing(standing: Standing) -> &'static str {
 /// The table for people. Why something is missing, and the fixes, are the refusal's own text.
 fn text(admission: &Admission) -> String {
     let mut out = format!(
-        "{} ({})\n  manifest  {}\n",
+        "{} ({})\n  publisher {}\n  manifest  {}\n",
         admission.app,
         admission.digest,
+        admission.publisher.as_ref().map_or_else(
+            || "not known".to_owned(),
+            |publisher| match &publisher.name {
+                Some(name) => format!("{name} ({})", publisher.key),
+                None => publisher.key.to_string(),
+            }
+        ),
         admission.manifest.as_deref().unwrap_or("none"),
     );
     let mut line = |text: String| {

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use nexus_policy::admission::{ImportReport, Provided};
 use nexus_policy::explain::escape;
-use nexus_policy::{Consent, Gate, Topology};
+use nexus_policy::{Consent, Gate, PublisherKey, Topology};
 use serde_json::json;
 
 use super::app::Candidate;
+use super::policies::Policies;
+use super::publishers::Signed;
 use super::{CliError, Common, Kind, StateArgs, say};
 use crate::runtime::engine::{EngineOptions, HostEngine};
 use crate::runtime::imports;
@@ -35,11 +37,12 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<u8, CliError> {
         ..EngineOptions::default()
     })
     .map_err(|error| CliError::new(Kind::Host, error))?;
-    let candidate = Candidate::read(&args.app, None, &engine, &mut args.state.cache())?;
+    let candidate = Candidate::read(&args.app, None, None, &engine, &mut args.state.cache())?;
     // What an import needs is the same whatever anybody wrote, so no policy takes part.
     let admission = candidate.examine(&Gate::new(Topology::default()), &Consent::default());
     let exports = imports::exports(engine.engine(), &candidate.component);
-    let text = text(&candidate, &admission.imports, &exports);
+    let (signature, publisher) = signature(&candidate);
+    let text = text(&candidate, &signature, &admission.imports, &exports);
     let imports: Vec<_> = admission
         .imports
         .iter()
@@ -58,6 +61,8 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<u8, CliError> {
         "file": candidate.file.path,
         "app": candidate.identity.id,
         "digest": candidate.file.digest.to_string(),
+        "signature": signature,
+        "publisher": publisher,
         "manifest": candidate.file.manifest,
         "imports": imports,
         "exports": exports,
@@ -66,14 +71,33 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<u8, CliError> {
     Ok(0)
 }
 
-fn text(candidate: &Candidate, imports: &[ImportReport], exports: &[String]) -> String {
+/// What the signature beside it is worth here. Nothing is refused: whoever inspects wants to know.
+fn signature(candidate: &Candidate) -> (String, Option<PublisherKey>) {
+    let Ok(policies) = Policies::read(None) else {
+        let unread = "not verified: the policy cannot be read (nexus-host check says why)";
+        return (unread.to_owned(), None);
+    };
+    match policies.publishers().of_app(&candidate.file) {
+        Ok(Signed::No) => ("none".to_owned(), None),
+        Ok(Signed::Unknown(key)) => (format!("by the key {key}, which no policy names"), None),
+        Ok(Signed::By(key)) => (format!("by {key}"), Some(key)),
+        Err(_) => ("refused (nexus-host check says why)".to_owned(), None),
+    }
+}
+
+fn text(
+    candidate: &Candidate,
+    signature: &str,
+    imports: &[ImportReport],
+    exports: &[String],
+) -> String {
     let file = &candidate.file;
     let manifest = match &file.manifest {
         Some(_) => "embedded",
         None => "none embedded",
     };
     let mut text = format!(
-        "{}\n  app       {}\n  digest    {}\n  manifest  {manifest}\nimports\n",
+        "{}\n  app       {}\n  digest    {}\n  signature {signature}\n  manifest  {manifest}\nimports\n",
         file.path.display(),
         candidate.identity.id,
         file.digest,

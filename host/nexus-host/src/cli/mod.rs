@@ -12,15 +12,19 @@ mod man;
 mod net;
 mod observing;
 mod pack;
+mod passphrase;
 mod policies;
 mod policy;
+mod publishers;
 mod run;
 mod say;
+mod sign;
 mod sim;
 mod start;
 mod test;
 mod up;
 mod values;
+mod verify;
 mod world;
 
 use std::ffi::OsString;
@@ -96,6 +100,10 @@ enum Verb {
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write all pages to a folder
     Man(man::ManArgs),
+    /// Sign a component as its publisher, or make the key to sign with
+    Sign(sign::SignArgs),
+    /// Say whether a publisher signed a component
+    Verify(verify::VerifyArgs),
 }
 
 /// How what we say is written.
@@ -180,6 +188,8 @@ pub fn main() -> ExitCode {
         Verb::Doctor(args) => (args.common.output, doctor::doctor(&args)),
         Verb::Completions(args) => (Output::Text, completions::completions(&args)),
         Verb::Man(args) => (Output::Text, man::man(&args)),
+        Verb::Sign(args) => (args.common.output, sign::sign(&args)),
+        Verb::Verify(args) => (args.common.output, verify::verify(&args)),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -54,8 +54,8 @@ pub(super) fn pack(args: &PackArgs) -> Result<u8, CliError> {
     Ok(0)
 }
 
-/// Another file first, then renamed: a reader never sees half a component.
-fn write_whole(to: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Another file first, then renamed: a reader never sees half of it.
+pub(super) fn write_whole(to: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut name = to.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let temporary = to.with_file_name(name);

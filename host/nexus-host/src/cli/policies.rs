@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use nexus_policy::{Gate, Policy, Topology, WallTime};
 use nexus_types::{Instant, limits};
 
+use super::publishers::Publishers;
 use super::{CliError, Kind};
 use crate::runtime::load::read_text;
 
@@ -40,6 +41,11 @@ impl Policies {
             .filter_map(|policy| policy.limits().memory)
             .min()
             .unwrap_or(limits::MEMORY_BYTES_CAP)
+    }
+
+    /// The keys they name.
+    pub(super) fn publishers(&self) -> Publishers {
+        Publishers::of([&self.machine, &self.operator])
     }
 
     /// Gives them to a gate.

@@ -148,7 +148,13 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     })
     .map_err(|error| CliError::new(Kind::Host, error))?;
     let mut cache = args.state.cache();
-    let candidate = Candidate::read(&args.app, args.manifest.as_deref(), &engine, &mut cache)?;
+    let candidate = Candidate::read(
+        &args.app,
+        args.manifest.as_deref(),
+        Some(&policies.publishers()),
+        &engine,
+        &mut cache,
+    )?;
     progress.app = Some(candidate.identity.clone());
     for warning in cache.take_warnings() {
         say(&format!("warning: {warning}\n"));

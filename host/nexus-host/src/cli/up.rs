@@ -127,12 +127,18 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     let mut cache = args.state.cache();
     let consent = args.grants.consent();
     let gate = policies.gate();
+    let publishers = policies.publishers();
     let mut placed = Vec::with_capacity(apps);
     let mut refusals = Vec::new();
     for (index, node) in world.nodes.iter().enumerate() {
         for app in &node.apps {
-            let candidate =
-                Candidate::read(&app.component, app.manifest.as_deref(), &engine, &mut cache)?;
+            let candidate = Candidate::read(
+                &app.component,
+                app.manifest.as_deref(),
+                Some(&publishers),
+                &engine,
+                &mut cache,
+            )?;
             let admission = candidate.examine(&gate, &consent);
             if !admission.admitted {
                 let error = start::refusal(&admission);

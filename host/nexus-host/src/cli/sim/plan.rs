@@ -1,5 +1,6 @@
 //! A scenario made ready: its apps read, compiled and linked once, for any number of runs.
 
+use crate::cli::publishers::Publishers;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
@@ -279,8 +280,8 @@ type Linked = Result<Arc<instance::Prepared>, String>;
 
 /// What apps share: a thousand nodes with the same app have its code once.
 struct Shelf {
-    /// By component and manifest.
-    candidates: BTreeMap<(PathBuf, Option<PathBuf>), Arc<Candidate>>,
+    /// By component, manifest, and the policy that says whose signature counts.
+    candidates: BTreeMap<(PathBuf, Option<PathBuf>, Option<PathBuf>), Arc<Candidate>>,
     linked: Vec<(Arc<Candidate>, Consent, Option<PathBuf>, Linked)>,
     /// Of the node at hand, and its file.
     policy: (Option<PathBuf>, Policy),
@@ -293,7 +294,8 @@ impl Shelf {
         engine: &HostEngine,
         cache: &mut CodeCache,
     ) -> Result<Arc<Candidate>, CliError> {
-        let key = (app.component.clone(), app.manifest.clone());
+        let policy = self.policy.0.clone();
+        let key = (app.component.clone(), app.manifest.clone(), policy);
         if let Some(known) = self.candidates.get(&key) {
             return Ok(known.clone());
         }
@@ -303,7 +305,13 @@ impl Shelf {
         {
             regular(path)?;
         }
-        let read = Candidate::read(&app.component, app.manifest.as_deref(), engine, cache)?;
+        let read = Candidate::read(
+            &app.component,
+            app.manifest.as_deref(),
+            Some(&Publishers::of([&self.policy.1])),
+            engine,
+            cache,
+        )?;
         let read = Arc::new(read);
         self.candidates.insert(key, read.clone());
         Ok(read)
