@@ -120,7 +120,13 @@ pub(super) fn check(args: &PolicyCheckArgs) -> Result<u8, CliError> {
     })
     .map_err(|error| CliError::new(Kind::Host, error))?;
     let mut cache = args.state.cache();
-    let candidate = Candidate::read(&args.app, args.manifest.as_deref(), &engine, &mut cache)?;
+    let candidate = Candidate::read(
+        &args.app,
+        args.manifest.as_deref(),
+        Some(&policies.publishers()),
+        &engine,
+        &mut cache,
+    )?;
     // A gate for each question: what one supposes of a name is nothing to the next.
     let suppose = || {
         let mut gate = policies.gate();

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use nexus_policy::diff::{AppLine, Change, Effect};
+use nexus_policy::policy::Subject;
 use nexus_policy::{AppDiff, Consent, Gate, Policy, PolicyDiff, Topology};
 use nexus_types::Instant;
 use serde_json::json;
 
 use super::super::app::Candidate;
 use super::super::policies::{read, wall_time};
+use super::super::publishers::Publishers;
 use super::super::{CliError, Common, Kind, StateArgs, say};
 use crate::runtime::engine::{EngineOptions, HostEngine};
 
@@ -72,9 +74,10 @@ fn apps(args: &PolicyDiffArgs, policies: [&Policy; 2]) -> Result<Vec<AppDiff>, C
     })
     .map_err(|error| CliError::new(Kind::Host, error))?;
     let mut cache = args.state.cache();
+    let publishers = Publishers::of(policies);
     let mut apps = Vec::with_capacity(args.app.len());
     for app in &args.app {
-        let candidate = Candidate::read(app, None, &engine, &mut cache)?;
+        let candidate = Candidate::read(app, None, Some(&publishers), &engine, &mut cache)?;
         // Each file is the only one: either may be the machine's.
         let [old, new] = policies.map(|policy| {
             let mut gate = Gate::new(Topology::default());
@@ -135,8 +138,9 @@ fn text(diff: &PolicyDiff) -> String {
 
 fn change_text(change: &Change) -> String {
     let whom = match &change.app {
-        Some(app) => format!("app {app}"),
-        None => "every app".to_owned(),
+        Subject::Everyone => "every app".to_owned(),
+        Subject::App(app) => format!("app {app}"),
+        Subject::Publisher(key) => format!("publisher {key}"),
     };
     let mut out = format!(
         "{} {}  {}  {}\n",
