@@ -45,6 +45,8 @@ pub struct Node {
     pub(crate) open: BTreeMap<Handle, Open>,
     /// The policy under which all of it was judged last.
     pub(crate) judged_at: PolicyEpoch,
+    /// Handles ended because they were no longer allowed, since it booted.
+    pub(crate) revoked: u64,
     events: VecDeque<Event>,
     events_dropped: u64,
 }
@@ -78,6 +80,7 @@ impl Node {
             remotes: BTreeMap::new(),
             open: BTreeMap::new(),
             judged_at: PolicyEpoch(0),
+            revoked: 0,
             events: VecDeque::new(),
             events_dropped: 0,
         };
@@ -267,6 +270,11 @@ impl Node {
     /// The oldest event not yet taken.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// How many open handles have ended because they were no longer allowed.
+    pub fn revoked(&self) -> u64 {
+        self.revoked
     }
 
     /// How many events were dropped because nobody took them.

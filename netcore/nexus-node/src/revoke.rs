@@ -95,6 +95,7 @@ impl Node {
             Err(error) => {
                 self.open
                     .insert(handle, Open::Revoked(stamp, error.clone()));
+                self.revoked += 1;
                 self.end_revoked(now, handle, stamp);
                 Err(error)
             }

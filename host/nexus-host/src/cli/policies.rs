@@ -43,6 +43,15 @@ impl Policies {
             .unwrap_or(limits::MEMORY_BYTES_CAP)
     }
 
+    /// The files, for a record.
+    pub(super) fn files(&self) -> String {
+        let files: Vec<_> = [&self.machine, &self.operator]
+            .iter()
+            .filter_map(|policy| policy.source())
+            .collect();
+        files.join(" ")
+    }
+
     /// The keys they name.
     pub(super) fn publishers(&self) -> Publishers {
         Publishers::of([&self.machine, &self.operator])

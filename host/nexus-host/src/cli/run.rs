@@ -7,12 +7,14 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use nexus_policy::{Admission, AppIdentity};
+use nexus_types::Instant;
 use serde_json::{Value, json};
 
 use super::app::{Candidate, GrantArgs};
 use super::net::NetArgs;
 use super::observing::ObserveArgs;
 use super::policies::Policies;
+use super::recording::Recording;
 use super::start::{self, Given, Host};
 use super::values::{parse_duration, parse_size};
 use super::{CliError, Common, Kind, Output, StateArgs};
@@ -159,16 +161,20 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     for warning in cache.take_warnings() {
         say(&format!("warning: {warning}\n"));
     }
+    let recording = Recording::open(&args.state);
     // Before any port is opened or any packet can be sent.
-    let admission = candidate.examine(&policies.gate(), &args.grants.consent());
+    let mut gate = policies.gate();
+    let admission = candidate.examine(&gate, &args.grants.consent());
     if !admission.admitted {
+        recording.refused(&mut gate, &candidate.identity, &admission);
+        recording.close(Instant::ZERO);
         let error = start::refusal(&admission);
         progress.refused = Some(Box::new(admission));
         return Err(error);
     }
 
     let network = args.net.network(start::needs_network(&admission));
-    let mut host = Host::new(engine, policies, quiet)?;
+    let mut host = Host::new(engine, policies, recording, quiet)?;
     host.observe(wanted)?;
     if let Some(path) = &args.net.pcap {
         host.driver()
@@ -191,6 +197,11 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
         stdin: Some(Input::default()),
         outputs: host.outputs().clone(),
     };
+    host.obey(
+        args.grants.policy.as_deref(),
+        args.state.dir().as_deref(),
+        quiet,
+    );
     let ready = host.ready(node.id, candidate, given)?;
     let (identity, instance) = (ready.identity.clone(), ready.instance);
     let (limits, quota) = (ready.limits, ready.quota);

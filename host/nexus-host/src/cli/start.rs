@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,13 +19,16 @@ use nexus_types::{InstanceId, NodeId, Seed, limits};
 use wasmtime::component::Linker;
 
 use super::app::Candidate;
+use super::obey::Obedience;
 use super::policies::Policies;
+use super::recording::{self, Recording};
 use super::{CliError, Kind};
 use crate::driver::{AddedNode, Driver, Network, OsClock, Weight};
 use crate::observe::denials::Denials;
 use crate::observe::report::Refusals;
 use crate::observe::telemetry::{self, Telemetry, Wanted};
 use crate::runtime::clocks::WallClock;
+use crate::runtime::control::Control;
 use crate::runtime::engine::HostEngine;
 use crate::runtime::instance::{Ended, Outcome, Prepared};
 use crate::runtime::limits::AppLimits;
@@ -62,7 +66,9 @@ pub(super) struct Host {
     denials: Rc<RefCell<Denials>>,
     telemetry: Option<Telemetry>,
     outputs: [Output; 2],
-    nodes: Vec<NodeId>,
+    recording: Recording,
+    control: Option<Control>,
+    nodes: Rc<RefCell<Vec<NodeId>>>,
     instances: u64,
     stop: Option<oneshot::Sender<()>>,
     stopped: Shared<oneshot::Receiver<()>>,
@@ -95,6 +101,7 @@ impl Host {
     pub(super) fn new(
         engine: HostEngine,
         policies: Policies,
+        recording: Recording,
         quiet: bool,
     ) -> Result<Self, CliError> {
         let mut seed = [0; 32];
@@ -119,17 +126,31 @@ impl Host {
             }
         });
         let told = (!quiet).then(|| outputs[1].clone());
+        let denials = Rc::new(RefCell::new(Denials::new(told)));
+        // What is refused while no app is polled: what ends because the policy has changed.
+        let (taken, at) = (Rc::clone(&denials), driver.shard().clone());
+        driver.observe(move |_, event| taken.borrow_mut().take(at.latest(), event));
         let (stop, stopped) = oneshot::channel();
+        let (flushed, shard) = (recording.clone(), driver.shard().clone());
+        // For as long as the shard is driven; nobody waits for it.
+        drop(driver.spawn(async move {
+            loop {
+                shard.sleep_until(shard.now() + recording::FLUSH).await;
+                flushed.poll(shard.latest());
+            }
+        }));
         Ok(Self {
             engine,
             policies,
             driver,
             signals,
             seed: Seed::new(seed),
-            denials: Rc::new(RefCell::new(Denials::new(told))),
+            denials,
             telemetry: None,
             outputs,
-            nodes: Vec::new(),
+            recording,
+            control: None,
+            nodes: Rc::default(),
             instances: 0,
             stop: Some(stop),
             stopped: stopped.shared(),
@@ -155,6 +176,32 @@ impl Host {
         Ok(())
     }
 
+    /// Has the operator's files read anew when they say so: `policy` is the file of `--policy`, `state` the folder
+    /// of the control socket.
+    pub(super) fn obey(&mut self, policy: Option<&Path>, state: Option<&Path>, quiet: bool) {
+        let obedience = Obedience {
+            named: policy.map(Path::to_owned),
+            shard: self.driver.shard().clone(),
+            nodes: Rc::clone(&self.nodes),
+            recording: self.recording.clone(),
+            stderr: self.outputs[1].clone(),
+            quiet,
+        };
+        let signals = self.signals.clone();
+        drop(self.driver.spawn(obedience.clone().on_hangup(signals)));
+        let listening = state.map(Control::listen);
+        match listening {
+            Some(Ok((control, asked))) => {
+                drop(self.driver.spawn(obedience.on_request(asked)));
+                self.control = Some(control);
+            }
+            Some(Err(error)) => self.outputs[1].say(&format!(
+                "warning: `policy reload` will not reach this host, SIGHUP does: {error}\n"
+            )),
+            None => {}
+        }
+    }
+
     pub(super) fn driver(&mut self) -> &mut Driver {
         &mut self.driver
     }
@@ -173,6 +220,7 @@ impl Host {
     pub(super) fn finish(&self, text: &str) {
         // After a first signal the next ends the process, see `Signals::deliver`.
         let already = self.signals.raised();
+        self.recording.close(self.driver.shard().latest());
         self.outputs[1].finish(text, &|| self.signals.raised() != already);
         if let Some(telemetry) = &self.telemetry {
             telemetry.finish();
@@ -181,7 +229,8 @@ impl Host {
 
     /// A node, with the operator's policies at its gate.
     pub(super) fn add_node(&mut self, network: &Network) -> Result<AddedNode, CliError> {
-        let seed = self.seed.split(&format!("node {}", self.nodes.len()));
+        let number = self.nodes.borrow().len();
+        let seed = self.seed.split(&format!("node {number}"));
         let node = self
             .driver
             .add_node(network, &seed)
@@ -190,11 +239,13 @@ impl Host {
         self.driver.shard().enter(|mesh, now| {
             let gate = mesh.node_mut(node.id).gate_mut();
             policies.set(gate, now);
-            if let Some(telemetry) = &self.telemetry {
-                gate.set_auditor(Box::new(telemetry.auditor(None)));
-            }
+            let log = self.recording.auditor();
+            gate.set_auditor(match &self.telemetry {
+                Some(telemetry) => Box::new(telemetry.auditor(Some(log))),
+                None => log,
+            });
         });
-        self.nodes.push(node.id);
+        self.nodes.borrow_mut().push(node.id);
         Ok(node)
     }
 
@@ -319,7 +370,8 @@ impl Host {
     ) -> impl Future<Output = Ended> + 'static {
         let denials = Rc::clone(&self.denials);
         let telemetry = self.telemetry.clone();
-        let instance = ready.instance;
+        let (instance, identity) = (ready.instance, ready.identity.clone());
+        let mut recording = self.recording.clone();
         let signal = self.signals.wait();
         let stopped = self.stopped.clone();
         let shard = self.driver.shard().clone();
@@ -333,7 +385,8 @@ impl Host {
             }
         };
         async move {
-            let collect = move || denials.borrow_mut().collect(&shard);
+            let told = shard.clone();
+            let collect = move || denials.borrow_mut().collect(&told);
             let ended = ready
                 .prepared
                 .run(ready.state, &ready.outputs, ended_by, collect)
@@ -341,6 +394,7 @@ impl Host {
             if let Some(telemetry) = telemetry {
                 telemetry.ended(instance, ended.outcome.word(), &ended.usage.net);
             }
+            recording.ended(shard.latest(), instance, &identity, ended.outcome.word());
             ended
         }
     }
@@ -391,7 +445,7 @@ impl Host {
         stop: impl Fn() -> bool + 'static,
     ) -> Result<usize, CliError> {
         let shard = self.driver.shard().clone();
-        let nodes = self.nodes.clone();
+        let nodes = self.nodes.borrow().clone();
         let end = shard.now() + time;
         self.drive(async move {
             loop {
@@ -409,10 +463,8 @@ impl Host {
     /// would keep one until its lease ends. Whether there was any.
     fn release(&self) -> bool {
         self.driver.shard().enter(|mesh, now| {
-            let told = self
-                .nodes
-                .iter()
-                .map(|node| mesh.node_mut(*node).release(now));
+            let nodes = self.nodes.borrow();
+            let told = nodes.iter().map(|node| mesh.node_mut(*node).release(now));
             told.fold(false, |any, told| any | told)
         })
     }
@@ -424,6 +476,7 @@ impl Drop for Host {
         // A panic may have come from within the shard, which is entered by one alone.
         if !std::thread::panicking() {
             self.release();
+            self.recording.close(self.driver.shard().latest());
             if let Some(telemetry) = &self.telemetry {
                 telemetry.finish();
             }

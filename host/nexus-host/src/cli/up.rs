@@ -6,13 +6,14 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use futures::stream::{FuturesUnordered, StreamExt};
-use nexus_types::{HostName, IpAddr, limits};
+use nexus_types::{HostName, Instant, IpAddr, limits};
 use nexus_usernet::Resolvers;
 use serde_json::{Value, json};
 
 use super::app::{Candidate, GrantArgs};
 use super::observing::ObserveArgs;
 use super::policies::Policies;
+use super::recording::Recording;
 use super::run::{Done, conclude, told};
 use super::start::{self, Given, Host};
 use super::values::parse_duration;
@@ -126,7 +127,8 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     // Every app is looked at before the first one starts, and all that is missing told at once.
     let mut cache = args.state.cache();
     let consent = args.grants.consent();
-    let gate = policies.gate();
+    let recording = Recording::open(&args.state);
+    let mut gate = policies.gate();
     let publishers = policies.publishers();
     let mut placed = Vec::with_capacity(apps);
     let mut refusals = Vec::new();
@@ -141,6 +143,7 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
             )?;
             let admission = candidate.examine(&gate, &consent);
             if !admission.admitted {
+                recording.refused(&mut gate, &candidate.identity, &admission);
                 let error = start::refusal(&admission);
                 refused.push(report::of_refusal(
                     error.kind.word(),
@@ -163,9 +166,10 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
         say(&format!("warning: {warning}\n"));
     }
     if !refusals.is_empty() {
+        recording.close(Instant::ZERO);
         return Err(CliError::new(Kind::Refused, refusals.join("\n\n")));
     }
-    let mut host = Host::new(engine, policies, quiet)?;
+    let mut host = Host::new(engine, policies, recording, quiet)?;
     host.observe(wanted)?;
     launch(args, &world, placed, host, quiet)
 }
@@ -226,6 +230,11 @@ fn launch(
         .collect();
     host.await_addresses(&named)?;
 
+    host.obey(
+        args.grants.policy.as_deref(),
+        args.state.dir().as_deref(),
+        quiet,
+    );
     let outputs = host.outputs().clone();
     let mut started = Vec::with_capacity(placed.len());
     let mut foreground = FuturesUnordered::new();

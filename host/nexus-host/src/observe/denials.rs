@@ -69,19 +69,24 @@ impl Denials {
 
     /// Takes what the nodes have to tell.
     pub fn collect(&mut self, shard: &Shard) {
-        while let Some(event) = shard.enter(|mesh, _| mesh.poll_event()) {
-            let (denial, passed) = match event.1 {
-                Event::Denied { denial, .. } => (denial, false),
-                Event::Observed { denial, .. } => (denial, true),
-            };
-            let room = self
-                .told
-                .as_ref()
-                .is_some_and(|told| told.has_room(LINE_BYTES));
-            let text = self.record(shard.now(), &denial, passed, room);
-            if let (Some(text), Some(told)) = (text, &self.told) {
-                told.say(&format!("{text}\n"));
-            }
+        while let Some((_, event)) = shard.enter(|mesh, _| mesh.poll_event()) {
+            self.take(shard.now(), event);
+        }
+    }
+
+    /// Takes one thing a node has to tell.
+    pub fn take(&mut self, now: Instant, event: Event) {
+        let (denial, passed) = match event {
+            Event::Denied { denial, .. } => (denial, false),
+            Event::Observed { denial, .. } => (denial, true),
+        };
+        let room = self
+            .told
+            .as_ref()
+            .is_some_and(|told| told.has_room(LINE_BYTES));
+        let text = self.record(now, &denial, passed, room);
+        if let (Some(text), Some(told)) = (text, &self.told) {
+            told.say(&format!("{text}\n"));
         }
     }
 

@@ -8,6 +8,7 @@
 
 pub mod cache;
 pub mod clocks;
+pub mod control;
 pub mod engine;
 pub mod files;
 mod held;

@@ -2,7 +2,11 @@
 //!
 //! A handler may do next to nothing, so it only raises a flag; the epoch thread, which runs
 //! every millisecond anyway, brings it to the tasks that wait for it.
+//!
+//! SIGHUP means two things: from a terminal that is gone, the end; else the wish of an operator that the policy be
+//! read anew ([`Signals::hangup`]).
 
+use std::fs::File;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// Which signal came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +23,8 @@ pub enum Signal {
     Interrupt,
     /// What a supervisor sends.
     Terminate,
+    /// The terminal is gone.
+    Hangup,
 }
 
 impl Signal {
@@ -27,6 +33,7 @@ impl Signal {
         match self {
             Self::Interrupt => 130,
             Self::Terminate => 143,
+            Self::Hangup => 129,
         }
     }
 }
@@ -39,10 +46,27 @@ const ONE_SIGNAL: Duration = Duration::from_millis(250);
 #[derive(Clone, Default)]
 pub struct Signals(Arc<Inner>);
 
+/// The terminal this process was started at.
+struct Terminal(File);
+
+impl Terminal {
+    fn find() -> Option<Self> {
+        let file = File::open("/dev/tty").ok()?;
+        Some(Self(file))
+    }
+
+    /// A terminal that hung up answers every question with EIO.
+    fn is_gone(&self) -> bool {
+        rustix::termios::tcgetattr(&self.0).is_err()
+    }
+}
+
 #[derive(Default)]
 struct Inner {
     interrupt: Arc<AtomicBool>,
     terminate: Arc<AtomicBool>,
+    hangup: Arc<AtomicBool>,
+    terminal: Option<Terminal>,
     state: Mutex<State>,
 }
 
@@ -50,15 +74,22 @@ struct Inner {
 struct State {
     first: Option<(Signal, Instant)>,
     waiting: Vec<Waker>,
+    /// SIGHUPs that asked for the policy to be read anew.
+    hangups: u64,
+    waiting_hangup: Option<Waker>,
 }
 
 impl Signals {
-    /// Takes over SIGINT and SIGTERM of this process. From now on [`Signals::deliver`] must be
+    /// Takes over SIGINT, SIGTERM and SIGHUP of this process. From now on [`Signals::deliver`] must be
     /// called often.
     pub fn install() -> std::io::Result<Self> {
-        let signals = Self::default();
+        let signals = Self(Arc::new(Inner {
+            terminal: Terminal::find(),
+            ..Inner::default()
+        }));
         signal_hook::flag::register(SIGINT, Arc::clone(&signals.0.interrupt))?;
         signal_hook::flag::register(SIGTERM, Arc::clone(&signals.0.terminate))?;
+        signal_hook::flag::register(SIGHUP, Arc::clone(&signals.0.hangup))?;
         Ok(signals)
     }
 
@@ -79,6 +110,31 @@ impl Signals {
                 std::process::exit(i32::from(signal.exit_code()));
             }
         }
+        if self.0.hangup.swap(false, Ordering::Relaxed) {
+            if self.0.terminal.as_ref().is_some_and(Terminal::is_gone) {
+                // A second one, of a terminal that was gone already, is no other.
+                let _ = self.take(Signal::Hangup, Instant::now());
+            } else {
+                let mut state = self.state();
+                state.hangups += 1;
+                if let Some(waker) = state.waiting_hangup.take() {
+                    waker.wake();
+                }
+            }
+        }
+    }
+
+    /// Completes when there have been more than `seen` SIGHUPs; with how many.
+    pub fn hangup(&self, seen: u64) -> impl Future<Output = u64> + use<> {
+        let signals = self.clone();
+        std::future::poll_fn(move |cx| {
+            let mut state = signals.state();
+            if state.hangups > seen {
+                return Poll::Ready(state.hangups);
+            }
+            state.waiting_hangup = Some(cx.waker().clone());
+            Poll::Pending
+        })
     }
 
     /// Whether this signal is a second one.

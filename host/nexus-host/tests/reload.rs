@@ -1,0 +1,319 @@
+//! The operator changes the policy while apps run: what it no longer allows ends, nothing else does, and both are in the
+//! audit log.
+
+mod guests;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use guests::{HOST, component};
+
+/// What `burst` says first of what it wants.
+const HELLO_BYTES: usize = 9;
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        fs::write(self.path(name), text).expect("written");
+        self.path(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(HOST);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("NEXUS_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn host(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("runs")
+    }
+}
+
+/// A server of the machine's own that sends back what it gets, and says when a connection was made, that bytes
+/// come, and when it is over.
+struct Server {
+    port: u16,
+    /// A moment for each echo, and none for an end.
+    heard: Receiver<Option<Instant>>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
+        let port = listener.local_addr().expect("bound").port();
+        let (tell, heard) = mpsc::channel();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let tell = tell.clone();
+                thread::spawn(move || {
+                    let _ = echo(stream, &tell);
+                    let _ = tell.send(None);
+                });
+            }
+        });
+        Self { port, heard }
+    }
+
+    /// Waits for the next echo; none: the connection is over.
+    fn next(&self) -> Option<Instant> {
+        self.heard
+            .recv_timeout(PATIENCE)
+            .expect("something happens")
+    }
+
+    /// When the connection was over.
+    fn end(&self) -> Instant {
+        while self.next().is_some() {}
+        Instant::now()
+    }
+
+    /// Echoes after this moment.
+    fn goes_on(&self, after: Instant) {
+        loop {
+            let at = self.next().expect("the connection goes on");
+            if at > after {
+                return;
+            }
+        }
+    }
+}
+
+fn echo(mut stream: TcpStream, tell: &mpsc::Sender<Option<Instant>>) -> std::io::Result<()> {
+    let mut hello = [0; HELLO_BYTES];
+    stream.read_exact(&mut hello)?;
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(());
+        }
+        stream.write_all(&buffer[..count])?;
+        let _ = tell.send(Some(Instant::now()));
+    }
+}
+
+/// A world of two nodes, each with a `burst` that exchanges small messages with its own server for ever.
+struct Running {
+    child: Child,
+    /// What it says, line by line.
+    said: Receiver<String>,
+}
+
+impl Running {
+    fn start(place: &Place, ports: [u16; 2]) -> Self {
+        let app = component("burst");
+        let node = |name: &str, port: u16| {
+            format!(
+                "[[node]]\nname = \"{name}\"\nnet = \"user\"\n[[node.app]]\ncomponent = \"{}\"\n\
+                 args = [\"client\", \"--to\", \"host.internal:{port}\", \"--mode\", \"rtt\", \"--rounds\", \"100000\", \"--every\", \"2\", \"--write-size\", \"64\"]\n\n",
+                app.display()
+            )
+        };
+        place.write(
+            "world.toml",
+            &format!("{}{}", node("one", ports[0]), node("two", ports[1])),
+        );
+        let mut child = place
+            .command(&["up", "world.toml", "--policy", "policy.toml"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let (tell, said) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = tell.send(line);
+            }
+        });
+        Self { child, said }
+    }
+
+    /// Waits for a line that has this in it.
+    fn says(&self, text: &str) -> String {
+        loop {
+            let line = self.said.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("never said {text}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([name, &pid]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    fn end(mut self) {
+        self.signal("-INT");
+        self.child.wait().expect("ends");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn policy(ports: &[u16]) -> String {
+    let to: Vec<_> = ports
+        .iter()
+        .map(|port| format!("\"host.internal:{port}\""))
+        .collect();
+    format!(
+        "[[rule]]\nid = \"servers\"\ncapability = \"network.tcp.connect\"\nverdict = \"allow\"\nto = [{}]\n\n\
+         [[rule]]\nid = \"no-listening\"\ncapability = \"network.tcp.listen\"\nverdict = \"forbid\"\n",
+        to.join(", ")
+    )
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Goal: one connection ends within 100 ms of the reload with `revoked`, the other goes on, both are in the log, and the
+/// log is whole; edits of it are not. Method: two apps against servers of the kernel, the policy's rule for one taken out.
+#[test]
+fn what_the_new_policy_does_not_allow_ends_at_once() {
+    let place = Place::new();
+    let (one, two) = (Server::start(), Server::start());
+    place.write("policy.toml", &policy(&[one.port, two.port]));
+    let running = Running::start(&place, [one.port, two.port]);
+    one.next().expect("echoes");
+    two.next().expect("echoes");
+
+    // The rule is edited where it is written.
+    place.write("policy.toml", &policy(&[two.port]));
+    let asked = Instant::now();
+    let reloaded = place.host(&["policy", "reload"]);
+    let answered = Instant::now();
+    assert_eq!(reloaded.status.code(), Some(0), "{reloaded:?}");
+    assert!(
+        stdout(&reloaded).contains("1 open handle ended"),
+        "{reloaded:?}"
+    );
+    let ended = one.end();
+    assert!(
+        ended - asked < Duration::from_millis(100) + (answered - asked),
+        "{:?}",
+        ended - asked
+    );
+    running.says("revoked network.tcp.connect");
+    two.goes_on(answered);
+    running.end();
+
+    let query = |verdict: &str| {
+        let output = place.host(&["audit", "query", "--verdict", verdict]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        stdout(&output)
+    };
+    let revoked = query("revoke");
+    assert!(revoked.contains(&format!(":{}", one.port)), "{revoked}");
+    assert!(!revoked.contains(&format!(":{}", two.port)), "{revoked}");
+    let allowed = query("allow");
+    for port in [one.port, two.port] {
+        assert!(allowed.contains(&format!(":{port}")), "{allowed}");
+    }
+    assert!(query("event").contains("policy-reloaded"));
+    let verified = place.host(&["audit", "verify"]);
+    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+}
+
+/// Goal: SIGHUP does what `policy reload` does. Method: as above, by signal.
+#[test]
+fn a_hangup_reads_the_policy_anew() {
+    let place = Place::new();
+    let (one, two) = (Server::start(), Server::start());
+    place.write("policy.toml", &policy(&[one.port, two.port]));
+    let running = Running::start(&place, [one.port, two.port]);
+    one.next().expect("echoes");
+    two.next().expect("echoes");
+    place.write("policy.toml", &policy(&[one.port]));
+    running.signal("-HUP");
+    two.end();
+    running.says("the policy was reloaded; 1 open handle ended");
+    one.goes_on(Instant::now());
+    running.end();
+}
+
+/// Goal: a file that does not parse changes nothing. Method: a policy that would allow nothing, with a slip in it.
+#[test]
+fn reject_a_reload_that_does_not_parse() {
+    let place = Place::new();
+    let (one, two) = (Server::start(), Server::start());
+    place.write("policy.toml", &policy(&[one.port, two.port]));
+    let running = Running::start(&place, [one.port, two.port]);
+    one.next().expect("echoes");
+    two.next().expect("echoes");
+    place.write(
+        "policy.toml",
+        "[[rule]]\nid = \"x\"\nverdict = \"forbidden\"\n",
+    );
+    let reloaded = place.host(&["policy", "reload"]);
+    let answered = Instant::now();
+    assert_eq!(reloaded.status.code(), Some(78), "{reloaded:?}");
+    let text = stdout(&reloaded);
+    assert!(text.contains("the one before holds"), "{text}");
+    assert!(text.contains("policy.toml:"), "{text}");
+    running.says("error: the policy was not reloaded");
+    one.goes_on(answered);
+    two.goes_on(answered);
+    running.end();
+}
+
+/// Goal: who asks where nobody runs is told. Method: an empty state folder, and one with a socket nobody listens at.
+#[test]
+fn reject_a_reload_of_no_host() {
+    let place = Place::new();
+    let none = |place: &Place| {
+        let output = place.host(&["policy", "reload"]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains("no host runs"), "{text}");
+    };
+    none(&place);
+    let control = place.path("state/nexus-host/control");
+    fs::create_dir_all(&control).expect("made");
+    drop(std::os::unix::net::UnixListener::bind(control.join("1.sock")).expect("bound"));
+    none(&place);
+    assert!(
+        !control.join("1.sock").exists(),
+        "what is left over is taken away"
+    );
+}
