@@ -264,7 +264,6 @@ impl Gate {
     /// Ends rules whose time is over. The epoch changes if there were any.
     pub fn handle_timeout(&mut self, now: Instant) {
         if now >= self.next_expiry {
-            self.end_answers(now);
             self.compile(now);
         }
     }
@@ -302,6 +301,7 @@ impl Gate {
     }
 
     fn compile(&mut self, now: Instant) {
+        self.end_answers(now);
         self.epoch = self.epoch.next();
         let live = |written: &Written| Self::holds(written, now);
         let wall = self.wall;

@@ -103,6 +103,20 @@ fn an_answer_ends_with_its_time() {
     assert_eq!(gate.poll_timeout(), None);
 }
 
+/// Goal: an answer ends although something else is noticed first. Method: a policy is read when its time is over, before
+/// anybody has asked the gate the time.
+#[test]
+fn an_answer_ends_when_a_policy_is_read_after_its_time() {
+    let mut setup = Setup::connect(&[TO]).said(true, TO);
+    setup.answers[0].expires = Some(WallTime(WALL.0 + 60));
+    let mut gate = setup.gate();
+    let (later, wall) = (Instant::from_secs(61), WallTime(WALL.0 + 61));
+    let none = nexus_policy::Policy::none;
+    gate.set_policies(later, wall, none(), none());
+    let denial = gate.decide(later, APP, &connect(TO)).unwrap_err();
+    assert_eq!(denial.reason.as_str(), "consent-required");
+}
+
 /// Goal: what a person takes back ends what is open. Method: a handle judged again after `set_consent`.
 #[test]
 fn what_is_taken_back_is_revoked() {

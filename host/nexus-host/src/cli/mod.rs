@@ -255,6 +255,11 @@ mod tests {
         assert_eq!(parsed(&["n"]), ["n"]);
     }
 
+    /// Questions.
+    const ASKED_ABOUT: [&str; 9] = [
+        "tcp", "udp", "listen", "bind", "resolve", "dir", "env", "address", "app",
+    ];
+
     /// The verbs below `command`, and theirs.
     fn verbs(command: &Command) -> Vec<&Command> {
         command
@@ -273,7 +278,17 @@ mod tests {
                 if widens {
                     assert_eq!(flag.get_env(), None, "--{name}");
                 } else if flag.get_long().is_some() && !["help", "version"].contains(&name) {
-                    let variable = format!("NEXUS_{}", name.to_uppercase());
+                    // What `policy check` and `policy diff` are asked about is said on their line alone: with a
+                    // variable, a forgotten one would change the answer to another question.
+                    if ["check", "diff"].contains(&verb.get_name()) && ASKED_ABOUT.contains(&name) {
+                        assert_eq!(flag.get_env(), None, "--{name}");
+                        continue;
+                    }
+                    let variable = match (verb.get_name(), name) {
+                        // NEXUS_UNTIL is when a scenario ends.
+                        ("query", "until") => "NEXUS_AUDIT_UNTIL".to_owned(),
+                        _ => format!("NEXUS_{}", name.to_uppercase()),
+                    };
                     assert_eq!(flag.get_env(), Some(variable.as_ref()), "--{name}");
                 }
             }
