@@ -219,16 +219,28 @@ pub enum LoadReason {
     LimitOverCap,
     /// More imports than [`IMPORTS_MAX`].
     TooManyImports,
+    /// The policy wants a signature by a publisher it lists.
+    SignatureRequired,
+    /// A signature is there that its key did not make.
+    SignatureInvalid,
+    /// A signature of minisign's old form, which reads the whole file into memory to be checked.
+    SignatureLegacy,
+    /// A signature is there and cannot be read.
+    SignatureUnreadable,
 }
 
 impl LoadReason {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::UnknownImport,
         Self::NotInThisBuild,
         Self::OtherVersion,
         Self::LimitOverCap,
         Self::TooManyImports,
+        Self::SignatureRequired,
+        Self::SignatureInvalid,
+        Self::SignatureLegacy,
+        Self::SignatureUnreadable,
     ];
 
     /// The stable word.
@@ -239,6 +251,10 @@ impl LoadReason {
             Self::OtherVersion => "other-version",
             Self::LimitOverCap => "limit-over-cap",
             Self::TooManyImports => "too-many-imports",
+            Self::SignatureRequired => "signature-required",
+            Self::SignatureInvalid => "signature-invalid",
+            Self::SignatureLegacy => "signature-legacy",
+            Self::SignatureUnreadable => "signature-unreadable",
         }
     }
 }

@@ -172,7 +172,7 @@ impl Examiner<'_> {
                 fixes: vec![Fix::Signature],
                 ..Missing::plain(
                     "signature".to_owned(),
-                    "signature-required",
+                    LoadReason::SignatureRequired.as_str(),
                     format!(
                         "{file} requires a signature by a publisher it lists ({}); {has}",
                         names.join(", ")

@@ -186,12 +186,12 @@ pub static APP: Table = Table {
 pub static CAPABILITY: Table = Table {
     about: "What is asked of one capability.",
     keys: &[
-        must(
+        may(
             "allow",
             Value::Rules {
                 most: RULES_PER_CAPABILITY,
             },
-            "What exactly is asked, each text one rule.",
+            "What exactly is asked, each text one rule. Left out only where optional = true.",
         ),
         may(
             "optional",

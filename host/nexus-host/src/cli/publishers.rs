@@ -3,6 +3,7 @@
 //! Before anything of the app is compiled: what a publisher's key does not vouch for although it is
 //! said to is refused as it is.
 
+use nexus_policy::admission::LoadReason;
 use nexus_policy::explain::escape;
 use nexus_policy::{KeyId, Policy, PublisherKey};
 
@@ -78,7 +79,7 @@ impl Publishers {
                 return Err(refuse(
                     "its signature cannot be read",
                     format!("{path_shown}: {error}"),
-                    "signature-unreadable",
+                    LoadReason::SignatureUnreadable.as_str(),
                     "get the signature from the publisher again".to_owned(),
                 ));
             }
@@ -97,7 +98,7 @@ impl Publishers {
                         format!(
                             "{says}, and that key did not sign these bytes: the component or the signature was changed"
                         ),
-                        "signature-invalid",
+                        LoadReason::SignatureInvalid.as_str(),
                         format!(
                             "get both from the publisher again; who changed the app on purpose signs it again:\n         nexus-host sign {app} --key FILE"
                         ),
@@ -107,7 +108,7 @@ impl Publishers {
                         format!(
                             "{says}, and is over the bytes themselves, not over their hash (minisign before 0.10, or -l)"
                         ),
-                        "signature-legacy",
+                        LoadReason::SignatureLegacy.as_str(),
                         format!(
                             "the publisher signs it again: nexus-host sign {app} --key FILE, or minisign -S -H"
                         ),

@@ -178,5 +178,34 @@ pub(super) const fn at_load(reason: LoadReason) -> Text {
             todo: "None of its imports past the bound was looked at. Find out who made it.",
             see: &["unknown-import"],
         },
+        LoadReason::SignatureRequired => Text {
+            summary: "the policy wants a signature by a publisher it lists, and the app has none",
+            more: "`require-signature = true` in either policy file. What counts is a signature beside the component \
+                   (APP.wasm.minisig) by a key that the same file lists under [[publisher]]; a key that only a rule \
+                   names does not count.",
+            todo: "Get the publisher's signature file. Whether a key signed exactly these bytes: `nexus-host verify \
+                   APP.wasm --publisher KEY`. Who trusts another publisher lists their key in the policy.",
+            see: &["signature-invalid"],
+        },
+        LoadReason::SignatureInvalid => Text {
+            summary: "there is a signature beside the app, and the key it names did not make it",
+            more: "The component was changed after it was signed, or the file is another component's. An app whose \
+                   signature is wrong does not start, whether or not one is required.",
+            todo: "Get component and signature anew, from where the publisher puts them.",
+            see: &["signature-required", "signature-legacy"],
+        },
+        LoadReason::SignatureLegacy => Text {
+            summary: "the signature is of minisign's old form, over the file and not over its hash",
+            more: "Signatures by the first versions of minisign, or with its option -l. They are not verified here.",
+            todo: "Have the publisher sign anew, with `nexus-host sign` or a minisign without -l.",
+            see: &["signature-invalid"],
+        },
+        LoadReason::SignatureUnreadable => Text {
+            summary: "there is a signature beside the app, and it cannot be read",
+            more: "It is too long, no regular file, not of minisign's form, or its rights are in the way. Going on \
+                   without it would let whoever can spoil a file decide who published an app.",
+            todo: "The refusal says what the matter is; mend it, or remove the file if no signature is meant.",
+            see: &["signature-invalid"],
+        },
     }
 }
