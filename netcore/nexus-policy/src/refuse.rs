@@ -59,7 +59,7 @@ impl Gate {
         };
         let fixes = suggestion(act, class)
             .or_else(|| matches!(act, Act::UdpOpen).then(|| self.first_asked(instance, capability)))
-            .map(|rule| self.fixes(instance, capability, cause, reason, explicit(class), rule))
+            .map(|rule| self.fixes(instance, act, (cause, reason), explicit(class), rule))
             .unwrap_or_default();
         Box::new(Denial {
             instance,
@@ -123,12 +123,12 @@ impl Gate {
     fn fixes(
         &self,
         instance: InstanceId,
-        capability: Capability,
-        cause: Cause,
-        reason: Reason,
+        act: &Act<'_>,
+        (cause, reason): (Cause, Reason),
         explicit: bool,
         rule: String,
     ) -> Vec<Fix> {
+        let capability = act.capability();
         let manifest = self.instance(instance).map(|i| &i.app.manifest);
         let app = self.app(instance).map_or("app", |app| app.id.as_str());
         let policy = policy_fix(self.operator_file(), app, capability, vec![rule.clone()]);
@@ -138,15 +138,20 @@ impl Gate {
         };
         let ask = Fix::Manifest {
             file: manifest.and_then(|m| m.source()).map(str::to_owned),
-            section_exists: manifest.is_some_and(|m| m.asked(capability).is_some()),
+            section_exists: manifest.is_some_and(|m| has_section(m, capability)),
             set_class: manifest.is_some_and(|m| wants_class(m, capability)),
             capability,
             rule,
         };
         match (cause, reason) {
             (Cause::NotAsked | Cause::NoRule, Reason::Expired) => Vec::new(),
-            (Cause::NotAsked | Cause::NoRule, _) if explicit => vec![ask, policy],
-            (Cause::NotAsked, _) if capability.class() == Class::System => vec![ask, policy, allow],
+            (Cause::NotAsked | Cause::NoRule, _) if explicit => vec![ask, policy, allow],
+            // Where the operator allows less as well, the manifest is not all that must change.
+            (Cause::NotAsked | Cause::NoRule, _)
+                if capability.class() == Class::System && !self.operator_opens(instance, act) =>
+            {
+                vec![ask, policy, allow]
+            }
             (Cause::NotAsked | Cause::NoRule, _) => vec![ask, allow],
             (Cause::Ask(_) | Cause::Unmentioned, Reason::ConsentRequired) if !explicit => {
                 vec![Fix::AllowManifest, policy]
@@ -157,10 +162,40 @@ impl Gate {
                 },
                 Fix::AllowManifest,
             ],
-            (Cause::Unmentioned, Reason::OperatorDenied) if !explicit => vec![policy, allow],
+            (Cause::Unmentioned, Reason::OperatorDenied) => vec![policy, allow],
+            (Cause::Ask(_) | Cause::Unmentioned, _) if explicit => vec![policy, allow],
             (Cause::Ask(_) | Cause::Unmentioned, _) => vec![policy],
             _ => Vec::new(),
         }
+    }
+
+    /// Whether a rule of the operator allows an act of a system-class capability, or leaves it to a
+    /// person, once the manifest asks for it.
+    fn operator_opens(&self, instance: InstanceId, act: &Act<'_>) -> bool {
+        let Some(app) = self.app(instance) else {
+            return false;
+        };
+        self.operator(app, act.capability())
+            .any(|tables| match *act {
+                Act::Listen { local } | Act::UdpBind { local } | Act::Accept { local, .. } => {
+                    let (at, port) = (canonical(local.ip()).address, local.port());
+                    let ask = tables.ask.catches_local(at, port);
+                    ask.or(tables.allow.allows_local(at, port)).is_some()
+                }
+                Act::OpenDirectory { path, mode } => {
+                    let ask = tables.ask.catches_directory(path, mode);
+                    ask.or(tables.allow.allows_directory(path, mode)).is_some()
+                }
+                Act::SetVariable { name } => {
+                    let ask = tables.ask.variable(name).or(tables.ask.every());
+                    ask.or(tables.allow.variable(name)).is_some()
+                }
+                Act::Connect { .. }
+                | Act::UdpSend { .. }
+                | Act::UdpOpen
+                | Act::UdpAnswer { .. }
+                | Act::Resolve { .. } => false,
+            })
     }
 
     pub(crate) fn written_by(&self, index: RuleIndex) -> RefusedBy {
@@ -344,6 +379,15 @@ pub(crate) fn policy_fix(
         id,
         capability,
         to,
+    }
+}
+
+/// Whether a manifest asks for something of `capability` already, so that a rule is added to what is there.
+fn has_section(manifest: &Manifest, capability: Capability) -> bool {
+    match capability {
+        Capability::WasiDirs => !manifest.directories().is_empty(),
+        Capability::WasiEnv => !manifest.variables().is_empty(),
+        _ => manifest.asked(capability).is_some(),
     }
 }
 

@@ -230,6 +230,16 @@ fn reject_addresses_of_the_apps_own() {
         )
     );
     golden!(
+        "bind-asked-and-allowed-less",
+        denied(
+            &app.clone()
+                .operator("allow", "network.tcp.listen", &["loopback:*"]),
+            &Act::Listen {
+                local: addr("0.0.0.0:8080")
+            }
+        )
+    );
+    golden!(
         "bind-port-0",
         denied(
             &allowed,

@@ -123,10 +123,17 @@ fn render_fix(fix: &Fix, lead: &str, with_app: bool) -> String {
             let lines = manifest_lines(*capability, rule, file.is_none() && with_app);
             let mut text = match (file, section_exists) {
                 (Some(file), true) => {
-                    let section = format!("[capabilities.\"{capability}\"]");
+                    let (section, key, entry) = match capability.parameter() {
+                        Parameter::Directory => ("[wasi]".to_owned(), "dirs", directory(rule)),
+                        Parameter::Variable => ("[wasi]".to_owned(), "env", variable(rule)),
+                        _ => {
+                            let section = format!("[capabilities.\"{capability}\"]");
+                            (section, "allow", quoted(rule))
+                        }
+                    };
                     format!(
-                        "{lead}in {file}, under {section}, add to allow:{}",
-                        block(&[quoted(rule)])
+                        "{lead}in {file}, under {section}, add to {key}:{}",
+                        block(&[entry])
                     )
                 }
                 (Some(file), false) => format!("{lead}add to {file}:{}", block(&lines)),
@@ -199,18 +206,40 @@ fn manifest_lines(capability: Capability, rule: &str, whole_file: bool) -> Vec<S
         Parameter::Directory => {
             lines.extend([
                 "[wasi]".to_owned(),
-                "dirs = [{ host = \"./data\", guest = \"/data\", mode = \"ro\" }]".to_owned(),
+                format!(
+                    "dirs = [{}]   # host: from the manifest's folder",
+                    directory(rule)
+                ),
             ]);
         }
-        Parameter::Variable => {
-            lines.extend(["[wasi]".to_owned(), format!("env = {{ {rule} = \"…\" }}")])
-        }
+        Parameter::Variable => lines.extend([
+            "[wasi]".to_owned(),
+            format!("env = {{ {} }}", variable(rule)),
+        ]),
         _ => lines.extend([
             format!("[capabilities.\"{capability}\"]"),
             format!("allow = [{}]", quoted(rule)),
         ]),
     }
     lines
+}
+
+/// An entry of `[wasi] dirs` for a rule, `/srv/data:ro`. A manifest names folders from its own, and where that is
+/// is not known here: the name of the folder is shown, as if it were beside the manifest.
+fn directory(rule: &str) -> String {
+    let (path, mode) = rule.rsplit_once(':').unwrap_or((rule, "ro"));
+    let name = path.rsplit('/').next().unwrap_or_default();
+    format!(
+        "{{ host = {}, guest = {}, mode = {} }}",
+        quoted(&format!("./{name}")),
+        quoted(&format!("/{name}")),
+        quoted(mode)
+    )
+}
+
+/// An entry of `[wasi] env`.
+fn variable(rule: &str) -> String {
+    format!("{rule} = \"…\"")
 }
 
 /// A TOML string.
