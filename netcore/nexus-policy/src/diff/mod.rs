@@ -10,6 +10,7 @@
 mod apps;
 mod limits;
 mod pieces;
+mod signatures;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,7 @@ use serde::{Serialize, Serializer};
 
 pub use apps::{AppDiff, AppLine};
 pub use limits::LimitChange;
+pub use signatures::SignatureChange;
 
 use crate::address::{Topology, class_named_by};
 use crate::capability::{Capability, Class};
@@ -125,6 +127,8 @@ pub struct PolicyDiff {
     pub changes: Vec<Change>,
     /// Of limits.
     pub limits: Vec<LimitChange>,
+    /// Of who must have signed an app.
+    pub signatures: Vec<SignatureChange>,
     /// Rules that say the same under another name: the old and the new.
     pub renamed: Vec<(String, String)>,
     /// Whether the rules of both are the same, in the same order.
@@ -219,6 +223,7 @@ impl PolicyDiff {
         Self {
             changes: together(changes),
             limits: limits::changes(old.limits(), new.limits()),
+            signatures: signatures::changes(old, new),
             renamed: renamed(old, new),
             same_rules: old
                 .rules()
@@ -230,7 +235,7 @@ impl PolicyDiff {
 
     /// Whether nothing differs in effect.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.limits.is_empty()
+        self.changes.is_empty() && self.limits.is_empty() && self.signatures.is_empty()
     }
 
     /// How many differences let more happen, or may.
@@ -246,7 +251,9 @@ impl PolicyDiff {
     fn count(&self, which: impl Fn(Effect) -> bool) -> usize {
         let rules = self.changes.iter().map(|change| change.effect);
         let limits = self.limits.iter().map(|change| change.effect);
-        rules.chain(limits).filter(|effect| which(*effect)).count()
+        let signatures = self.signatures.iter().map(|change| change.effect);
+        let all = rules.chain(limits).chain(signatures);
+        all.filter(|effect| which(*effect)).count()
     }
 }
 

@@ -237,3 +237,33 @@ fn renamed_rules_are_told() {
     assert!(diff.is_empty());
     assert_eq!(diff.renamed, [("r0".to_owned(), "better".to_owned())]);
 }
+
+/// Goal: who must have signed an app is a difference, each way. Method: pairs of files with and without the
+/// requirement and with other publishers; the reverse of each goes the other way.
+#[test]
+fn who_must_have_signed_is_a_difference() {
+    let key = |n: u8| {
+        let mut key = [n; 42];
+        key[..2].copy_from_slice(b"Ed");
+        crate::PublisherKey(key)
+    };
+    let publisher = |n: u8| format!("[[publisher]]\nname = \"p{n}\"\nkey = \"{}\"\n", key(n));
+    let policy = |required: bool, listed: &[u8]| {
+        let listed: String = listed.iter().map(|n| publisher(*n)).collect();
+        read(&format!("require-signature = {required}\n{listed}"))
+    };
+    for (old, new, wider, narrower) in [
+        (policy(false, &[]), policy(true, &[1]), 0, 1),
+        (policy(true, &[1]), policy(true, &[1, 2]), 1, 0),
+        (policy(true, &[1, 3]), policy(true, &[2, 1]), 1, 1),
+        // Nothing is required: the list keeps nobody out.
+        (policy(false, &[1]), policy(false, &[2]), 0, 0),
+        (policy(true, &[1, 2]), policy(true, &[2, 1]), 0, 0),
+    ] {
+        let diff = PolicyDiff::of(&old, &new, NOW);
+        assert_eq!((diff.wider(), diff.narrower()), (wider, narrower));
+        assert_eq!(diff.is_empty(), wider + narrower == 0);
+        let back = PolicyDiff::of(&new, &old, NOW);
+        assert_eq!((back.wider(), back.narrower()), (narrower, wider));
+    }
+}
