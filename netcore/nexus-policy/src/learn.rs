@@ -82,7 +82,13 @@ impl Learnt {
 
     /// The rules of one capability, and a rule for each name that was looked up and nothing was sent to.
     pub fn rules(&self, capability: Capability) -> Vec<Rule> {
-        let mut rules: Vec<_> = self
+        let [used, looked_up] = self.used(capability);
+        used.into_iter().chain(looked_up).collect()
+    }
+
+    /// The rules of what was reached or opened, and those of names that were looked up alone.
+    fn used(&self, capability: Capability) -> [Vec<Rule>; 2] {
+        let rules: Vec<_> = self
             .rules
             .get(&capability)
             .into_iter()
@@ -94,7 +100,7 @@ impl Learnt {
                 matches!(rule, Rule::Destination(Destination { host: HostPattern::Name(n), .. }) if n == name)
             })
         };
-        let only_looked_up: Vec<_> = self
+        let looked_up = self
             .names
             .get(&capability)
             .into_iter()
@@ -102,12 +108,11 @@ impl Learnt {
             .filter(|name| !named(name))
             .filter_map(|name| Rule::parse(capability, &format!("{name}:443")).ok())
             .collect();
-        rules.extend(only_looked_up);
-        rules
+        [rules, looked_up]
     }
 
     /// A manifest that asks for what was used, and calls `imported` of which nothing was used optional.
-    /// `id` and `version`: of the app. `rest`: what its manifest says beside capabilities, kept as it is.
+    /// `id` and `version`: of the app; of an app without a manifest its file's name, which is made an id. `rest`: what its manifest says beside capabilities, kept as it is.
     pub fn manifest(
         &self,
         id: &str,
@@ -126,7 +131,7 @@ impl Learnt {
         } else {
             "app"
         };
-        let mut out = format!("[app]\nid = \"{id}\"\n");
+        let mut out = format!("[app]\nid = \"{}\"\n", id_of(id));
         // Writing to a String cannot fail.
         if let Some(version) = version {
             let _ = writeln!(out, "version = \"{version}\"");
@@ -134,8 +139,15 @@ impl Learnt {
         let _ = writeln!(out, "class = \"{class}\"");
         for capability in &used {
             let _ = writeln!(out, "\n[capabilities.\"{capability}\"]\nallow = [");
-            for rule in self.rules(*capability) {
+            let [used, looked_up] = self.used(*capability);
+            for rule in used {
                 let _ = writeln!(out, "  \"{rule}\",");
+            }
+            for rule in looked_up {
+                let _ = writeln!(
+                    out,
+                    "  \"{rule}\", # looked up, and nothing was opened there by this name: the port is a guess"
+                );
             }
             out.push_str("]\n");
         }
@@ -149,5 +161,42 @@ impl Learnt {
             let _ = write!(out, "\n{rest}");
         }
         out
+    }
+}
+
+/// The letters an id of a manifest can have; others are `-`.
+fn id_of(text: &str) -> String {
+    let id: String = text
+        .chars()
+        .map(|c| match c {
+            c if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+') => c,
+            _ => '-',
+        })
+        .take(128)
+        .collect();
+    if id.is_empty() { "app".to_owned() } else { id }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Manifest;
+
+    /// Goal: what nothing was used of is a manifest that asks for nothing, whatever the app's file is called.
+    /// Method: names of files that are no ids; each manifest is read back.
+    #[test]
+    fn a_run_that_used_nothing_asks_for_nothing() {
+        for (name, id) in [
+            ("weather", "weather"),
+            ("my app\u{202e} \"1\"", "my-app---1-"),
+            ("", "app"),
+            (&"x".repeat(129), &"x".repeat(128)),
+        ] {
+            let text = Learnt::default().manifest(name, None, &[Capability::NetworkTcpListen], "");
+            let manifest = Manifest::parse(&text, "m").expect("parses");
+            assert_eq!(manifest.app().map(|app| app.id.as_str()), Some(id));
+            let asked: Vec<_> = manifest.capabilities().collect();
+            assert!(asked.len() == 1 && asked[0].1.optional && asked[0].1.rules.is_empty());
+        }
     }
 }

@@ -54,6 +54,7 @@ mod port_map;
 mod refuse;
 mod standing;
 mod suggest;
+mod write;
 
 pub use address::{AddressClass, Topology, canonical, classify};
 pub use admission::{Admission, Import};

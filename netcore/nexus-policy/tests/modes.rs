@@ -78,6 +78,40 @@ fn an_import_that_is_missing_is_there_and_named() {
     assert_eq!(report.observed[0].reason, "not-granted");
 }
 
+/// Goal: an optional import that nobody granted is the real thing, unless somebody said no: a run would else
+/// show nothing of what the app would do with it. Method: the same manifest in each mode, and under a forbid.
+#[test]
+fn an_optional_import_is_there_and_no_stub() {
+    use nexus_policy::admission::Provided;
+    let mut asked = Setup::connect(&[TO]).import("nexus:net/tcp-connect@0.1.0", &["connect"]);
+    asked.manifest += "optional = true\n";
+    let examine = |setup: Setup| {
+        let consent = setup.consent();
+        let gate = setup.empty_gate();
+        gate.examine(
+            Instant::ZERO,
+            &identity(),
+            &setup.manifest(),
+            &consent,
+            &setup.imports,
+        )
+    };
+    for (mode, provided) in [
+        (Mode::Enforce, Provided::Stub),
+        (Mode::Observe, Provided::Granted),
+        (Mode::Learn, Provided::Granted),
+    ] {
+        let report = examine(asked.clone().mode(mode));
+        assert_eq!(report.imports[0].provided, provided);
+        assert_eq!(
+            report.notes.iter().any(|note| note.contains("`denied`")),
+            mode == Mode::Enforce
+        );
+        let forbidden = asked.clone().mode(mode).operator("forbid", CONNECT, &[]);
+        assert_eq!(examine(forbidden).imports[0].provided, Provided::Stub);
+    }
+}
+
 /// Goal: a mode never reaches past a forbid, a no, the host's own or a metadata service, and opens no folder.
 #[test]
 fn reject_past_what_is_written() {
