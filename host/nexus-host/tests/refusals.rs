@@ -415,6 +415,9 @@ fn reject_a_call_while_it_runs() {
         .says(1, "run app.wasm --allow-manifest -- http://evil.example/");
 }
 
+/// A publisher, by any key.
+const PUBLISHER: &str = "[[publisher]]\nname = \"acme\"\nkey = \"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"\n";
+
 /// A policy's difference, in the words of the terminal.
 #[test]
 fn a_difference_of_policies_is_told() {
@@ -429,6 +432,8 @@ fn a_difference_of_policies_is_told() {
     two("diff-wider-and-narrower", &new).says(1, "policy diff old.toml new.toml");
     two("diff-renamed", &old.replace("the-rule", "another"))
         .says(0, "policy diff old.toml new.toml");
+    let signed = format!("require-signature = true\n{PUBLISHER}{old}");
+    two("diff-signatures", &signed).says(1, "policy diff old.toml new.toml");
     two("diff-bad-file", "[[rul]]\n").says(78, "policy diff old.toml new.toml");
     two(
         "diff-app",
@@ -439,4 +444,14 @@ fn a_difference_of_policies_is_told() {
         fs::read(guests::component("fetch")).expect("built"),
     )
     .says(1, "policy diff old.toml new.toml --app fetch.wasm");
+    two(
+        "diff-app-manifest",
+        &rule("allow", "network.tcp.connect", "to = [\"lan:80\"]"),
+    )
+    .app(&[CONNECT])
+    .file("asks.toml", connects("10.1.2.3:80"))
+    .says(
+        1,
+        "policy diff old.toml new.toml --app app.wasm --manifest asks.toml",
+    );
 }

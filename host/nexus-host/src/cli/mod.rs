@@ -8,7 +8,9 @@ mod doctor;
 mod error;
 mod explain;
 mod inspect;
+mod learn;
 mod man;
+mod mode;
 mod net;
 mod obey;
 mod observing;
@@ -164,7 +166,7 @@ impl StateArgs {
 
 /// Reads the command line of this process and does what it says.
 pub fn main() -> ExitCode {
-    let arguments = with_default_verb(std::env::args_os().collect());
+    let arguments = mode::with_learn_joined(with_default_verb(std::env::args_os().collect()));
     let parsed = without_empty_variables(Cli::command())
         .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));

@@ -11,6 +11,8 @@ use nexus_types::Instant;
 use serde_json::{Value, json};
 
 use super::app::{Candidate, GrantArgs};
+use super::learn::Learning;
+use super::mode::ModeArgs;
 use super::net::NetArgs;
 use super::observing::ObserveArgs;
 use super::policies::Policies;
@@ -29,6 +31,7 @@ const EXAMPLES: &str = "Examples:
   nexus-host run fetch.wasm --allow network.tcp.connect=api.example.com:443
   nexus-host run tcp-echo.wasm --publish 8080:7777 --allow network.tcp.listen=any:7777
   nexus-host run app.wasm --timeout 30s --report r.json
+  nexus-host run app.wasm --mode learn nexus.toml -- an argument
   nexus-host run tcp-echo.wasm --net tap:tap0 --address 10.0.0.2/24 --allow network.tcp.listen=any:7777
   nexus-host run app.wasm --net packet:eth0 --address dhcp,slaac
 
@@ -45,6 +48,8 @@ pub(super) struct RunArgs {
     manifest: Option<PathBuf>,
     #[command(flatten)]
     grants: GrantArgs,
+    #[command(flatten)]
+    mode: ModeArgs,
     #[command(flatten)]
     net: NetArgs,
     /// End the app after this long, host calls included (500ms, 30s, 5m)
@@ -141,6 +146,7 @@ pub(super) fn conclude<P>(
 
 fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     args.net.check()?;
+    args.mode.check(args.report.as_deref())?;
     let quiet = args.quiet || args.common.output == Output::Json;
     let wanted = args.observe.wanted(args.common.output, quiet)?;
     let policies = Policies::read(args.grants.policy.as_deref())?;
@@ -164,6 +170,7 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     let recording = Recording::open(&args.state);
     // Before any port is opened or any packet can be sent.
     let mut gate = policies.gate();
+    gate.set_mode(args.mode.mode());
     let admission = candidate.examine(&gate, &args.grants.consent());
     if !admission.admitted {
         recording.refused(&mut gate, &candidate.identity, &admission);
@@ -173,8 +180,12 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
         return Err(error);
     }
 
+    args.mode.banner(args.common.output);
+    let out = args.mode.out();
+    let learning = out.map(|out| Learning::new(out, &candidate, &admission));
     let network = args.net.network(start::needs_network(&admission));
     let mut host = Host::new(engine, policies, recording, quiet)?;
+    host.set_mode(args.mode.mode());
     host.observe(wanted)?;
     if let Some(path) = &args.net.pcap {
         host.driver()
@@ -206,7 +217,10 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     let (identity, instance) = (ready.identity.clone(), ready.instance);
     let (limits, quota) = (ready.limits, ready.quota);
     let task = host.task(ready, false);
-    let ended = host.drive(task)?;
+    let ended = host.drive(task);
+    // However the run ended.
+    let learnt = learning.map(|learning| learning.write(&host.learnt(node.id), &how(&ended)));
+    let ended = ended?;
     let left = host.linger()?;
     let mut closing = String::new();
     if left > 0 && !quiet {
@@ -219,13 +233,40 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
         closing.push_str(&told(args.quiet, &identity.id, &ended));
     }
     let refusals = host.refusals(node.id, instance);
-    let report = report::of_run(&identity, &limits, &quota, &ended, refusals);
+    if args.common.output == Output::Text {
+        closing.push_str(&refusals.passed.summary(&identity.id));
+    }
+    let mut report = report::of_run(&identity, &limits, &quota, &ended, refusals);
+    let mut code = ended.outcome.code();
+    match learnt {
+        None => {}
+        Some(Ok((line, learnt))) => {
+            report["learnt"] = learnt;
+            if args.common.output == Output::Text {
+                closing.push_str(&line);
+            }
+        }
+        Some(Err(error)) => {
+            report["learnt"] = json!({"error": error.message});
+            closing.push_str(&format!("error: {error}\n"));
+            code = error.kind.exit_code();
+        }
+    }
     Ok(Done {
-        code: ended.outcome.code(),
+        code,
         report,
         closing,
         host,
     })
+}
+
+/// How it ended, in a few words.
+fn how(ended: &Result<Ended, CliError>) -> String {
+    match ended.as_ref().map(|ended| &ended.outcome) {
+        Ok(Outcome::Exit(code)) => format!("exit code {code}"),
+        Ok(outcome) => outcome.word().to_owned(),
+        Err(_) => "an error of the host's".to_owned(),
+    }
 }
 
 /// How it ended, for a person.

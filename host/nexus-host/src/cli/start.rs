@@ -1,7 +1,7 @@
 //! Apps on their way from admitted to running: a host with its driver, nodes and instances.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
@@ -13,8 +13,8 @@ use futures::channel::oneshot;
 use futures::future::{Either, Shared, select, try_join_all};
 use nexus_caps::NetCtx;
 use nexus_node::Quota;
-use nexus_policy::admission::{Provided, Standing};
-use nexus_policy::{Admission, AppIdentity, Consent, Manifest};
+use nexus_policy::admission::{Missing, Provided, Standing};
+use nexus_policy::{Admission, AppIdentity, Consent, Learnt, Manifest, Mode};
 use nexus_types::{InstanceId, NodeId, Seed, limits};
 use wasmtime::component::Linker;
 
@@ -25,6 +25,7 @@ use super::recording::{self, Recording};
 use super::{CliError, Kind};
 use crate::driver::{AddedNode, Driver, Network, OsClock, Weight};
 use crate::observe::denials::Denials;
+use crate::observe::passed::Passed;
 use crate::observe::report::Refusals;
 use crate::observe::telemetry::{self, Telemetry, Wanted};
 use crate::runtime::clocks::WallClock;
@@ -60,6 +61,9 @@ fn host_error(error: &dyn std::fmt::Display) -> CliError {
 pub(super) struct Host {
     engine: HostEngine,
     policies: Policies,
+    mode: Mode,
+    /// What each app could not have started without, were it not for the mode.
+    observed: BTreeMap<InstanceId, Vec<Missing>>,
     driver: Driver,
     signals: Signals,
     seed: Seed,
@@ -142,6 +146,8 @@ impl Host {
         Ok(Self {
             engine,
             policies,
+            mode: Mode::Enforce,
+            observed: BTreeMap::new(),
             driver,
             signals,
             seed: Seed::new(seed),
@@ -202,6 +208,11 @@ impl Host {
         }
     }
 
+    /// What is done with refusals; to be called before there is a node.
+    pub(super) fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+    }
+
     pub(super) fn driver(&mut self) -> &mut Driver {
         &mut self.driver
     }
@@ -238,6 +249,7 @@ impl Host {
         let policies = &self.policies;
         self.driver.shard().enter(|mesh, now| {
             let gate = mesh.node_mut(node.id).gate_mut();
+            gate.set_mode(self.mode);
             policies.set(gate, now);
             let log = self.recording.auditor();
             gate.set_auditor(match &self.telemetry {
@@ -297,6 +309,7 @@ impl Host {
                 )
             })
             .map_err(|refused| refusal(&refused))?;
+        self.observed.insert(instance, admission.observed.clone());
         let memory_bytes = memory(&admission, &candidate.manifest, given.memory_bytes_max)?;
         let limits = AppLimits {
             memory_bytes,
@@ -409,7 +422,20 @@ impl Host {
                 .driver
                 .shard()
                 .enter(|mesh, _| mesh.node_mut(node).events_dropped()),
+            passed: Passed {
+                mode: self.mode,
+                observed: self.observed.get(&instance).cloned().unwrap_or_default(),
+                listed: denials.passed(instance),
+                others: denials.passed_others(instance),
+            },
         }
+    }
+
+    /// What the apps of a node used, with `--mode learn`.
+    pub(super) fn learnt(&self, node: NodeId) -> Learnt {
+        self.driver
+            .shard()
+            .enter(|mesh, _| mesh.node_mut(node).gate_mut().learnt().clone())
     }
 
     /// Ends the apps in the background once it is dropped.

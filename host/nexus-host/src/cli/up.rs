@@ -11,6 +11,7 @@ use nexus_usernet::Resolvers;
 use serde_json::{Value, json};
 
 use super::app::{Candidate, GrantArgs};
+use super::mode::ModeArgs;
 use super::observing::ObserveArgs;
 use super::policies::Policies;
 use super::recording::Recording;
@@ -59,6 +60,8 @@ pub(super) struct UpArgs {
     world: PathBuf,
     #[command(flatten)]
     grants: GrantArgs,
+    #[command(flatten)]
+    mode: ModeArgs,
     /// End every app after this long, host calls included (500ms, 30s, 5m)
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, env = "NEXUS_TIMEOUT")]
     timeout: Option<Duration>,
@@ -108,6 +111,7 @@ pub(super) fn up(args: &UpArgs) -> Result<u8, CliError> {
 }
 
 fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
+    args.mode.check_for_many()?;
     let quiet = args.quiet || args.common.output == Output::Json;
     let wanted = args.observe.wanted(args.common.output, quiet)?;
     let text = read_text(&args.world, limits::POLICY_BYTES)
@@ -129,6 +133,7 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     let consent = args.grants.consent();
     let recording = Recording::open(&args.state);
     let mut gate = policies.gate();
+    gate.set_mode(args.mode.mode());
     let publishers = policies.publishers();
     let mut placed = Vec::with_capacity(apps);
     let mut refusals = Vec::new();
@@ -169,7 +174,9 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
         recording.close(Instant::ZERO);
         return Err(CliError::new(Kind::Refused, refusals.join("\n\n")));
     }
+    args.mode.banner(args.common.output);
     let mut host = Host::new(engine, policies, recording, quiet)?;
+    host.set_mode(args.mode.mode());
     host.observe(wanted)?;
     launch(args, &world, placed, host, quiet)
 }
@@ -304,6 +311,9 @@ fn launch(
             code = ended.outcome.code();
         }
         let refusals = host.refusals(*node, *instance);
+        if args.common.output == Output::Text {
+            closing.push_str(&refusals.passed.summary(&identity.id));
+        }
         reports.push(report::of_run(identity, limits, quota, &ended, refusals));
     }
     let report = json!({"code": code, "apps": reports});

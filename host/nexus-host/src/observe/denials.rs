@@ -47,8 +47,8 @@ struct Seen {
 pub struct Denials {
     apps: BTreeMap<InstanceId, AppIdentity>,
     seen: BTreeMap<Key, Seen>,
-    /// By app, those past [`TOLD_APART`].
-    others: BTreeMap<InstanceId, u64>,
+    /// By app, and whether `--mode` let them pass, those past [`TOLD_APART`].
+    others: BTreeMap<(InstanceId, bool), u64>,
     /// Where they are told; none: they are only counted.
     told: Option<Output>,
 }
@@ -108,7 +108,7 @@ impl Denials {
         let full = self.seen.len() >= TOLD_APART;
         let before = match self.seen.get_mut(&key) {
             None if full => {
-                *self.others.entry(denial.instance).or_default() += 1;
+                *self.others.entry((denial.instance, passed)).or_default() += 1;
                 return None;
             }
             None => {
@@ -160,16 +160,24 @@ impl Denials {
                 ));
             }
         }
-        let others: u64 = self.others.values().sum();
-        if others > 0 {
-            rest.push_str(&format!("denied  {others} more to other targets\n"));
+        for (word, passed) in [("denied", false), ("passed", true)] {
+            let others = self.others.iter().filter(|((_, p), _)| *p == passed);
+            let others: u64 = others.map(|(_, count)| count).sum();
+            if others > 0 {
+                rest.push_str(&format!("{word}  {others} more to other targets\n"));
+            }
         }
         rest
     }
 
     /// Refusals of one instance that [`Denials::of`] does not list, because there were too many.
     pub fn others(&self, instance: InstanceId) -> u64 {
-        self.others.get(&instance).copied().unwrap_or(0)
+        self.others.get(&(instance, false)).copied().unwrap_or(0)
+    }
+
+    /// What `--mode` let pass of one instance that [`Denials::passed`] does not list.
+    pub fn passed_others(&self, instance: InstanceId) -> u64 {
+        self.others.get(&(instance, true)).copied().unwrap_or(0)
     }
 
     /// The refusals of one instance, for its report.
@@ -277,6 +285,12 @@ mod tests {
             denials.record(Instant::ZERO, &denial(60_000), false, true),
             None
         );
+        assert_eq!(denials.others(INSTANCE), 1);
+        assert_eq!(
+            denials.record(Instant::ZERO, &denial(60_000), true, true),
+            None
+        );
+        assert_eq!(denials.passed_others(INSTANCE), 1);
         assert_eq!(denials.others(INSTANCE), 1);
         assert_eq!(denials.seen.len(), TOLD_APART);
     }

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod denials;
 pub mod log;
+pub mod passed;
 pub mod report;
 pub mod summary;
 pub mod telemetry;

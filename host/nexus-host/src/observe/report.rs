@@ -12,6 +12,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
+use super::passed::Passed;
 use crate::runtime::instance::{Ended, Outcome};
 use crate::runtime::limits::AppLimits;
 
@@ -24,6 +25,8 @@ pub struct Refusals {
     pub others: u64,
     /// How many its node could not tell us about, those of its other apps among them.
     pub events_dropped: u64,
+    /// What it would have been refused, and was let.
+    pub passed: Passed,
 }
 
 /// The report of an app that was started.
@@ -45,6 +48,10 @@ pub fn of_run(
         "denials": refusals.listed,
         "denials_others": refusals.others,
         "events_dropped": refusals.events_dropped,
+        "mode": refusals.passed.mode.as_str(),
+        "observed": refusals.passed.observed,
+        "passed": refusals.passed.listed,
+        "passed_others": refusals.passed.others,
     })
 }
 

@@ -18,10 +18,12 @@ use crate::runtime::engine::{EngineOptions, HostEngine};
 const EXAMPLES: &str = "Examples:
   nexus-host policy diff /etc/nexus-host/policy.toml new.toml
   nexus-host policy diff old.toml new.toml --app weather.wasm --app mail.wasm
+  nexus-host policy diff old.toml new.toml --app weather.wasm --manifest nexus.toml
   nexus-host policy diff old.toml new.toml --output json | jq '.data.wider'
 
 The two files are compared alone, by what they mean: rules put in another order, renamed, split or
-joined make no difference. + lets more happen, - less, ~ more or less as the target turns out.
+joined make no difference. What is said of every app holds for those without rules of their own, by
+digest or publisher: --app says what an app with such rules gains and loses. + lets more happen, - less, ~ more or less as the target turns out.
 
 Exit codes, as diff(1): 0 no difference in effect, 1 differences; 78 a file is wrong.";
 
@@ -34,9 +36,12 @@ pub(super) struct PolicyDiffArgs {
     /// The second policy
     #[arg(value_name = "NEW.toml")]
     new: PathBuf,
-    /// Say also what this app would gain and lose, by the manifest it carries
+    /// Say also what this app would gain and lose
     #[arg(long, value_name = "APP.wasm")]
     app: Vec<PathBuf>,
+    /// The manifest of the one --app [default: the one it carries]
+    #[arg(long, value_name = "FILE", requires = "app")]
+    manifest: Option<PathBuf>,
     #[command(flatten)]
     state: StateArgs,
     #[command(flatten)]
@@ -44,6 +49,11 @@ pub(super) struct PolicyDiffArgs {
 }
 
 pub(super) fn diff(args: &PolicyDiffArgs) -> Result<u8, CliError> {
+    if args.manifest.is_some() && args.app.len() > 1 {
+        let message = "--manifest is the manifest of one app, and --app names several";
+        return Err(CliError::new(Kind::Usage, message)
+            .hint("compare for one app at a time, or leave --manifest away"));
+    }
     let (old, new) = (read(&args.old)?, read(&args.new)?);
     let diff = PolicyDiff::of(&old, &new, wall_time());
     let apps = apps(args, [&old, &new])?;
@@ -77,7 +87,13 @@ fn apps(args: &PolicyDiffArgs, policies: [&Policy; 2]) -> Result<Vec<AppDiff>, C
     let publishers = Publishers::of(policies);
     let mut apps = Vec::with_capacity(args.app.len());
     for app in &args.app {
-        let candidate = Candidate::read(app, None, Some(&publishers), &engine, &mut cache)?;
+        let candidate = Candidate::read(
+            app,
+            args.manifest.as_deref(),
+            Some(&publishers),
+            &engine,
+            &mut cache,
+        )?;
         // Each file is the only one: either may be the machine's.
         let [old, new] = policies.map(|policy| {
             let mut gate = Gate::new(Topology::default());
@@ -109,6 +125,15 @@ fn text(diff: &PolicyDiff) -> String {
             limit.key, limit.old, limit.new
         ));
     }
+    for change in &diff.signatures {
+        out.push_str(&format!(
+            "{} {}\n    was  {}\n    is   {}\n",
+            mark(change.effect),
+            change.what,
+            change.old,
+            change.new
+        ));
+    }
     if !out.is_empty() {
         out.push('\n');
     }
@@ -138,7 +163,7 @@ fn text(diff: &PolicyDiff) -> String {
 
 fn change_text(change: &Change) -> String {
     let whom = match &change.app {
-        Subject::Everyone => "every app".to_owned(),
+        Subject::Everyone => "every app that has no rules of its own".to_owned(),
         Subject::App(app) => format!("app {app}"),
         Subject::Publisher(key) => format!("publisher {key}"),
     };
