@@ -11,7 +11,7 @@ use crate::admission::{
 };
 use crate::capability::{Capability, Class, Parameter, Status};
 use crate::catalog::{Known, known};
-use crate::consent::{Answer, Consent};
+use crate::consent::{Answer, Consent, Lifetime};
 use crate::denial::{Fix, RefusedBy};
 use crate::explain::escape;
 use crate::gate::{AppIdentity, Gate, until};
@@ -76,9 +76,14 @@ struct Lacking {
     written: bool,
 }
 
-fn declined_fixes(by: &Word) -> Vec<Fix> {
+fn declined_fixes(by: &Word, consent: &Consent) -> Vec<Fix> {
     let revoke = match by {
-        Word::Answer { id, .. } => Some(Fix::RevokeConsent { answer: id.clone() }),
+        // What was said for this run is written nowhere: the next one asks again.
+        Word::Answer { index, id } => consent
+            .answers
+            .get(*index as usize)
+            .filter(|answer| answer.lifetime != Lifetime::Once)
+            .map(|_| Fix::RevokeConsent { answer: id.clone() }),
         _ => None,
     };
     revoke.into_iter().chain([Fix::AllowManifest]).collect()
@@ -619,7 +624,7 @@ impl Examiner<'_> {
         let policy = policy_fix(self.gate.operator_file(), &self.app.id, capability, open);
         let fixes = match (standing, &by) {
             (Standing::ConsentRequired, _) => vec![Fix::AllowManifest, policy],
-            (Standing::ConsentDenied, by) => declined_fixes(by),
+            (Standing::ConsentDenied, by) => declined_fixes(by, self.consent),
             (Standing::OperatorDenied, Word::Nobody) => {
                 let allow = asked.rules.iter().map(|rule| Fix::Allow {
                     capability,
@@ -737,7 +742,9 @@ impl Examiner<'_> {
                 (Standing::ConsentRequired, _) => {
                     (Reason::ConsentRequired, vec![Fix::AllowManifest, policy])
                 }
-                (Standing::ConsentDenied, by) => (Reason::ConsentDenied, declined_fixes(by)),
+                (Standing::ConsentDenied, by) => {
+                    (Reason::ConsentDenied, declined_fixes(by, self.consent))
+                }
                 (_, Word::Nobody) => (
                     Reason::OperatorDenied,
                     vec![

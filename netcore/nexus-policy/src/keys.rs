@@ -114,7 +114,7 @@ pub fn required(keys: &[Key]) -> impl Iterator<Item = &'static str> {
         .map(|key| key.name)
 }
 
-const fn must(name: &'static str, value: Value, about: &'static str) -> Key {
+pub(crate) const fn must(name: &'static str, value: Value, about: &'static str) -> Key {
     Key {
         name,
         required: Required::Always,
@@ -123,7 +123,7 @@ const fn must(name: &'static str, value: Value, about: &'static str) -> Key {
     }
 }
 
-const fn may(name: &'static str, value: Value, about: &'static str) -> Key {
+pub(crate) const fn may(name: &'static str, value: Value, about: &'static str) -> Key {
     Key {
         name,
         required: Required::No,

@@ -7,6 +7,7 @@ use nexus_types::{HostName, InstanceId, Instant, Reason};
 
 use crate::address::{AddressClass, canonical, class_of};
 use crate::capability::{Capability, Class};
+use crate::consent::{Answer, Lifetime};
 use crate::decide::Act;
 use crate::denial::{Denial, DeniedTarget, Fix, RefusedBy};
 use crate::explain::escape;
@@ -81,11 +82,12 @@ impl Gate {
     }
 
     fn answer_id(&self, instance: InstanceId, index: u32) -> String {
-        let answers = self.consent(instance).map(|consent| &consent.answers);
-        answers
-            .and_then(|answers| answers.get(index as usize))
-            .map(|answer| answer.id.clone())
-            .unwrap_or_default()
+        let answer = self.answered(instance, index);
+        answer.map(|answer| answer.id.clone()).unwrap_or_default()
+    }
+
+    fn answered(&self, instance: InstanceId, index: u32) -> Option<&Answer> {
+        self.consent(instance)?.answers.get(index as usize)
     }
 
     fn manifest_of(&self, instance: InstanceId) -> RefusedBy {
@@ -156,12 +158,15 @@ impl Gate {
             (Cause::Ask(_) | Cause::Unmentioned, Reason::ConsentRequired) if !explicit => {
                 vec![Fix::AllowManifest, policy]
             }
-            (Cause::Declined(index), _) => vec![
-                Fix::RevokeConsent {
-                    answer: self.answer_id(instance, index),
-                },
-                Fix::AllowManifest,
-            ],
+            (Cause::Declined(index), _) => {
+                // What was said for this run is written nowhere: the next one asks again.
+                let written = self.answered(instance, index);
+                let written = written.filter(|answer| answer.lifetime != Lifetime::Once);
+                let revoke = written.map(|answer| Fix::RevokeConsent {
+                    answer: answer.id.clone(),
+                });
+                revoke.into_iter().chain([Fix::AllowManifest]).collect()
+            }
             (Cause::Unmentioned, Reason::OperatorDenied) => vec![policy, allow],
             (Cause::Ask(_) | Cause::Unmentioned, _) if explicit => vec![policy, allow],
             (Cause::Ask(_) | Cause::Unmentioned, _) => vec![policy],
