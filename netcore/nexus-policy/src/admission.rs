@@ -17,6 +17,7 @@ use crate::explain::{render_fixes, who};
 use crate::gate::{AppIdentity, Gate};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
+use crate::policy::Policy;
 use crate::publisher::PublisherKey;
 use crate::rule::Rule;
 
@@ -341,6 +342,15 @@ impl Gate {
             .chain(Capability::WASI)
             .collect();
         examiner(consent).questions(&needed)
+    }
+
+    /// What the operator calls a publisher.
+    pub fn publisher_name(&self, key: PublisherKey) -> Option<String> {
+        let listed = self.policies().iter().flat_map(Policy::publishers);
+        listed
+            .into_iter()
+            .find(|publisher| publisher.key == key)
+            .map(|publisher| publisher.name.clone())
     }
 
     /// Has it recorded that an app may start, or, one record for each thing, why it may not.

@@ -20,8 +20,8 @@ use crate::index::RuleIndex;
 use crate::judge::Cause;
 use crate::limits::Limits;
 use crate::manifest::Manifest;
-use crate::policy::{Policy, Verdict};
-use crate::publisher::{Publisher, PublisherKey};
+use crate::policy::Verdict;
+use crate::publisher::Publisher;
 use crate::refuse::{policy_fix, wants_class};
 use crate::rule::Rule;
 use crate::standing::{allows_all, catches_all, may_meet, wants_operator};
@@ -128,7 +128,7 @@ impl Examiner<'_> {
             app: self.app.id.clone(),
             digest: self.app.digest,
             publisher: self.app.publisher.map(|key| PublisherReport {
-                name: self.publisher_name(key),
+                name: self.gate.publisher_name(key),
                 key,
             }),
             manifest: self.manifest.source().map(str::to_owned),
@@ -143,15 +143,6 @@ impl Examiner<'_> {
             observed,
             notes,
         }
-    }
-
-    /// What an operator calls a publisher.
-    fn publisher_name(&self, key: PublisherKey) -> Option<String> {
-        let listed = self.gate.policies().iter().flat_map(Policy::publishers);
-        listed
-            .into_iter()
-            .find(|publisher| publisher.key == key)
-            .map(|publisher| publisher.name.clone())
     }
 
     /// `require-signature`: each file that says it is content with those it lists itself. A user's

@@ -102,6 +102,20 @@ impl Candidate {
         })
     }
 
+    /// Who signed it, in the host's words.
+    pub(super) fn signed_words(&self, gate: &Gate) -> String {
+        match self.signed {
+            Signed::No => "nobody: it is not signed".to_owned(),
+            Signed::Unknown(key) => {
+                format!("not known: signed by the key {key}, which no policy names")
+            }
+            Signed::By(key) => match gate.publisher_name(key) {
+                Some(name) => format!("{name} ({key})"),
+                None => key.to_string(),
+            },
+        }
+    }
+
     /// What the gate would say.
     pub(super) fn examine(&self, gate: &Gate, consent: &Consent) -> Admission {
         let mut admission = gate.examine(

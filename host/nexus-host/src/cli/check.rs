@@ -7,6 +7,7 @@ use nexus_policy::Admission;
 use nexus_policy::admission::{Provided, Standing};
 
 use super::app::{Candidate, GrantArgs};
+use super::consent::Asking;
 use super::policies::Policies;
 use super::{CliError, Common, Kind, Output, StateArgs, say};
 use crate::runtime::engine::{EngineOptions, HostEngine};
@@ -37,6 +38,7 @@ pub(super) struct CheckArgs {
 
 pub(super) fn check(args: &CheckArgs) -> Result<u8, CliError> {
     let policies = Policies::read(args.grants.policy.as_deref())?;
+    let asking = Asking::nobody(&args.state)?;
     let engine = HostEngine::new(EngineOptions {
         pooling: false,
         ..EngineOptions::default()
@@ -50,7 +52,10 @@ pub(super) fn check(args: &CheckArgs) -> Result<u8, CliError> {
         &engine,
         &mut cache,
     )?;
-    let admission = candidate.examine(&policies.gate(), &args.grants.consent());
+    let admission = candidate.examine(
+        &policies.gate(),
+        &asking.known(&candidate.identity, args.grants.consent()),
+    );
     let refused =
         (!admission.admitted).then(|| CliError::new(Kind::Refused, admission.text().trim_end()));
     match args.common.output {

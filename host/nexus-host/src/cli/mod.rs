@@ -4,6 +4,7 @@ mod app;
 mod audit;
 mod check;
 mod completions;
+mod consent;
 mod doctor;
 mod error;
 mod explain;
@@ -96,6 +97,8 @@ enum Verb {
     Inspect(inspect::InspectArgs),
     /// Embed a manifest in a component, so that the app's digest covers it
     Pack(pack::PackArgs),
+    /// Show what you have answered when an app asked, and take it back
+    Consent(consent::ConsentArgs),
     /// Read and check the audit log: tail, query, verify
     Audit(audit::AuditArgs),
     /// Look for what would get in the way on this machine, and mend permissions if asked
@@ -131,7 +134,7 @@ struct Common {
 /// Where the host keeps what it remembers.
 #[derive(Args)]
 struct StateArgs {
-    /// The folder for keys and compiled code [default: nexus-host in the user's state folder]
+    /// The folder for keys, answers and compiled code [default: nexus-host in the user's state folder]
     #[arg(long, value_name = "DIR", env = "NEXUS_STATE")]
     state: Option<PathBuf>,
     /// Neither use nor keep compiled code
@@ -188,6 +191,7 @@ pub fn main() -> ExitCode {
         Verb::Policy(args) => policy::policy(&args),
         Verb::Inspect(args) => (args.common.output, inspect::inspect(&args)),
         Verb::Pack(args) => (args.common.output, pack::pack(&args)),
+        Verb::Consent(args) => (args.output(), consent::consent(&args)),
         Verb::Audit(args) => (args.output(), audit::audit(&args)),
         Verb::Doctor(args) => (args.common.output, doctor::doctor(&args)),
         Verb::Completions(args) => (Output::Text, completions::completions(&args)),

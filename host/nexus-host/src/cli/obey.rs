@@ -9,6 +9,7 @@ use futures::channel::mpsc::UnboundedReceiver;
 use nexus_caps::Shard;
 use nexus_types::NodeId;
 
+use super::consent;
 use super::policies::Policies;
 use super::recording::Recording;
 use crate::runtime::control::{Answer, Asked};
@@ -20,6 +21,8 @@ use crate::runtime::stdio::Output;
 pub(super) struct Obedience {
     /// `--policy`
     pub(super) named: Option<PathBuf>,
+    /// Where what persons have answered is.
+    pub(super) state: Option<PathBuf>,
     pub(super) shard: Shard,
     pub(super) nodes: Rc<RefCell<Vec<NodeId>>>,
     pub(super) recording: Recording,
@@ -47,8 +50,13 @@ impl Obedience {
     }
 
     fn reload(&mut self) -> Answer {
-        let policies = match Policies::read(self.named.as_deref()) {
-            Ok(policies) => policies,
+        let answers = |state: &PathBuf| consent::read(state);
+        let read = Policies::read(self.named.as_deref()).and_then(|policies| {
+            let remembered = self.state.as_ref().map(answers).transpose()?;
+            Ok((policies, remembered.unwrap_or_default()))
+        });
+        let (policies, remembered) = match read {
+            Ok(read) => read,
             Err(error) => {
                 let text = format!(
                     "the policy was not reloaded, the one before holds: {}",
@@ -74,8 +82,11 @@ impl Obedience {
         self.recording
             .policy(self.shard.now(), "policy-reloaded", &policies.files());
         for node in &nodes {
-            self.shard
-                .enter(|mesh, now| policies.set(mesh.node_mut(*node).gate_mut(), now));
+            self.shard.enter(|mesh, now| {
+                let gate = mesh.node_mut(*node).gate_mut();
+                policies.set(gate, now);
+                consent::renew(gate, now, &remembered);
+            });
         }
         let ended = ended(&self.shard) - before;
         let things = if ended == 1 { "handle" } else { "handles" };

@@ -11,6 +11,7 @@ use nexus_types::Instant;
 use serde_json::{Value, json};
 
 use super::app::{Candidate, GrantArgs};
+use super::consent::{AskArgs, Asking};
 use super::learn::Learning;
 use super::mode::ModeArgs;
 use super::net::NetArgs;
@@ -50,6 +51,8 @@ pub(super) struct RunArgs {
     grants: GrantArgs,
     #[command(flatten)]
     mode: ModeArgs,
+    #[command(flatten)]
+    ask: AskArgs,
     #[command(flatten)]
     net: NetArgs,
     /// End the app after this long, host calls included (500ms, 30s, 5m)
@@ -150,6 +153,7 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     let quiet = args.quiet || args.common.output == Output::Json;
     let wanted = args.observe.wanted(args.common.output, quiet)?;
     let policies = Policies::read(args.grants.policy.as_deref())?;
+    let mut asking = Asking::open(&args.state, &args.ask, args.common.output)?;
     let engine = HostEngine::new(EngineOptions {
         memory_bytes_cap: policies.memory_bytes_cap(),
         ..EngineOptions::default()
@@ -171,7 +175,10 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     // Before any port is opened or any packet can be sent.
     let mut gate = policies.gate();
     gate.set_mode(args.mode.mode());
-    let admission = candidate.examine(&gate, &args.grants.consent());
+    gate.set_auditor(recording.auditor());
+    let consent = asking.settle(&mut gate, &candidate, args.grants.consent());
+    let consent = consent.inspect_err(|_| recording.close(Instant::ZERO))?;
+    let admission = candidate.examine(&gate, &consent);
     if !admission.admitted {
         recording.refused(&mut gate, &candidate.identity, &admission);
         recording.close(Instant::ZERO);
@@ -202,7 +209,7 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     host.await_addresses(&[(node.id, String::new())])?;
     let given = Given {
         arguments: args.arguments.clone(),
-        consent: args.grants.consent(),
+        consent,
         timeout: args.timeout,
         memory_bytes_max: args.max_memory,
         stdin: Some(Input::default()),

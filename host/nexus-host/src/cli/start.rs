@@ -187,6 +187,7 @@ impl Host {
     pub(super) fn obey(&mut self, policy: Option<&Path>, state: Option<&Path>, quiet: bool) {
         let obedience = Obedience {
             named: policy.map(Path::to_owned),
+            state: state.map(Path::to_owned),
             shard: self.driver.shard().clone(),
             nodes: Rc::clone(&self.nodes),
             recording: self.recording.clone(),

@@ -6,12 +6,14 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use futures::stream::{FuturesUnordered, StreamExt};
+use nexus_policy::Consent;
 use nexus_types::{HostName, Instant, IpAddr, limits};
 use nexus_usernet::Resolvers;
 use serde_json::{Value, json};
 
 use super::app::{Candidate, GrantArgs};
 use super::mode::ModeArgs;
+use super::consent::{AskArgs, Asking};
 use super::observing::ObserveArgs;
 use super::policies::Policies;
 use super::recording::Recording;
@@ -62,6 +64,8 @@ pub(super) struct UpArgs {
     grants: GrantArgs,
     #[command(flatten)]
     mode: ModeArgs,
+    #[command(flatten)]
+    ask: AskArgs,
     /// End every app after this long, host calls included (500ms, 30s, 5m)
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, env = "NEXUS_TIMEOUT")]
     timeout: Option<Duration>,
@@ -86,6 +90,7 @@ pub(super) struct UpArgs {
 struct Placed {
     node: usize,
     candidate: Candidate,
+    consent: Consent,
     arguments: Vec<String>,
     background: bool,
 }
@@ -130,10 +135,11 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
 
     // Every app is looked at before the first one starts, and all that is missing told at once.
     let mut cache = args.state.cache();
-    let consent = args.grants.consent();
+    let mut asking = Asking::open(&args.state, &args.ask, args.common.output)?;
     let recording = Recording::open(&args.state);
     let mut gate = policies.gate();
     gate.set_mode(args.mode.mode());
+    gate.set_auditor(recording.auditor());
     let publishers = policies.publishers();
     let mut placed = Vec::with_capacity(apps);
     let mut refusals = Vec::new();
@@ -146,6 +152,8 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
                 &engine,
                 &mut cache,
             )?;
+            let consent = asking.settle(&mut gate, &candidate, args.grants.consent());
+            let consent = consent.inspect_err(|_| recording.close(Instant::ZERO))?;
             let admission = candidate.examine(&gate, &consent);
             if !admission.admitted {
                 recording.refused(&mut gate, &candidate.identity, &admission);
@@ -162,6 +170,7 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
             placed.push(Placed {
                 node: index,
                 candidate,
+                consent,
                 arguments: app.arguments.clone(),
                 background: app.background,
             });
@@ -252,7 +261,7 @@ fn launch(
             app.candidate,
             Given {
                 arguments: app.arguments,
-                consent: args.grants.consent(),
+                consent: app.consent,
                 timeout: args.timeout,
                 memory_bytes_max: None,
                 stdin: None,

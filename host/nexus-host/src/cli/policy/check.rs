@@ -14,6 +14,7 @@ use nexus_types::{HostName, Instant};
 use serde_json::{Value, json};
 
 use super::super::app::{Candidate, GrantArgs};
+use super::super::consent::Asking;
 use super::super::policies::Policies;
 use super::super::{CliError, Common, Kind, Output, StateArgs, say};
 use super::question::{self, Question, Wish};
@@ -114,6 +115,7 @@ struct Answer {
 pub(super) fn check(args: &PolicyCheckArgs) -> Result<u8, CliError> {
     let questions = args.questions()?;
     let policies = Policies::read(args.grants.policy.as_deref())?;
+    let asking = Asking::nobody(&args.state)?;
     let engine = HostEngine::new(EngineOptions {
         pooling: false,
         ..EngineOptions::default()
@@ -136,7 +138,7 @@ pub(super) fn check(args: &PolicyCheckArgs) -> Result<u8, CliError> {
             Instant::ZERO,
             candidate.identity.clone(),
             candidate.manifest.clone(),
-            args.grants.consent(),
+            asking.known(&candidate.identity, args.grants.consent()),
             &candidate.asked,
         )
     };

@@ -196,7 +196,7 @@ pub(super) fn sim(args: &SimArgs) -> Result<u8, CliError> {
     };
     let begun = Instant::now();
     let sum = run_all(args, &scene, jobs, blessed.as_ref())?;
-    let mut notes = Vec::new();
+    let mut notes = scene.notes();
     let seeds = seeds(args, &scene);
     notes.extend(blessed.and_then(|blessed| blessed.note(seeds, args.seed.is_some())));
     if args.bless {

@@ -22,6 +22,7 @@ use super::heard::Heard;
 use super::run::{MIDNIGHT, host_error};
 use super::scenario::{App, Scenario};
 use crate::cli::app::Candidate;
+use crate::cli::consent::{self, Script};
 use crate::cli::{CliError, Kind, policies, start};
 use crate::driver::GuestMachine;
 use crate::runtime::cache::CodeCache;
@@ -54,6 +55,8 @@ pub(in crate::cli) struct Planned {
     pub(super) consent: Consent,
     pub(super) prepared: Linked,
     pub(in crate::cli) golden: Option<Golden>,
+    /// What a script answered for a person.
+    notes: Vec<String>,
 }
 
 /// The file that is all of an app's stdout.
@@ -133,6 +136,13 @@ impl Prepared {
             }
         }
         files
+    }
+
+    /// What scripts answered for persons, each once.
+    pub(in crate::cli) fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<_> = self.apps.iter().flat_map(|app| app.notes.clone()).collect();
+        notes.dedup();
+        notes
     }
 
     /// Whether a node can stand with these addresses.
@@ -259,10 +269,13 @@ impl Planned {
             let asked = self.candidate.manifest.asked(capability);
             let asked = asked.filter(|_| self.consent.allow_manifest || by_policy);
             let asked = asked.into_iter().flat_map(|asked| &asked.rules);
+            let answered = self.consent.answers.iter();
+            let answered = answered.filter(|answer| answer.yes && answer.capability == capability);
             let allowed = self.consent.allow.iter();
             let allowed = allowed.filter(|(one, _)| *one == capability);
             asked
                 .chain(allowed.map(|(_, rule)| rule))
+                .chain(answered.map(|answer| &answer.rule))
                 .map(ToString::to_string)
                 .collect()
         };
@@ -317,6 +330,14 @@ impl Shelf {
         Ok(read)
     }
 
+    /// Of the node at hand.
+    fn gate(&self) -> Gate {
+        let mut gate = Gate::new(Topology::default());
+        let policy = self.policy.1.clone();
+        gate.set_policies(Instant::ZERO, WALL, Policy::none(), policy);
+        gate
+    }
+
     fn link(
         &mut self,
         candidate: &Arc<Candidate>,
@@ -329,9 +350,7 @@ impl Shelf {
         if let Some((.., linked)) = known {
             return Ok(linked.clone());
         }
-        let mut gate = Gate::new(Topology::default());
-        let policy = self.policy.1.clone();
-        gate.set_policies(Instant::ZERO, WALL, Policy::none(), policy);
+        let gate = self.gate();
         let admission = candidate.examine(&gate, consent);
         if !start::directories(&admission, &candidate.manifest).is_empty() {
             // What is in it, and what runs at the same time leave in it, would decide over a run.
@@ -350,7 +369,7 @@ impl Shelf {
         } else {
             let text = admission.text();
             Err(format!(
-                "{}\n  in a scenario: consent = \"manifest\" or allow = [\"CAPABILITY=RULE\"] of its [[node.app]], policy = \"...\" of its [[node]]",
+                "{}\n  in a scenario: consent = \"manifest\" or \"yes\", or allow = [\"CAPABILITY=RULE\"] of its [[node.app]], policy = \"...\" of its [[node]]",
                 text.trim_end()
             ))
         };
@@ -371,18 +390,28 @@ fn planned(
 ) -> Result<Planned, CliError> {
     let candidate = shelf.candidate(app, engine, cache)?;
     let arguments = start::arguments(&candidate, app.arguments.clone())?;
-    let consent = Consent {
+    let mut consent = Consent {
         allow_manifest: app.allow_manifest,
         answers: Vec::new(),
         allow: app.allow.clone(),
     };
+    let mut script = app.consent.clone();
+    if script != Script::default() {
+        let gate = shelf.gate();
+        consent.answers = consent::scripted(&mut script, &gate, &candidate, &consent)?;
+    }
     let prepared = shelf.link(&candidate, &consent, engine)?;
     let golden = app.expect.golden.as_ref().map(|path| golden(path));
+    let app = format!("{name}, {}", candidate.identity.id);
+    let notes = script.notes.into_iter();
     Ok(Planned {
+        notes: notes
+            .map(|note| format!("{}: {note}", escape(&app)))
+            .collect(),
         golden: golden.transpose()?,
         node,
         place,
-        name: format!("{name}, {}", candidate.identity.id),
+        name: app,
         candidate,
         arguments,
         consent,

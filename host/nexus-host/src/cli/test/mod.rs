@@ -185,6 +185,9 @@ fn run(args: &TestArgs, test: &mut Test, cache: &mut CodeCache) -> Result<(), Cl
     let jobs = sim::jobs(args.jobs, runs, scenario.guests());
     let scene = sim::open(scenario, jobs, cache)?;
     let blessed = Blessed::read(&test.scenario, &scene)?;
+    for note in scene.notes() {
+        tell(&format!("note: {note}\n"));
+    }
     let mut first_ran = None;
     let seeds = Seeds { first, runs };
     seeds.run(&scene, jobs, false, |mut ran| {

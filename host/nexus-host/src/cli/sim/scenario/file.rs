@@ -249,10 +249,29 @@ pub(super) struct App {
     #[serde(default)]
     pub(super) background: bool,
     pub(super) start: Option<Text>,
-    pub(super) consent: Option<Text>,
+    pub(super) consent: Option<Spanned<Consent>>,
     #[serde(default)]
     pub(super) allow: Vec<Text>,
     pub(super) expect: Option<Spanned<Expect>>,
+}
+
+/// `"manifest"`, `[{ capability = "network.tcp.connect", rule = "a.example:443", answer = "yes" }]`
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "\"manifest\", \"yes\", \"none\", or a list of { capability = \"\", rule = \"\", answer = \"yes\" }"
+)]
+pub(super) enum Consent {
+    Word(String),
+    Answers(Vec<Answered>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answered {
+    pub(super) capability: String,
+    pub(super) rule: String,
+    pub(super) answer: String,
 }
 
 #[derive(Deserialize)]

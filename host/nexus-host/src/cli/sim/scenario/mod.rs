@@ -20,7 +20,8 @@
 //! [[node.app]]
 //! component = "tcp-echo.wasm"        # relative to this file; so is manifest = "..."
 //! background = true                  # ended when every other app has ended
-//! consent = "manifest"               # who is asked says yes to what the manifest asks; default "none"
+//! consent = "manifest"               # --allow-manifest; default "none". Or what a script answers where a person
+//!                                    # would be asked: "yes", or [{ capability = "...", rule = "...", answer = "yes" }]
 //! allow = ["network.tcp.listen=any:7777"]
 //!
 //! [node.app.expect]                  # of an app that is not in the background: by default, that it ends with 0
@@ -62,6 +63,7 @@ use nexus_policy::{Capability, Rule};
 use nexus_sim::{Conditions, Planned};
 use nexus_types::{HostName, InterfaceAddress};
 
+use crate::cli::consent;
 use crate::cli::values::{parse_interface_address, parse_resolver};
 use crate::cli::world::{Checker, WorldError};
 pub(super) use counter::{Counter, Expected};
@@ -134,6 +136,8 @@ pub(in crate::cli) struct App {
     pub(super) background: bool,
     pub(super) start: Duration,
     pub(super) allow_manifest: bool,
+    /// Answers where a person would be asked.
+    pub(super) consent: consent::Script,
     pub(super) allow: Vec<(Capability, Rule)>,
     pub(super) expect: Expect,
 }
@@ -398,11 +402,10 @@ impl Checker<'_> {
         if app.component.get_ref().is_empty() {
             self.problem(app.component.span(), "this must be a path".into());
         }
-        let consent = self.value(app.consent.as_ref(), |text| match text {
-            "manifest" => Ok(true),
-            "none" => Ok(false),
-            _ => Err("\"manifest\" (yes to what the manifest asks) or \"none\"".into()),
-        });
+        let (allow_manifest, script) = match &app.consent {
+            Some(consent) => self.consent(consent),
+            None => (false, consent::Script::default()),
+        };
         let allow = self.parsed(&app.allow, |text| {
             Rule::parse_grant(text).map_err(|error| format!("a grant: {error}"))
         });
@@ -418,10 +421,52 @@ impl Checker<'_> {
             arguments: app.args.clone(),
             background: app.background,
             start,
-            allow_manifest: consent.unwrap_or_default(),
+            allow_manifest,
+            consent: script,
             allow,
             expect: self.expected(app, folder, until),
         }
+    }
+
+    /// Whether all that is asked is allowed, and what a script answers.
+    fn consent(&mut self, consent: &toml::Spanned<file::Consent>) -> (bool, consent::Script) {
+        let mut script = consent::Script::default();
+        let answers = match consent.get_ref() {
+            file::Consent::Word(word) if word == "manifest" => return (true, script),
+            file::Consent::Word(word) if word == "none" => return (false, script),
+            file::Consent::Word(word) if word == "yes" => {
+                script.rest = Some(true);
+                return (false, script);
+            }
+            file::Consent::Word(word) => {
+                let message = format!(
+                    "`{}` is not \"manifest\" (yes to what the manifest asks), \"yes\" (a script says so to what a person is asked), \"none\", or a list of answers",
+                    escape(word)
+                );
+                self.problem(consent.span(), message);
+                return (false, script);
+            }
+            file::Consent::Answers(answers) => answers,
+        };
+        for answered in answers {
+            let grant = format!("{}={}", answered.capability, answered.rule);
+            let yes = match answered.answer.as_str() {
+                "yes" => Some(true),
+                "no" => Some(false),
+                other => {
+                    let message =
+                        format!("the answer `{}` is not \"yes\" or \"no\"", escape(other));
+                    self.problem(consent.span(), message);
+                    None
+                }
+            };
+            match (Rule::parse_grant(&grant), yes) {
+                (Ok((capability, rule)), Some(yes)) => script.answers.push((capability, rule, yes)),
+                (Ok(_), None) => {}
+                (Err(error), _) => self.problem(consent.span(), format!("{error}")),
+            }
+        }
+        (false, script)
     }
 
     fn expected(&mut self, app: &file::App, folder: &Path, until: Duration) -> Expect {

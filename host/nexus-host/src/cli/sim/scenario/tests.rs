@@ -103,9 +103,9 @@ fn reject_mistakes_with_their_line() {
         ),
         (
             "\"a.wasm\"",
-            "\"a.wasm\"\nconsent = \"yes\"",
+            "\"a.wasm\"\nconsent = \"maybe\"",
             9,
-            "`yes` is not",
+            "`maybe` is not",
         ),
         (
             "\"a.wasm\"",
