@@ -10,6 +10,7 @@ use nexus_caps::Shard;
 use nexus_types::NodeId;
 
 use super::consent;
+use super::consent;
 use super::policies::Policies;
 use super::recording::Recording;
 use crate::runtime::control::{Answer, Asked};
@@ -21,6 +22,8 @@ use crate::runtime::stdio::Output;
 pub(super) struct Obedience {
     /// `--policy`
     pub(super) named: Option<PathBuf>,
+    /// The state folder, where persons' answers are.
+    pub(super) state: Option<PathBuf>,
     /// Where what persons have answered is.
     pub(super) state: Option<PathBuf>,
     pub(super) shard: Shard,

@@ -188,6 +188,7 @@ impl Host {
         let obedience = Obedience {
             named: policy.map(Path::to_owned),
             state: state.map(Path::to_owned),
+            state: state.map(Path::to_owned),
             shard: self.driver.shard().clone(),
             nodes: Rc::clone(&self.nodes),
             recording: self.recording.clone(),

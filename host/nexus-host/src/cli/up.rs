@@ -12,8 +12,8 @@ use nexus_usernet::Resolvers;
 use serde_json::{Value, json};
 
 use super::app::{Candidate, GrantArgs};
-use super::mode::ModeArgs;
 use super::consent::{AskArgs, Asking};
+use super::mode::ModeArgs;
 use super::observing::ObserveArgs;
 use super::policies::Policies;
 use super::recording::Recording;
