@@ -621,6 +621,12 @@ impl Gate {
         }
     }
 
+    /// Whether a handle could go on for `act`, as one for less than it was opened for. Nothing is
+    /// recorded: [`Gate::judge_again`] follows if that is done.
+    pub fn could_go_on(&self, now: Instant, stamp: Stamp, act: &Act<'_>) -> bool {
+        act.capability() == stamp.capability && self.judge(now, stamp.instance, act, true).is_ok()
+    }
+
     /// Whether a handle may go on without being judged again: what a data call checks.
     #[inline]
     pub fn is_current(&self, stamp: Stamp) -> bool {
