@@ -272,6 +272,77 @@ fn a_hangup_reads_the_policy_anew() {
     running.end();
 }
 
+/// What an app has of two folders, by a policy that allows these.
+fn folders(place: &Place, allowed: &[&str]) -> String {
+    let at = place.folder.path().canonicalize().expect("is there");
+    let to: Vec<_> = allowed
+        .iter()
+        .map(|folder| format!("\"{}/{folder}\"", at.display()))
+        .collect();
+    format!(
+        "[[rule]]\nid = \"folders\"\ncapability = \"wasi.dirs\"\nverdict = \"allow\"\nto = [{}]\n",
+        to.join(", ")
+    )
+}
+
+/// Goal: what the app has open in a folder that is no longer allowed ends, what it opens there too, the other folder is
+/// as it was, and it goes on running; it is in the log. Method: a probe that reads until it is refused, then tries
+/// everything in both folders; here the rule for one is taken out.
+#[test]
+fn a_folder_that_the_new_policy_does_not_allow_ends_and_no_other() {
+    /// More than one byte a round ever reads.
+    const ZEROS: u64 = 1 << 30;
+
+    let place = Place::new();
+    for folder in ["gone", "kept"] {
+        fs::create_dir(place.path(folder)).expect("made");
+        let file = fs::File::create(place.path(&format!("{folder}/zeros"))).expect("made");
+        file.set_len(ZEROS).expect("set");
+    }
+    place.write(
+        "nexus.toml",
+        "[app]\nid = \"org.nexus.probe.folders\"\nversion = \"0.1.0\"\nclass = \"app\"\n[wasi]\n\
+         dirs = [{ host = \"gone\", guest = \"/gone\", mode = \"rw\" }, { host = \"kept\", guest = \"/kept\", mode = \"rw\" }]\n",
+    );
+    place.write("policy.toml", &folders(&place, &["gone:rw", "kept:rw"]));
+    let app = component("probes/preopen_read");
+    let mut child = place
+        .command(&["run", &app.display().to_string()])
+        .args(["--manifest", "nexus.toml", "--policy", "policy.toml"])
+        .args(["--timeout", "60s", "--", "until-revoked"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut said = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let first = said.next().and_then(Result::ok);
+    if first.as_deref() != Some("reading") {
+        panic!("{first:?}: {:?}", child.wait_with_output());
+    }
+    place.write("policy.toml", &folders(&place, &["kept:rw"]));
+    let reloaded = place.host(&["policy", "reload"]);
+    assert_eq!(reloaded.status.code(), Some(0), "{reloaded:?}");
+    assert!(
+        stdout(&reloaded).contains("1 open handle ended"),
+        "{reloaded:?}"
+    );
+    let ended = child.wait_with_output().expect("ends");
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(told.contains("revoked wasi.dirs"), "{told}");
+
+    let query = |verdict: &str| {
+        let output = place.host(&["audit", "query", "--verdict", verdict]);
+        stdout(&output)
+    };
+    let (allowed, revoked) = (query("allow"), query("revoke"));
+    for folder in ["/gone:rw", "/kept:rw"] {
+        assert_eq!(allowed.matches(folder).count(), 1, "{allowed}");
+    }
+    assert_eq!(revoked.matches("/gone:rw").count(), 1, "{revoked}");
+    assert!(!revoked.contains("/kept"), "{revoked}");
+}
+
 /// Goal: a file that does not parse changes nothing. Method: a policy that would allow nothing, with a slip in it.
 #[test]
 fn reject_a_reload_that_does_not_parse() {

@@ -8,6 +8,7 @@ mod consent;
 mod doctor;
 mod error;
 mod explain;
+mod folders;
 mod inspect;
 mod learn;
 mod man;

@@ -10,9 +10,10 @@ use nexus_caps::Shard;
 use nexus_types::NodeId;
 
 use super::consent;
-use super::consent;
+use super::folders::Folders;
 use super::policies::Policies;
 use super::recording::Recording;
+use crate::observe::denials::Denials;
 use crate::runtime::control::{Answer, Asked};
 use crate::runtime::signals::Signals;
 use crate::runtime::stdio::Output;
@@ -22,12 +23,13 @@ use crate::runtime::stdio::Output;
 pub(super) struct Obedience {
     /// `--policy`
     pub(super) named: Option<PathBuf>,
-    /// The state folder, where persons' answers are.
-    pub(super) state: Option<PathBuf>,
     /// Where what persons have answered is.
     pub(super) state: Option<PathBuf>,
     pub(super) shard: Shard,
     pub(super) nodes: Rc<RefCell<Vec<NodeId>>>,
+    pub(super) folders: Folders,
+    /// Who tells what has ended.
+    pub(super) denials: Rc<RefCell<Denials>>,
     pub(super) recording: Recording,
     /// Where it is told; a policy that was kept is told in any case.
     pub(super) stderr: Output,
@@ -91,7 +93,7 @@ impl Obedience {
                 consent::renew(gate, now, &remembered);
             });
         }
-        let ended = ended(&self.shard) - before;
+        let ended = ended(&self.shard) - before + self.folders.judge(&self.shard, &self.denials);
         let things = if ended == 1 { "handle" } else { "handles" };
         let text = format!("the policy was reloaded; {ended} open {things} ended");
         if !self.quiet {

@@ -14,11 +14,12 @@ use futures::future::{Either, Shared, select, try_join_all};
 use nexus_caps::NetCtx;
 use nexus_node::Quota;
 use nexus_policy::admission::{Missing, Provided, Standing};
-use nexus_policy::{Admission, AppIdentity, Consent, Learnt, Manifest, Mode};
+use nexus_policy::{Admission, AppIdentity, Consent, Learnt, Manifest, Mode, render};
 use nexus_types::{InstanceId, NodeId, Seed, limits};
 use wasmtime::component::Linker;
 
 use super::app::Candidate;
+use super::folders::{self, Folders};
 use super::obey::Obedience;
 use super::policies::Policies;
 use super::recording::{self, Recording};
@@ -72,6 +73,7 @@ pub(super) struct Host {
     outputs: [Output; 2],
     recording: Recording,
     control: Option<Control>,
+    folders: Folders,
     nodes: Rc<RefCell<Vec<NodeId>>>,
     instances: u64,
     stop: Option<oneshot::Sender<()>>,
@@ -136,10 +138,14 @@ impl Host {
         driver.observe(move |_, event| taken.borrow_mut().take(at.latest(), event));
         let (stop, stopped) = oneshot::channel();
         let (flushed, shard) = (recording.clone(), driver.shard().clone());
+        let folders = Folders::default();
+        let (judged, told) = (folders.clone(), Rc::clone(&denials));
         // For as long as the shard is driven; nobody waits for it.
         drop(driver.spawn(async move {
             loop {
                 shard.sleep_until(shard.now() + recording::FLUSH).await;
+                // A rule whose time is over, say; after a reload it was done already.
+                judged.judge(&shard, &told);
                 flushed.poll(shard.latest());
             }
         }));
@@ -156,6 +162,7 @@ impl Host {
             outputs,
             recording,
             control: None,
+            folders,
             nodes: Rc::default(),
             instances: 0,
             stop: Some(stop),
@@ -188,9 +195,10 @@ impl Host {
         let obedience = Obedience {
             named: policy.map(Path::to_owned),
             state: state.map(Path::to_owned),
-            state: state.map(Path::to_owned),
             shard: self.driver.shard().clone(),
             nodes: Rc::clone(&self.nodes),
+            folders: self.folders.clone(),
+            denials: Rc::clone(&self.denials),
             recording: self.recording.clone(),
             stderr: self.outputs[1].clone(),
             quiet,
@@ -313,6 +321,17 @@ impl Host {
             .map_err(|refused| refusal(&refused))?;
         self.observed.insert(instance, admission.observed.clone());
         let memory_bytes = memory(&admission, &candidate.manifest, given.memory_bytes_max)?;
+        let env = environment(&admission, &candidate.manifest);
+        let dirs = directories(&admission, &candidate.manifest);
+        let folders = shard
+            .enter(|mesh, now| {
+                let gate = mesh.node_mut(node).gate_mut();
+                folders::decide(gate, now, instance, &env, &dirs)
+            })
+            .map_err(|denial| {
+                let text = render(&denial, &candidate.identity);
+                CliError::new(Kind::Refused, text.trim_end())
+            })?;
         let limits = AppLimits {
             memory_bytes,
             handles: admission.limits.handles,
@@ -338,8 +357,8 @@ impl Host {
             Prepared::new(&linker, &candidate.component).map_err(|error| host_error(&error))?;
         let start = AppStart {
             args: arguments(&candidate, given.arguments)?,
-            env: environment(&admission, &candidate.manifest),
-            dirs: directories(&admission, &candidate.manifest),
+            env,
+            dirs,
             stdin: given.stdin,
             stdout: Some(given.outputs[0].clone().into()),
             stderr: Some(given.outputs[1].clone().into()),
@@ -354,6 +373,8 @@ impl Host {
             instance,
         };
         let state = AppState::new(start, net).map_err(|error| host_error(&error))?;
+        self.folders
+            .hold(node, instance, folders, state.revocations());
         self.denials
             .borrow_mut()
             .name(instance, candidate.identity.clone());

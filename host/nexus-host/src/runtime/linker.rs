@@ -88,9 +88,7 @@ const BASE: &[(&str, &str, Link)] = &[
             t.ctx().ctx.random()
         })
     }),
-    ("wasi:filesystem/preopens", "0.2", |l| {
-        p2::filesystem::preopens::add_to_linker::<AppState, WasiFilesystem>(l, AppState::filesystem)
-    }),
+    ("wasi:filesystem/preopens", "0.2", files::link_preopens_p2),
     ("wasi:filesystem/types", "0.2", |l| {
         p2::filesystem::types::add_to_linker::<AppState, WasiFilesystem>(l, AppState::filesystem)?;
         files::link_p2(l)
@@ -147,9 +145,7 @@ const BASE: &[(&str, &str, Link)] = &[
             t.ctx().ctx.random()
         })
     }),
-    ("wasi:filesystem/preopens", "0.3", |l| {
-        p3::filesystem::preopens::add_to_linker::<AppState, WasiFilesystem>(l, AppState::filesystem)
-    }),
+    ("wasi:filesystem/preopens", "0.3", files::link_preopens_p3),
     ("wasi:filesystem/types", "0.3", |l| {
         p3::filesystem::types::add_to_linker::<AppState, WasiFilesystem>(l, AppState::filesystem)?;
         files::link_p3(l)

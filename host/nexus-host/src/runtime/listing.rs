@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::channel::oneshot;
+use nexus_policy::wasi::DirectoryMode;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 use wasmtime::StoreContextMut;
@@ -26,6 +27,7 @@ use wasmtime_wasi::p3::bindings::filesystem::types as p3;
 use wasmtime_wasi_io::IoView;
 
 use super::held::{OpenFiles, exhausted};
+use super::revoked::{REVOKED, Watch, What, is_revoked};
 use super::state::AppState;
 
 const READ_DIRECTORY: &str = "[method]descriptor.read-directory";
@@ -38,6 +40,7 @@ const ENTRIES_PER_READ: usize = 64;
 pub(super) struct Listing {
     entries: Dir,
     ended: bool,
+    watch: Watch,
     _held: Arc<()>,
 }
 
@@ -49,7 +52,7 @@ pub(super) struct Entry {
 }
 
 impl Listing {
-    fn new(folder: &File, held: &mut OpenFiles) -> io::Result<Self> {
+    fn new(folder: &File, held: &mut OpenFiles, watch: Watch) -> io::Result<Self> {
         held.room(folder)?;
         // Not a duplicate: that would share its place in the folder with the handle.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -59,6 +62,7 @@ impl Listing {
         Ok(Self {
             entries: Dir::new(opened)?,
             ended: false,
+            watch,
             _held: counted,
         })
     }
@@ -69,6 +73,12 @@ impl Iterator for Listing {
     type Item = io::Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if !self.ended
+            && let Err(error) = self.look()
+        {
+            self.ended = true;
+            return Some(Err(error));
+        }
         while !self.ended {
             let entry = match self.entries.read() {
                 Some(Ok(entry)) => entry,
@@ -96,6 +106,10 @@ impl Iterator for Listing {
 }
 
 impl Listing {
+    fn look(&mut self) -> io::Result<()> {
+        Ok(self.watch.look(self.entries.fd()?)?)
+    }
+
     /// Not every file system says it with the name: readdir(3).
     fn kind(&self, entry: &rustix::fs::DirEntry) -> io::Result<FileType> {
         match entry.file_type() {
@@ -147,9 +161,11 @@ fn list(
     state: &mut AppState,
     folder: &Resource<Descriptor>,
 ) -> wasmtime::Result<io::Result<Listing>> {
+    let watch = state.watch(What::Folder, DirectoryMode::Ro);
     let (table, held) = state.files();
     Ok(match table.get(folder)? {
-        Descriptor::Dir(folder) => Listing::new(&folder.dir, held),
+        Descriptor::Dir(folder) if is_revoked(folder.open_mode) => Err(REVOKED.into()),
+        Descriptor::Dir(folder) => Listing::new(&folder.dir, held, watch),
         Descriptor::File(_) => Err(Errno::NOTDIR.into()),
     })
 }

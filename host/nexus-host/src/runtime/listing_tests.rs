@@ -20,9 +20,13 @@ fn fill(place: &Path, files: u32) {
     }
 }
 
+fn watch() -> Watch {
+    Watch::new(&Arc::default(), What::Folder, DirectoryMode::Ro)
+}
+
 fn listing(place: &Path) -> Listing {
     let folder = File::open(place).expect("opens");
-    Listing::new(&folder, &mut OpenFiles::default()).expect("lists")
+    Listing::new(&folder, &mut OpenFiles::default(), watch()).expect("lists")
 }
 
 #[test]
@@ -105,14 +109,14 @@ fn reject_a_folder_that_cannot_be_listed() {
     let file = place.path().join("file");
     std::fs::write(&file, "bytes").expect("written");
     let file = File::open(file).expect("opens");
-    let Err(error) = Listing::new(&file, &mut OpenFiles::default()) else {
+    let Err(error) = Listing::new(&file, &mut OpenFiles::default(), watch()) else {
         panic!("a file is no folder");
     };
     assert_eq!(Errno::from_io_error(&error), Some(Errno::NOTDIR));
 
     let folder = File::open(place.path()).expect("opens");
     place.close().expect("removed");
-    match Listing::new(&folder, &mut OpenFiles::default()) {
+    match Listing::new(&folder, &mut OpenFiles::default(), watch()) {
         // Some file systems open what is gone; there is nothing in it.
         Ok(listing) => assert_eq!(listing.count(), 0),
         Err(error) => assert_eq!(Errno::from_io_error(&error), Some(Errno::NOENT)),

@@ -19,6 +19,8 @@ pub mod linker;
 mod listing;
 pub mod load;
 mod open;
+pub mod revoked;
 pub mod signals;
 pub mod state;
 pub mod stdio;
+mod streams;

@@ -1,10 +1,15 @@
 //! What belongs to one running app: the data of its wasmtime store.
 
+use std::sync::Arc;
+
 use nexus_caps::{NetCtx, NetCtxView, NetView, Shard};
+use nexus_policy::wasi::DirectoryMode;
 use nexus_types::Seed;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use wasmtime::component::ResourceTable;
+use rustix::fs::{Mode, OFlags};
+use wasmtime::component::{Resource, ResourceTable};
+use wasmtime_wasi::filesystem::{Descriptor, Dir, OpenMode};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_io::IoView;
 
@@ -12,6 +17,7 @@ use super::clocks::{ClocksView, WallClock};
 use super::engine::Slices;
 use super::held::OpenFiles;
 use super::limits::{AppLimits, Ledger};
+use super::revoked::{Revocations, Watch, What};
 use super::stdio::{Input, Stdout};
 
 /// A directory the app was granted.
@@ -75,6 +81,11 @@ impl std::error::Error for DirError {}
 pub struct AppState {
     table: ResourceTable,
     files: OpenFiles,
+    /// The folders it has, and what it calls them.
+    granted: Vec<(Dir, String)>,
+    revocations: Arc<Revocations>,
+    /// The generation of those up to which what was taken has been ended.
+    ended: u64,
     wasi: Wasi,
     net: NetCtx,
     wall: WallClock,
@@ -91,17 +102,6 @@ enum Wasi {
 }
 
 impl Wasi {
-    /// Folders are opened now, so that one that cannot be is said before the app runs.
-    fn new(start: AppStart) -> Result<Self, DirError> {
-        if start.dirs.is_empty() {
-            Ok(Self::Start(Box::new(start)))
-        } else {
-            let mut ctx = context(&start);
-            open_dirs(&mut ctx, &start.dirs)?;
-            Ok(Self::Made(Box::new(ctx.build())))
-        }
-    }
-
     fn ctx(&mut self) -> &mut WasiCtx {
         if let Self::Start(start) = self {
             *self = Self::Made(Box::new(context(start).build()));
@@ -114,17 +114,21 @@ impl Wasi {
 }
 
 impl AppState {
-    /// Everything an app has before its first instruction.
+    /// Everything an app has before its first instruction. Folders are opened now, so that one that
+    /// cannot be is said before the app runs.
     pub fn new(start: AppStart, net: NetCtx) -> Result<Self, DirError> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(start.limits.handles as usize);
         Ok(Self {
             table,
             files: OpenFiles::default(),
+            granted: open_dirs(&start.dirs)?,
+            revocations: revocations(&start.dirs)?,
+            ended: 0,
             wall: start.wall,
             slices: start.slices,
             ledger: Ledger::new(start.limits),
-            wasi: Wasi::new(start)?,
+            wasi: Wasi::Start(Box::new(start)),
             net,
         })
     }
@@ -139,9 +143,39 @@ impl AppState {
         &self.net
     }
 
-    /// What it holds, and what of it is open files.
+    /// Which of its folders are taken is said here.
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// What it holds, and what of it is open files; what was taken is ended.
     pub(super) fn files(&mut self) -> (&mut ResourceTable, &mut OpenFiles) {
+        self.end_revoked();
         (&mut self.table, &mut self.files)
+    }
+
+    /// For what goes on using something of a folder.
+    pub(super) fn watch(&self, what: What, needs: DirectoryMode) -> Watch {
+        Watch::new(&self.revocations, what, needs)
+    }
+
+    /// New handles of the folders it has.
+    pub(super) fn directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        self.end_revoked();
+        let handles = self.granted.iter().map(|(dir, guest)| {
+            let handle = self.table.push(Descriptor::Dir(dir.clone()))?;
+            Ok((handle, guest.clone()))
+        });
+        handles.collect()
+    }
+
+    /// To be called before anything of a folder is used.
+    fn end_revoked(&mut self) {
+        let generation = self.revocations.generation();
+        if generation != self.ended {
+            self.revocations.end(&mut self.table, &mut self.granted);
+            self.ended = generation;
+        }
     }
 
     pub(crate) fn clocks(&mut self) -> ClocksView<'_> {
@@ -176,25 +210,37 @@ fn context(start: &AppStart) -> WasiCtxBuilder {
     ctx
 }
 
-fn open_dirs(ctx: &mut WasiCtxBuilder, dirs: &[GrantedDir]) -> Result<(), DirError> {
-    for dir in dirs {
+fn open_dirs(dirs: &[GrantedDir]) -> Result<Vec<(Dir, String)>, DirError> {
+    let opened = dirs.iter().map(|dir| {
         check_path(dir)?;
-        super::open::check_kernel(&dir.host).map_err(|error| DirError {
+        let fail = |why: String| DirError {
             host: dir.host.clone(),
-            why: error.to_string(),
-        })?;
-        let perms = if dir.writable {
-            FsPerms::ReadWrite
-        } else {
-            FsPerms::ReadOnly
+            why,
         };
-        ctx.preopened_dir(&dir.host, &dir.guest, perms)
-            .map_err(|error| DirError {
-                host: dir.host.clone(),
-                why: format!("{error:#}"),
-            })?;
+        super::open::check_kernel(&dir.host).map_err(|error| fail(error.to_string()))?;
+        // To look into, not to read: what is read of it is opened again.
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(&dir.host, flags, Mode::empty())
+            .map_err(|error| fail(error.to_string()))?;
+        let (perms, mode) = if dir.writable {
+            (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE)
+        } else {
+            (FsPerms::ReadOnly, OpenMode::READ)
+        };
+        let opened = Dir::new(opened.into(), perms, mode, true);
+        Ok((opened, dir.guest.clone()))
+    });
+    opened.collect()
+}
+
+fn revocations(dirs: &[GrantedDir]) -> Result<Arc<Revocations>, DirError> {
+    match Revocations::new(dirs) {
+        Ok(revocations) => Ok(Arc::new(revocations)),
+        Err(error) => Err(DirError {
+            host: dirs.first().map(|dir| dir.host.clone()).unwrap_or_default(),
+            why: format!("it could not be taken back: {error}"),
+        }),
     }
-    Ok(())
 }
 
 /// What was judged is the path as it is written; what is opened must be the same folder. A link
@@ -224,7 +270,9 @@ fn insecure_seed(seed: &Seed) -> u128 {
 }
 
 impl WasiView for AppState {
+    /// What wasmtime-wasi serves of files goes through here.
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.end_revoked();
         WasiCtxView {
             ctx: self.wasi.ctx(),
             table: &mut self.table,
