@@ -227,7 +227,10 @@ fn reject_at_load_imports_that_nothing_provides() {
         .says(77, "run app.wasm");
     Situation::new("absent-capability")
         .app(&["nexus:dsoftbus/discovery@0.1.0"])
-        .manifest(&asks("app", "[capabilities.\"dsoftbus.discover\"]\n"))
+        .manifest(&asks(
+            "app",
+            "[capabilities.\"dsoftbus.discover\"]\nallow = [\"acme.thermo\"]\n",
+        ))
         .says(77, "run app.wasm --allow-manifest");
     Situation::new("other-version")
         .app(&["nexus:net/tcp-connect@0.2.0"])
