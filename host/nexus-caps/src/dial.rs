@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use nexus_node::NetError;
+use nexus_policy::switch::Site;
 use nexus_policy::{Act, Permit};
 use nexus_types::{ErrorCode, HostName, SocketAddr};
 
@@ -30,7 +31,7 @@ where
     let permits = match to {
         Destination::Address(address) => {
             let remote = SocketAddr::new(address.into(), port);
-            vec![ctx.permit(&reach(remote, None))?]
+            vec![Site::DialAddress.ask(|| ctx.permit(&reach(remote, None)))?]
         }
         Destination::Name(name) => {
             let name = resolve::parse(&name)?;
@@ -39,7 +40,8 @@ where
             let acts = addresses
                 .into_iter()
                 .map(|address| reach(SocketAddr::new(address, port), Some(&name)));
-            ctx.node(|node, now| node.permit_some(now, ctx.instance, acts))?
+            Site::DialName
+                .ask(|| ctx.node(|node, now| node.permit_some(now, ctx.instance, acts)))?
         }
     };
     first(permits, open).await

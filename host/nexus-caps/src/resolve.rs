@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 
 use nexus_node::{Lookup, NetError};
+use nexus_policy::switch::Site;
 use nexus_policy::{Act, Capability};
 use nexus_types::{ErrorCode, HostName, IpAddr};
 
@@ -31,7 +32,7 @@ pub(crate) async fn resolve(
     via: Capability,
     name: &HostName,
 ) -> Result<Vec<IpAddr>, NetError> {
-    let permit = ctx.permit(&Act::Resolve { name, via })?;
+    let permit = Site::Resolve.ask(|| ctx.permit(&Act::Resolve { name, via }))?;
     let lookup = ctx.node(|node, now| node.resolve(now, permit, name))?;
     let mut pending = Pending {
         ctx,

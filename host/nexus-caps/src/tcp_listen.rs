@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use nexus_policy::Act;
+use nexus_policy::switch::Site;
 use wasmtime::component::{Accessor, Resource};
 
 use crate::bindings::nexus::net::tcp_listen;
@@ -22,9 +23,8 @@ impl<T: Send> tcp_listen::HostWithStore<T> for Net {
     ) -> Result<Resource<TcpListener>, Failure> {
         let ctx = accessor.with(|mut access| access.get().ctx.clone());
         ctx.watch(Call::TcpListen, async {
-            let permit = ctx.permit(&Act::Listen {
-                local: local.into(),
-            })?;
+            let local = local.into();
+            let permit = Site::Listen.ask(|| ctx.permit(&Act::Listen { local }))?;
             let listener =
                 ctx.node(|node, now| node.tcp_listen(now, permit, NonZeroU32::new(backlog)))?;
             let listener = TcpListener::new(ctx.clone(), listener);

@@ -1,6 +1,7 @@
 //! `nexus:net/udp-bind`: `network.udp.bind`.
 
 use nexus_policy::Act;
+use nexus_policy::switch::Site;
 use wasmtime::component::{Accessor, Resource};
 
 use crate::bindings::nexus::net::types::SocketAddress;
@@ -19,9 +20,8 @@ impl<T: Send> udp_bind::HostWithStore<T> for Net {
     ) -> Result<Resource<UdpSocket>, Failure> {
         let ctx = accessor.with(|mut access| access.get().ctx.clone());
         ctx.watch(Call::UdpBind, async {
-            let permit = ctx.permit(&Act::UdpBind {
-                local: local.into(),
-            })?;
+            let local = local.into();
+            let permit = Site::UdpBind.ask(|| ctx.permit(&Act::UdpBind { local }))?;
             let socket = ctx.node(|node, now| node.udp_bind(now, permit))?;
             let socket = UdpSocket::new(ctx.clone(), socket);
             Ok(accessor.with(|mut access| access.get().table.push(socket))?)

@@ -2,6 +2,7 @@
 
 use std::future::ready;
 
+use nexus_policy::switch::Site;
 use nexus_policy::{Act, Capability};
 use wasmtime::component::{Accessor, Resource};
 
@@ -42,7 +43,7 @@ impl<T: Send> udp_send::HostWithStore<T> for Net {
         let ctx = accessor.with(|mut access| access.get().ctx.clone());
         ctx.watch(Call::UdpOpen, async {
             let ipv4 = matches!(family, IpFamily::Ipv4);
-            let permit = ctx.permit(&Act::UdpOpen)?;
+            let permit = Site::UdpOpen.ask(|| ctx.permit(&Act::UdpOpen))?;
             let socket = ctx.node(|node, now| node.udp_open(now, permit, ipv4))?;
             let socket = UdpSocket::new(ctx.clone(), socket);
             Ok(accessor.with(|mut access| access.get().table.push(socket))?)

@@ -3,6 +3,7 @@
 use core::task::{Poll, Waker};
 use std::collections::{BTreeMap, VecDeque};
 
+use nexus_policy::switch::Site;
 use nexus_policy::{Act, Denial, Gate, Permit, Stamp, Topology};
 use nexus_stack::{AddressEvent, Config, ConfigError, LookupId, Medium, Scope, Stack};
 use nexus_types::{HostName, InstanceId, Instant, IpAddr, NodeId, PolicyEpoch, Seed};
@@ -357,7 +358,7 @@ impl Node {
             name: &lookup.name,
             via: lookup.stamp.capability(),
         };
-        self.still_permitted(now, lookup.stamp, &act)?;
+        Site::StaleLookup.ask(|| self.still_permitted(now, lookup.stamp, &act))?;
         self.gate.bind_answer(
             now,
             lookup.stamp.instance(),

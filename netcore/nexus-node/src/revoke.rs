@@ -3,6 +3,7 @@
 //! Nothing waits for its app to call: a connection that only listens for bytes ends as soon as one that is written to,
 //! and the far end is told. The handle stays, and whatever its app does with it answers `revoked`, until it is closed.
 
+use nexus_policy::switch::Site;
 use nexus_policy::{Act, Capability, Stamp};
 use nexus_types::Instant;
 
@@ -39,7 +40,7 @@ impl Node {
     /// may have changed it. What does not survive is an event.
     pub(crate) fn judge_open(&mut self, now: Instant) {
         let epoch = self.gate.epoch();
-        if self.judged_at == epoch {
+        if self.judged_at == epoch || Site::JudgeOpen.is_off() {
             return;
         }
         self.judged_at = epoch;
@@ -74,16 +75,17 @@ impl Node {
         let judged = match handle {
             Handle::Tcp(id) => {
                 let (local, remote) = self.stack.tcp_addresses(id).ok_or_else(NetError::closed)?;
-                let act = if stamp.capability() == Capability::NetworkTcpListen {
-                    Act::Accept { local, remote }
+                let (site, act) = if stamp.capability() == Capability::NetworkTcpListen {
+                    (Site::JudgeAccepted, Act::Accept { local, remote })
                 } else {
-                    Act::Connect { remote, name: None }
+                    (Site::JudgeConnected, Act::Connect { remote, name: None })
                 };
-                self.judge_again(now, stamp, &act)
+                site.ask(|| self.judge_again(now, stamp, &act))
             }
             Handle::Listener(id) => {
                 let local = self.stack.listener_local(id).ok_or_else(NetError::closed)?;
-                self.judge_again(now, stamp, &Act::Listen { local })
+                let act = Act::Listen { local };
+                Site::JudgeListener.ask(|| self.judge_again(now, stamp, &act))
             }
             Handle::Udp(id) => self.judge_udp_again(now, id, stamp),
         };

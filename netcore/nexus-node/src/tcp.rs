@@ -4,6 +4,7 @@ use core::num::NonZeroU32;
 use core::task::{Poll, Waker};
 use core::time::Duration;
 
+use nexus_policy::switch::Site;
 use nexus_policy::{Act, Permit, Stamp};
 use nexus_stack::{ListenerId, TcpId, TcpOptions};
 use nexus_types::{ErrorCode, InstanceId, Instant, SocketAddr, limits};
@@ -35,7 +36,7 @@ impl Node {
             return Err(misused());
         };
         let act = Act::Connect { remote, name: None };
-        let stamp = self.still_permitted(now, permit.stamp(), &act)?;
+        let stamp = Site::StaleConnect.ask(|| self.still_permitted(now, permit.stamp(), &act))?;
         let scope = self.take(stamp.instance(), self.connection_bytes)?;
         match self
             .stack_mut()
@@ -78,7 +79,8 @@ impl Node {
         let Some(local) = permit.target().local() else {
             return Err(misused());
         };
-        let stamp = self.still_permitted(now, permit.stamp(), &Act::Listen { local })?;
+        let act = Act::Listen { local };
+        let stamp = Site::StaleListen.ask(|| self.still_permitted(now, permit.stamp(), &act))?;
         let backlog = backlog.map_or(limits::BACKLOG, NonZeroU32::get);
         let scope = self.take(stamp.instance(), 0)?;
         match self
@@ -116,7 +118,8 @@ impl Node {
             let Some((local, remote)) = self.stack().tcp_addresses(id) else {
                 continue;
             };
-            match self.permit(now, instance, &Act::Accept { local, remote }) {
+            let act = Act::Accept { local, remote };
+            match Site::Accept.ask(|| self.permit(now, instance, &act)) {
                 Ok(permit) => {
                     // The stack hands none over without room for it; were it otherwise, this one is refused.
                     if let Err(full) = self.take(instance, self.connection_bytes) {
@@ -286,7 +289,7 @@ impl Node {
     /// What every data call pays: one comparison, as long as the policy does not change.
     #[inline]
     fn check_tcp(&mut self, now: Instant, socket: TcpSocket) -> Result<(), NetError> {
-        if self.gate().is_current(socket.stamp) {
+        if self.gate().is_current(socket.stamp) || Site::CheckTcp.is_off() {
             return Ok(());
         }
         self.check_tcp_again(now, socket)
@@ -298,7 +301,7 @@ impl Node {
     }
 
     fn check_listener(&mut self, now: Instant, listener: TcpListener) -> Result<(), NetError> {
-        if self.gate().is_current(listener.stamp) {
+        if self.gate().is_current(listener.stamp) || Site::CheckListener.is_off() {
             return Ok(());
         }
         self.check_handle(now, Handle::Listener(listener.id))

@@ -8,6 +8,7 @@
 use core::task::{Poll, Waker};
 use std::collections::{BTreeSet, VecDeque};
 
+use nexus_policy::switch::Site;
 use nexus_policy::{Act, Permit, Stamp, Target};
 use nexus_stack::{UdpId, UdpOptions};
 use nexus_types::{
@@ -136,7 +137,8 @@ impl Node {
             return Err(misused());
         };
         let act = Act::UdpSend { remote, name: None };
-        let stamp = self.still_permitted(now, permit.stamp(), &act)?;
+        let stamp =
+            Site::StaleUdpConnect.ask(|| self.still_permitted(now, permit.stamp(), &act))?;
         let opened = Opened::Connected(remote);
         let socket = self.udp_socket(now, opened, stamp, unspecified(remote.is_ipv4()))?;
         if let Err(error) = self.stack_mut().udp_connect(socket.id, Some(remote)) {
@@ -163,7 +165,8 @@ impl Node {
         if *permit.target() != Target::Unconnected {
             return Err(misused());
         }
-        let stamp = self.still_permitted(now, permit.stamp(), &Act::UdpOpen)?;
+        let stamp =
+            Site::StaleUdpOpen.ask(|| self.still_permitted(now, permit.stamp(), &Act::UdpOpen))?;
         self.udp_socket(now, Opened::Unconnected, stamp, unspecified(ipv4))
     }
 
@@ -175,7 +178,8 @@ impl Node {
         let Some(local) = permit.target().local() else {
             return Err(misused());
         };
-        let stamp = self.still_permitted(now, permit.stamp(), &Act::UdpBind { local })?;
+        let act = Act::UdpBind { local };
+        let stamp = Site::StaleUdpBind.ask(|| self.still_permitted(now, permit.stamp(), &act))?;
         self.udp_socket(now, Opened::Bound(local), stamp, local)
     }
 
@@ -249,9 +253,11 @@ impl Node {
             let act = remotes.act(remote);
             // Whom it sent to before the policy changed is no new far end.
             let goes_on = remotes.earlier.set.contains(&remote)
-                && self.gate.judge_again(now, remotes.stamp, &act).is_ok();
+                && Site::UdpSendAgain
+                    .ask(|| self.gate.judge_again(now, remotes.stamp, &act))
+                    .is_ok();
             if !goes_on {
-                let _permit = self.permit(now, socket.instance, &act)?;
+                let _permit = Site::UdpSend.ask(|| self.permit(now, socket.instance, &act))?;
             }
             if let Some(remotes) = self.remotes.get_mut(&socket.id) {
                 remotes.permitted.remember(remote);
@@ -303,8 +309,11 @@ impl Node {
                     length = data.len() as u64;
                     let hears = hears_everyone
                         || remotes.permits(remote)
-                        || remotes
-                            .still_permits(remote, |act| gate.judge_again(now, stamp, act).is_ok());
+                        || remotes.still_permits(remote, |act| {
+                            Site::UdpReceiveAgain
+                                .ask(|| gate.judge_again(now, stamp, act))
+                                .is_ok()
+                        });
                     hears.then(|| f(remote, data))
                 });
             match received {
@@ -325,6 +334,7 @@ impl Node {
             .remotes
             .get(&socket.id)
             .is_some_and(|r| r.epoch == epoch)
+            || Site::CheckUdp.is_off()
         {
             return Ok(());
         }
@@ -351,7 +361,7 @@ impl Node {
             Opened::Connected(remote) => Act::UdpSend { remote, name: None },
             Opened::Bound(local) => Act::UdpBind { local },
         };
-        let stamp = self.judge_again(now, stamp, &act)?;
+        let stamp = Site::JudgeUdp.ask(|| self.judge_again(now, stamp, &act))?;
         if let Some(remotes) = self.remotes.get_mut(&id) {
             remotes.stamp = stamp;
             if let Opened::Connected(remote) = opened {

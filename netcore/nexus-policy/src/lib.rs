@@ -39,6 +39,7 @@ pub mod remembered;
 pub mod rule;
 pub mod spelling;
 pub mod suppose;
+pub mod switch;
 pub mod wall;
 pub mod wasi;
 

@@ -170,7 +170,12 @@ impl StateArgs {
 
 /// Reads the command line of this process and does what it says.
 pub fn main() -> ExitCode {
-    let arguments = mode::with_learn_joined(with_default_verb(std::env::args_os().collect()));
+    ExitCode::from(answer(std::env::args_os().collect()))
+}
+
+/// Does what a command line says, the name of the program first; the exit code.
+pub fn answer(arguments: Vec<OsString>) -> u8 {
+    let arguments = mode::with_learn_joined(with_default_verb(arguments));
     let parsed = without_empty_variables(Cli::command())
         .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
@@ -179,7 +184,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help asked for goes to standard output and is no error; clap knows which.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
     let (output, result) = match cli.verb {
@@ -201,10 +206,10 @@ pub fn main() -> ExitCode {
         Verb::Verify(args) => (args.common.output, verify::verify(&args)),
     };
     match result {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(error) => {
             error.say(output);
-            ExitCode::from(error.kind.exit_code())
+            error.kind.exit_code()
         }
     }
 }

@@ -14,6 +14,7 @@ use futures::future::{Either, Shared, select, try_join_all};
 use nexus_caps::NetCtx;
 use nexus_node::Quota;
 use nexus_policy::admission::{Missing, Provided, Standing};
+use nexus_policy::switch::Site;
 use nexus_policy::{Admission, AppIdentity, Consent, Learnt, Manifest, Mode, render};
 use nexus_types::{InstanceId, NodeId, Seed, limits};
 use wasmtime::component::Linker;
@@ -309,14 +310,17 @@ impl Host {
         let shard = self.driver.shard().clone();
         let admission = shard
             .enter(|mesh, now| {
-                mesh.node_mut(node).gate_mut().admit(
-                    now,
-                    instance,
-                    candidate.identity.clone(),
-                    candidate.manifest.clone(),
-                    given.consent.clone(),
-                    &candidate.asked,
-                )
+                let gate = mesh.node_mut(node).gate_mut();
+                Site::AdmitRun.ask(|| {
+                    gate.admit(
+                        now,
+                        instance,
+                        candidate.identity.clone(),
+                        candidate.manifest.clone(),
+                        given.consent.clone(),
+                        &candidate.asked,
+                    )
+                })
             })
             .map_err(|refused| refusal(&refused))?;
         self.observed.insert(instance, admission.observed.clone());

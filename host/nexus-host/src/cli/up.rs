@@ -155,7 +155,7 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
             let consent = asking.settle(&mut gate, &candidate, args.grants.consent());
             let consent = consent.inspect_err(|_| recording.close(Instant::ZERO))?;
             let admission = candidate.examine(&gate, &consent);
-            if !admission.admitted {
+            if !admission.admitted && !nexus_policy::switch::Site::AdmitRun.is_off() {
                 recording.refused(&mut gate, &candidate.identity, &admission);
                 let error = start::refusal(&admission);
                 refused.push(report::of_refusal(

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nexus_policy::explain::escape;
+use nexus_policy::switch::Site;
 use nexus_policy::{Capability, Consent, Gate, Policy, Topology, WallTime};
 use nexus_sim::checker::Isolation;
 use nexus_sim::peers::Peer;
@@ -361,7 +362,7 @@ impl Shelf {
             let hint = "leave wasi.dirs out of `allow`, and [wasi] dirs out of the manifest it is tested with";
             return Err(CliError::new(Kind::Config, message).hint(hint));
         }
-        let linked = if admission.admitted {
+        let linked = if admission.admitted || Site::AdmitSim.is_off() {
             let linker = start::link(engine, candidate, &admission)
                 .map_err(|error| host_error(format!("{error:#}")))?;
             let prepared = instance::Prepared::new(&linker, &candidate.component);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nexus_caps::NetCtx;
 use nexus_node::{Event, Quota};
 use nexus_policy::Capability;
+use nexus_policy::switch::Site;
 use nexus_sim::checker::{Baseline, Checker, TcpRules};
 use nexus_sim::{
     Action, Boot, Carries, Conditions, MachineId, MachineSpec, SegmentId, Station, TraceSink, World,
@@ -335,14 +336,17 @@ impl Prepared {
         let instance = machine.next_instance();
         let admission = shard
             .enter(|mesh, now| {
-                mesh.node_mut(node).gate_mut().admit(
-                    now,
-                    instance,
-                    app.candidate.identity.clone(),
-                    app.candidate.manifest.clone(),
-                    app.consent.clone(),
-                    &app.candidate.asked,
-                )
+                let gate = mesh.node_mut(node).gate_mut();
+                Site::AdmitSim.ask(|| {
+                    gate.admit(
+                        now,
+                        instance,
+                        app.candidate.identity.clone(),
+                        app.candidate.manifest.clone(),
+                        app.consent.clone(),
+                        &app.candidate.asked,
+                    )
+                })
             })
             .map_err(|refused| refused.text())?;
         let manifest = &app.candidate.manifest;
