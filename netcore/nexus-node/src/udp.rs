@@ -253,9 +253,7 @@ impl Node {
             let act = remotes.act(remote);
             // Whom it sent to before the policy changed is no new far end.
             let goes_on = remotes.earlier.set.contains(&remote)
-                && Site::UdpSendAgain
-                    .ask(|| self.gate.judge_again(now, remotes.stamp, &act))
-                    .is_ok();
+                && Site::UdpSendAgain.ask(|| self.gate.goes_on(now, remotes.stamp, &act));
             if !goes_on {
                 let _permit = Site::UdpSend.ask(|| self.permit(now, socket.instance, &act))?;
             }

@@ -635,10 +635,18 @@ impl Gate {
         }
     }
 
-    /// Whether a handle could go on for `act`, as one for less than it was opened for. Nothing is
-    /// recorded: [`Gate::judge_again`] follows if that is done.
-    pub fn could_go_on(&self, now: Instant, stamp: Stamp, act: &Act<'_>) -> bool {
-        act.capability() == stamp.capability && self.judge(now, stamp.instance, act, true).is_ok()
+    /// As [`Gate::judge_again`], of a part of a handle, or of less than it was opened for: its app is asked about
+    /// the rest, or it is judged again. Nothing is recorded, since nothing has ended yet.
+    pub fn goes_on(&mut self, now: Instant, stamp: Stamp, act: &Act<'_>) -> bool {
+        if switch::is_within() {
+            return true;
+        }
+        self.handle_timeout(now);
+        act.capability() == stamp.capability
+            && match self.judge(now, stamp.instance, act, true) {
+                Ok(_) => true,
+                Err(cause) => self.lets_pass(stamp.instance, act, cause),
+            }
     }
 
     /// Whether a handle may go on without being judged again: what a data call checks.

@@ -102,7 +102,7 @@ impl Held {
 /// Whether a folder that may no longer be written may still be read: then it is left at that.
 fn narrow(gate: &mut Gate, now: Instant, folder: &mut Folder) -> bool {
     let less = DirectoryMode::Ro;
-    if folder.mode == less || !gate.could_go_on(now, folder.stamp, &folder.act_in(less)) {
+    if folder.mode == less || !gate.goes_on(now, folder.stamp, &folder.act_in(less)) {
         return false;
     }
     match gate.judge_again(now, folder.stamp, &folder.act_in(less)) {
