@@ -2,7 +2,7 @@
 
 use nexus_policy::{Capability, Rule};
 
-use crate::config::{reads_back, shown};
+use crate::text::{reads_back, shown};
 
 /// Runs one input: the first byte is the capability, or that the text names it; the rest is the text.
 pub fn run(data: &[u8]) {
