@@ -14,6 +14,11 @@ pub(super) struct Target {
 enum Kind {
     /// The first measurement over the second, at most this.
     RatioAtMost(&'static str, &'static str, f64),
+    /// As `RatioAtMost`, the worst of all whose ids begin with the first text and end with the second, each over the one
+    /// that ends with the third.
+    WorstRatioAtMost(&'static str, [&'static str; 2], f64),
+    /// As `AtMost`, the worst of all whose ids begin and end so.
+    WorstAtMost(&'static str, &'static str, f64),
     /// A measurement itself, at most this (nanoseconds, or the unit of a fact).
     AtMost(&'static str, f64),
     /// A measurement itself, at least this.
@@ -87,6 +92,16 @@ const PARTS: &[Target] = &[
         "decide",
         "`decide` by name with 10,000 rules",
         Kind::AtMost("decide/by name/10000", 1_000.0),
+    ),
+    target(
+        "decide-all-growth",
+        "`decide` with 10,000 rules / with 10, the worst of all kinds of acts, of one table and of three",
+        Kind::WorstRatioAtMost("decide", ["/10000", "/10"], 2.0),
+    ),
+    target(
+        "decide-all",
+        "`decide` with 10,000 rules, the slowest of them",
+        Kind::WorstAtMost("decide", "/10000", 1_000.0),
     ),
 ];
 
@@ -209,6 +224,25 @@ impl Target {
                     found <= limit
                 })
             }
+            Kind::WorstRatioAtMost(begin, [end, other], limit) => {
+                let found = worst(measured, begin, end, |id, one| {
+                    let other = measured.get(&format!("{}{other}", id.strip_suffix(end)?))?;
+                    Some(one.value / other.value)
+                });
+                let show = |ratio| Measured::new(ratio, "x").show();
+                let wanted = format!("<= {}", show(limit));
+                let shown = found.map(|(id, ratio)| format!("{} ({id})", show(ratio)));
+                let found = found.map(|(_, ratio)| ratio);
+                (found, shown, wanted, |found, limit| found <= limit)
+            }
+            Kind::WorstAtMost(begin, end, limit) => {
+                let found = worst(measured, begin, end, |_, one| Some(one.value));
+                let show = |value| Measured::new(value, "ns").show();
+                let shown = found.map(|(id, value)| format!("{} ({id})", show(value)));
+                let found = found.map(|(_, value)| value);
+                let wanted = format!("<= {}", show(limit));
+                (found, shown, wanted, |found, limit| found <= limit)
+            }
             Kind::AtMost(id, limit) => {
                 let (found, shown, wanted) = own(id, "<=", limit);
                 (found, shown, wanted, |found, limit| found <= limit)
@@ -223,6 +257,8 @@ impl Target {
             }
         };
         let (Kind::RatioAtMost(_, _, limit)
+        | Kind::WorstRatioAtMost(_, _, limit)
+        | Kind::WorstAtMost(_, _, limit)
         | Kind::AtMost(_, limit)
         | Kind::AtLeast(_, limit)
         | Kind::Aim(_, limit)) = self.kind;
@@ -240,6 +276,20 @@ impl Target {
         let shown = shown.unwrap_or_else(|| "-".into());
         format!("| {} | {shown} | {wanted} | {outcome} |\n", self.what)
     }
+}
+
+/// The largest value of those whose ids begin and end so, and whose it is.
+fn worst<'a>(
+    measured: &'a All,
+    begin: &str,
+    end: &str,
+    value: impl Fn(&str, &Measured) -> Option<f64>,
+) -> Option<(&'a str, f64)> {
+    measured
+        .iter()
+        .filter(|(id, _)| id.starts_with(begin) && id.ends_with(end))
+        .filter_map(|(id, one)| Some((id.as_str(), value(id, one)?)))
+        .max_by(|(_, a), (_, b)| a.total_cmp(b))
 }
 
 #[cfg(test)]
@@ -292,6 +342,28 @@ mod tests {
         assert!(line("decide", "", &decide).contains("| 1.500 µs | <= 1.000 µs | **missed**"));
     }
 
+    /// Goal: the worst of a group counts, and says which it was. Method: two acts, one of which grows too much.
+    #[test]
+    fn the_worst_of_a_group_counts() {
+        let decide = |grown| {
+            [
+                ("decide/by name/10", 100.0, "ns"),
+                ("decide/by name/10000", 110.0, "ns"),
+                ("decide_three_tables/listen/10", 50.0, "ns"),
+                ("decide_three_tables/listen/10000", grown, "ns"),
+            ]
+        };
+        let growth = |grown| line("decide-all-growth", "", &decide(grown));
+        assert!(
+            growth(75.0).ends_with("| 1.50 (decide_three_tables/listen/10000) | <= 2.00 | met |\n")
+        );
+        assert!(growth(101.0).contains("missed"));
+        assert!(growth(1.0).contains("| 1.10 (decide/by name/10000) |"));
+        assert!(line("decide-all", "", &decide(999.0)).ends_with("| met |\n"));
+        assert!(line("decide-all", "", &decide(1_001.0)).contains("missed"));
+        assert!(line("decide-all", "", &[]).ends_with("| - | <= 1.000 µs | not measured |\n"));
+    }
+
     /// Goal: no target reads another section's measurements, which are not shown to it.
     #[test]
     fn every_target_reads_what_its_section_has() {
@@ -299,7 +371,11 @@ mod tests {
             for target in of(section) {
                 let ids = match target.kind {
                     Kind::RatioAtMost(one, other, _) => vec![one, other],
-                    Kind::AtMost(id, _) | Kind::AtLeast(id, _) | Kind::Aim(id, _) => vec![id],
+                    Kind::WorstRatioAtMost(id, ..)
+                    | Kind::WorstAtMost(id, ..)
+                    | Kind::AtMost(id, _)
+                    | Kind::AtLeast(id, _)
+                    | Kind::Aim(id, _) => vec![id],
                 };
                 assert!(
                     ids.into_iter().all(|id| Section::of(id) == section),
