@@ -13,19 +13,20 @@
 //! wasmtime's full version: an artifact of a compiler with a known fault is not loaded after
 //! the update that fixes it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use hmac::{Hmac, Mac};
 use nexus_types::AppDigest;
-use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use super::owned::{KEY_BYTES, open_own, own_dir, read_or_make_key};
 
 /// All entries together. Stops the cache from filling the disk; the entries longest unused go.
 const CACHE_BYTES: u64 = 1 << 30;
@@ -33,7 +34,6 @@ const CACHE_BYTES: u64 = 1 << 30;
 const ENTRY_BYTES: u64 = 512 << 20;
 
 const MAC_BYTES: usize = 32;
-const KEY_BYTES: usize = 32;
 /// Names what the MAC is for, so that the key never speaks for anything else.
 const MAC_DOMAIN: &[u8] = b"nexus-host compiled code v1\0";
 
@@ -299,103 +299,6 @@ impl Place {
         }
         Ok(())
     }
-}
-
-/// The folder, made if it is not there; an error if it is anybody else's, or open to others.
-pub fn own_dir(dir: &Path) -> io::Result<()> {
-    match DirBuilder::new().recursive(true).mode(0o700).create(dir) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
-    }
-    let metadata = fs::symlink_metadata(dir)?;
-    if !metadata.is_dir() {
-        return Err(io::Error::other("is not a folder (a link is not followed)"));
-    }
-    check_owner(&metadata)?;
-    if metadata.mode() & 0o077 != 0 {
-        return Err(io::Error::other(format!(
-            "other users can look into it (mode {:o}); run: chmod 700 {}",
-            metadata.mode() & 0o777,
-            dir.display()
-        )));
-    }
-    Ok(())
-}
-
-fn check_owner(metadata: &fs::Metadata) -> io::Result<()> {
-    let us = rustix::process::geteuid().as_raw();
-    if metadata.uid() == us {
-        Ok(())
-    } else {
-        Err(io::Error::other(format!(
-            "belongs to user {}, not to user {us}",
-            metadata.uid()
-        )))
-    }
-}
-
-/// Opens a file that is ours, no link, and that nobody else can write.
-pub(crate) fn open_own(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits() as i32)
-        .open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("is not a file"));
-    }
-    check_owner(&metadata)?;
-    if metadata.mode() & 0o022 != 0 {
-        return Err(io::Error::other("other users can write it"));
-    }
-    Ok(file)
-}
-
-/// The key there, made at random if there is none; of two that make it at once, one wins for both.
-pub(crate) fn read_or_make_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
-    match read_key(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        done => return done,
-    }
-    let mut key = [0; KEY_BYTES];
-    getrandom::fill(&mut key).map_err(|error| io::Error::other(error.to_string()))?;
-    let temporary = path.with_extension(format!("{}.new", std::process::id()));
-    let _ = fs::remove_file(&temporary);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(&key)?;
-    file.sync_all()?;
-    // A link and not a rename: of two hosts that start at once, the first one's key holds for both.
-    let linked = fs::hard_link(&temporary, path);
-    fs::remove_file(&temporary)?;
-    match linked {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
-    }
-    read_key(path)
-}
-
-fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
-    let mut file = open_own(path)?;
-    if file.metadata()?.mode() & 0o077 != 0 {
-        return Err(io::Error::other(format!(
-            "the key {} is open to other users; remove it, and a new one is made",
-            path.display()
-        )));
-    }
-    let mut key = [0; KEY_BYTES];
-    file.read_exact(&mut key).map_err(|_| {
-        io::Error::other(format!(
-            "the key {} is cut off; remove it, and a new one is made",
-            path.display()
-        ))
-    })?;
-    Ok(key)
 }
 
 #[cfg(test)]

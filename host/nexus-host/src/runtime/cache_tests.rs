@@ -1,6 +1,7 @@
 //! Goal: an artifact that this host did not write is never loaded. Method: change one thing at
 //! a time about a good entry, and see it compiled again with a warning.
 
+use std::fs::File;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;

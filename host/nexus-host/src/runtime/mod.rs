@@ -20,6 +20,7 @@ mod listing;
 pub mod load;
 mod open;
 pub mod revoked;
+pub mod owned;
 pub mod signals;
 pub mod state;
 pub mod stdio;

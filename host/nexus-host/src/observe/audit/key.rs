@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::place::{Place, open_plain};
 use super::{hex, unhex};
-use crate::runtime::cache::read_or_make_key;
+use crate::runtime::owned::read_or_make_key;
 
 /// Names what a signature is for, so that the key never speaks for anything else.
 const DOMAIN: &[u8] = b"nexus-host audit head v1\0";

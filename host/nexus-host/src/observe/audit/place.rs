@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::names::{self, SegmentName};
-use crate::runtime::cache::own_dir;
+use crate::runtime::owned::own_dir;
 
 /// Names read of one folder. The writer keeps far fewer files; stops a folder that was filled by
 /// somebody else from filling memory.
