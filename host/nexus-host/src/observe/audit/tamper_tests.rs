@@ -283,6 +283,47 @@ fn reject_a_missing_segment() {
     );
 }
 
+/// Goal: records cannot be taken away by leaving their file, and that of their heads, empty: found by
+/// `host/fuzz`. Method: the first and the second segment, and the two of them, emptied; the files named,
+/// and the first segment after them says what is missing.
+#[test]
+fn reject_an_emptied_segment() {
+    for (emptied, last) in [(0..1, 1), (1..2, 2), (0..2, 2)] {
+        let state = written(300);
+        let segments = state.segments();
+        let heads = state.place().head_files().expect("listed");
+        let heads: Vec<_> = heads.into_values().collect();
+        let missing = emptied.clone().map(|at| lines(&segments[at]).len());
+        let missing: usize = missing.sum();
+        for at in emptied.clone() {
+            fs::write(&segments[at], "").expect("emptied");
+            fs::write(&heads[at], "").expect("emptied");
+        }
+        let findings = short(state.findings());
+        assert_eq!(findings.len(), emptied.len() + 1, "{findings:?}");
+        for (at, finding) in emptied.zip(&findings) {
+            let place = format!("{:06}.jsonl:1: does not say", at + 1);
+            assert!(finding.starts_with(&place), "{finding}");
+        }
+        let place = format!("{:06}.jsonl:1: records ", last + 1);
+        let follows = findings.last().expect("at least two");
+        assert!(follows.starts_with(&place), "{follows}");
+        let numbers: Vec<usize> = follows
+            .split(' ')
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        assert_eq!(numbers[1] - numbers[0] + 1, missing, "{follows}");
+    }
+    // The last one: that the one before it was signed as followed says that it had a record.
+    let state = written(300);
+    let last = state.segments().len();
+    fs::write(&state.segments()[last - 1], "").expect("emptied");
+    let heads = state.place().head_files().expect("listed");
+    fs::write(heads.into_values().next_back().expect("heads"), "").expect("emptied");
+    let place = format!("{last:06}.jsonl:1: ");
+    one(&short(state.findings()), &place, "does not say");
+}
+
 #[test]
 fn reject_a_chain_taken_away_whole() {
     let state = written(8);

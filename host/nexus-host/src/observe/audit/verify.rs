@@ -139,14 +139,26 @@ fn check_chain(check: Check<'_>, name: &str, mut heads: ChainHeads) -> Chain {
                 );
                 let _ = file.unlock();
                 let last = own.keys().next_back() == Some(number);
-                let checked = walk(&mut chain, path, file, &segment, before.or(first), of);
+                let after = before.or(first);
+                let checked = walk(&mut chain, path, file, &segment, after, of);
                 chain.segments += 1;
+                let empty = checked.records == 0 && checked.faults.is_empty() && !checked.cut_off;
+                // Each has its first record before the one before it is signed as ended, and before the
+                // next is made.
+                let rotated = |heads: &Vec<(u64, Head)>| {
+                    heads.iter().any(|(_, head)| head.kind == Kind::Rotated)
+                };
+                if empty && (!last || heads.of.get(&(number - 1)).is_some_and(rotated)) {
+                    chain.find(path, Some(1), Fault::NotItsBeginning);
+                }
                 if last {
                     end_of_chain(&mut chain, path, &checked, live, check.heads.is_some());
                 } else if checked.cut_off {
                     chain.find(path, Some(checked.records + 1), Fault::CutOffWithin);
                 }
-                checked.last.map(|last| (last.seq, last.hash))
+                let reached = checked.last.map(|last| (last.seq, last.hash));
+                // What follows an emptied one tells which records it had.
+                reached.or(after.filter(|_| empty))
             }
             // Given up meanwhile, or taken away: which, the statement tells below.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -299,7 +311,8 @@ fn end_of_chain(chain: &mut Chain, path: &Path, segment: &Segment, live: bool, h
     if live {
         chain.notes.push("it is being written".into());
     }
-    if segment.records == 0 && !segment.cut_off && segment.faults.is_empty() {
+    let empty = segment.records == 0 && !segment.cut_off && segment.faults.is_empty();
+    if empty && chain.findings.is_empty() {
         chain
             .notes
             .push("the last segment is empty: the host ended when it had made it".into());
