@@ -64,13 +64,22 @@ pub const HEAD_BYTES_MAX: usize = 1024;
 /// The layout of a record and of a head.
 pub const VERSION: u32 = 1;
 
-/// Lower-case hexadecimal digits of `bytes`, after what is in `out`.
+/// Lower-case hexadecimal digits of `bytes`, after what is in `out`. Two hashes a record: not digit by digit.
 fn push_hex(out: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    for bytes in bytes.chunks(32) {
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        push_ascii(out, &text[..bytes.len() * 2]);
     }
+}
+
+/// Text that is ASCII by construction.
+fn push_ascii(out: &mut String, text: &[u8]) {
+    out.push_str(std::str::from_utf8(text).unwrap_or_default());
 }
 
 fn hex(bytes: &[u8]) -> String {

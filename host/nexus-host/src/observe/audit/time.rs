@@ -1,6 +1,5 @@
 //! RFC 3339 in UTC with milliseconds, the form of `t`.
 
-use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use nexus_policy::WallTime;
@@ -16,14 +15,19 @@ pub fn millis(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).map_or(MILLIS_MAX, |millis| millis.min(MILLIS_MAX))
 }
 
-/// `2026-11-27T11:38:56.123Z`, after what is in `out`.
+/// `2026-11-27T11:38:56.123Z`, after what is in `out`. Once a record: digit by digit, without `fmt`.
 pub(super) fn push(out: &mut String, millis: u64) {
-    let [year, month, day, hour, minute, second, milli] = fields(millis);
-    // Writing to a String cannot fail.
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
-    );
+    /// Where each field ends, and how many digits it has.
+    const PLACES: [(usize, usize); 7] =
+        [(4, 4), (7, 2), (10, 2), (13, 2), (16, 2), (19, 2), (23, 3)];
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    for (mut value, (end, digits)) in fields(millis).into_iter().zip(PLACES) {
+        for place in text[end - digits..end].iter_mut().rev() {
+            *place = b'0' + (value % 10) as u8;
+            value /= 10;
+        }
+    }
+    super::push_ascii(out, &text);
 }
 
 /// `20261127T113856123Z`: the same for a file's name; names sort by it.
