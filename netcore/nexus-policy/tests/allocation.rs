@@ -2,8 +2,12 @@
 
 mod common;
 
-use common::{APP, Setup, TCP, addr, answer, connect, connect_by, name, rule};
-use nexus_policy::Act;
+use std::fmt::Write as _;
+
+use common::{
+    APP, Setup, TCP, addr, answer, connect, connect_by, digest, identity, name, publisher, rule,
+};
+use nexus_policy::{Act, AppIdentity, Auditor, Entry, Unrecorded};
 use nexus_types::Instant;
 
 #[test]
@@ -64,4 +68,98 @@ fn an_allowed_decision_allocates_nothing() {
         assert!(allowed, "{act:?}");
         assert_eq!(counted.count_total, 0, "{act:?}");
     }
+}
+
+/// Writes every text of a record into the same room, as the log does.
+struct Room(String);
+
+impl Auditor for Room {
+    fn record(&mut self, _now: Instant, entry: &Entry<'_>) -> Result<(), Unrecorded> {
+        self.0.clear();
+        let target = entry.target.ok_or(Unrecorded)?;
+        let rule = entry.rule.unwrap_or_default();
+        write!(self.0, "{target} {rule} {}", entry.source).map_err(|_| Unrecorded)
+    }
+}
+
+/// Goal: nor does one that looks in all there is: the rules of everyone, of the app and of its publisher,
+/// a person's answers, and an auditor. Method: each act is allowed by another of them.
+#[test]
+fn an_allowed_decision_allocates_nothing_wherever_it_is_found() {
+    let asked = [
+        "everyone.example.com:443",
+        "app.example.com:443",
+        "publisher.example.com:443",
+        "asked.example.com:443",
+        "10.1.2.3:80",
+        "198.41.0.0/16:853",
+    ];
+    let mut app = Setup::asks(
+        "system",
+        &[
+            ("network.tcp.connect", &asked),
+            ("network.tcp.listen", &["any:8080"]),
+        ],
+    );
+    for number in 0..999 {
+        app.operator += &for_whom(number, "forbid", &format!("h{number}.example.net:*"));
+    }
+    for (number, to) in [(1_000, asked[1]), (1_001, asked[2]), (1_002, asked[0])] {
+        app.operator += &for_whom(number, "allow", to);
+    }
+    app.operator += &for_whom(1_004, "allow", asked[4]);
+    app.operator += &for_whom(1_003, "allow", asked[5]);
+    app.operator += &for_whom(1_007, "ask", asked[3]);
+    app = app
+        .operator("allow", "network.tcp.listen", &["any:8080"])
+        .said(false, asked[0])
+        .said(true, asked[3]);
+    let mut gate = app.empty_gate();
+    let signed = AppIdentity {
+        publisher: Some(publisher(1)),
+        ..identity()
+    };
+    gate.admit(
+        Instant::ZERO,
+        APP,
+        signed,
+        app.manifest(),
+        app.consent(),
+        &[],
+    )
+    .expect("admitted");
+    gate.set_auditor(Box::new(Room(String::with_capacity(1_024))));
+    let names = [0, 1, 2, 3].map(|at| name(asked[at].trim_end_matches(":443")));
+    for (at, name) in names.iter().enumerate() {
+        answer(&mut gate, name, &format!("93.184.216.{at}"), 60);
+    }
+    let acts = [
+        connect_by(&names[0], "93.184.216.0:443"),
+        connect_by(&names[1], "93.184.216.1:443"),
+        connect("93.184.216.2:443"),
+        connect_by(&names[3], "93.184.216.3:443"),
+        connect("10.1.2.3:80"),
+        connect("198.41.0.4:853"),
+        Act::Listen {
+            local: addr("0.0.0.0:8080"),
+        },
+    ];
+    for act in acts {
+        let mut allowed = false;
+        let counted = allocation_counter::measure(|| {
+            allowed = gate.decide(Instant::ZERO, APP, &act).is_ok();
+        });
+        assert!(allowed, "{act:?}");
+        assert_eq!(counted.count_total, 0, "{act:?}");
+    }
+}
+
+/// A rule for everyone, the app, or its publisher, by turns.
+fn for_whom(number: usize, verdict: &str, to: &str) -> String {
+    let app = match number % 3 {
+        0 => String::new(),
+        1 => format!("app = {{ digest = \"{}\" }}\n", digest()),
+        _ => format!("app = {{ publisher = \"{}\" }}\n", publisher(1)),
+    };
+    rule(&format!("r{number}"), verdict, "network.tcp.connect", &[to]) + &app
 }
