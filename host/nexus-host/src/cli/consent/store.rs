@@ -11,7 +11,7 @@ use nexus_policy::remembered::REMEMBERED_BYTES;
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::cli::{CliError, Kind};
-use crate::runtime::cache::{open_own, own_dir};
+use crate::runtime::owned::{open_own, own_dir};
 
 /// What tells this start of the machine from every other.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
