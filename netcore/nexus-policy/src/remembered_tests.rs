@@ -1,3 +1,5 @@
+//! `consent.toml`: read, written, added to, taken from, bounded.
+
 use nexus_types::AppDigest;
 
 use super::*;

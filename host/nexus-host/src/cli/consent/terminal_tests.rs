@@ -1,3 +1,5 @@
+//! The prompt on a terminal, as a pty sees it.
+
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;

@@ -1,3 +1,5 @@
+//! What the recorder hands on, counts and says.
+
 use nexus_node::Usage;
 use nexus_policy::AppIdentity;
 use nexus_types::{AppDigest, NodeId};

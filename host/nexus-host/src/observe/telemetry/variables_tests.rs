@@ -1,3 +1,5 @@
+//! The `OTEL_*` variables: what each does, and what is refused or warned about.
+
 use super::*;
 
 fn of(variables: &[(&str, &str)]) -> Result<Option<Settings>, VariableError> {
