@@ -340,19 +340,33 @@ impl<'a> Context<'a> {
         near: &[Vec<Atom<'a>>; 2],
         moments: &[WallTime],
     ) -> Vec<(Span, Seen)> {
-        let mut spans: Vec<(Span, Seen)> = Vec::new();
+        // The last says whether what cannot be told without a target is said by other rules on each side: then
+        // the same words may be about other targets.
+        let mut spans: Vec<(Span, Seen, bool)> = Vec::new();
         for (index, from) in moments.iter().enumerate() {
             let until = moments.get(index + 1).copied();
             let seen = [0, 1].map(|side| self.outcome(side, &near[side], piece, *from));
+            let [old, new] = [0, 1].map(|side: usize| {
+                let of = near[side].iter();
+                let of = of.filter(|atom| atom.holds(*from) && self.meets(atom.to, piece));
+                of.map(Atom::meaning).collect::<BTreeSet<_>>()
+            });
+            let untold = seen[0].0.0.len() > 1 && old != new;
             match spans.last_mut() {
-                Some((span, before)) if before[0].0 == seen[0].0 && before[1].0 == seen[1].0 => {
+                Some((span, before, any))
+                    if before[0].0 == seen[0].0 && before[1].0 == seen[1].0 =>
+                {
                     span.1 = until;
+                    *any |= untold;
                 }
-                _ => spans.push(((*from, until), seen)),
+                _ => spans.push(((*from, until), seen, untold)),
             }
         }
-        spans.retain(|(_, [(old, _), (new, _)])| old != new);
+        spans.retain(|(_, [(old, _), (new, _)], untold)| old != new || *untold);
         spans
+            .into_iter()
+            .map(|(span, seen, _)| (span, seen))
+            .collect()
     }
 
     /// What one policy says of a piece at a moment, and the rules that say it.
@@ -453,7 +467,7 @@ fn effect(old: &Outcome, new: &Outcome) -> Option<Effect> {
     let most = new.0.last().cmp(&old.0.last());
     let least = new.0.first().cmp(&old.0.first());
     match (most, least) {
-        _ if old == new => None,
+        _ if old == new => (old.0.len() > 1).then_some(Effect::Mixed),
         _ if most.is_ge() && least.is_ge() && (most.is_gt() || least.is_gt()) => {
             Some(Effect::Wider)
         }
