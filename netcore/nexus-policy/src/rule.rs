@@ -287,6 +287,10 @@ impl HostPattern {
             )));
         }
         let name = name(word)?;
+        // A class word with a dot at its end, or in other letters, is what it is written back as.
+        if name.as_str() != word {
+            return Self::parse_plain(name.as_str(), ports);
+        }
         if !name.as_str().contains('.') {
             // A slip in a class word must not become a rule for a name nobody has.
             let long = AddressClass::NAMEABLE

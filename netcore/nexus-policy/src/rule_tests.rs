@@ -320,3 +320,20 @@ fn what_covers_what() {
         assert_eq!(rule(a).covers(&rule(b)), covers, "{a} covers {b}");
     }
 }
+
+/// Goal: a rule means what it is shown as. Method: class words with a dot at their end, in capitals, in wide letters.
+#[test]
+fn a_class_word_in_another_spelling_is_the_class() {
+    let rule = |text: &str| Rule::parse(Capability::NetworkTcpConnect, text);
+    for (text, plain) in [
+        ("host.:80", "host.internal:80"),
+        ("LAN.:80", "lan:80"),
+        ("\u{ff48}\u{ff4f}\u{ff53}\u{ff54}:80", "host.internal:80"),
+        ("API.Example.com.:80", "api.example.com:80"),
+    ] {
+        assert_eq!(rule(text).unwrap().to_string(), plain, "{text}");
+        assert_eq!(rule(text), rule(plain), "{text}");
+    }
+    assert!(rule("localhost.:80").is_err());
+    assert!(rule("private.:80").is_err());
+}
