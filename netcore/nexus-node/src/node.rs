@@ -232,7 +232,7 @@ impl Node {
 
     /// Asks the gate for several ways to do one thing, as the addresses of one name. What is
     /// permitted comes back in order. Only if nothing is, the thing was refused: once, for the
-    /// reason of the first. At most [`limits::DNS_ANSWERS`] are judged; the rest is dropped.
+    /// reason of the first. At most [`nexus_types::limits::DNS_ANSWERS`] are judged; the rest is dropped.
     ///
     /// # Errors
     /// The refusal.

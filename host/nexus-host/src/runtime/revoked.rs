@@ -4,8 +4,8 @@
 //! open of others ends before the app's next call that could use it. Nobody is waited for: files are
 //! served where they are called, so no call is under way when a policy is read.
 //!
-//! What stands in the app's table (handles) is looked through once ([`Revocations::end`]); a stream
-//! does not, or not as what it is, and looks by itself ([`Watch`]). Where nothing was ever revoked both
+//! What stands in the app's table (handles) is looked through once (`Revocations::end`); a stream
+//! does not, or not as what it is, and looks by itself (`Watch`). Where nothing was ever revoked both
 //! cost one load of a number.
 //!
 //! What is open is judged by where it is now, as the kernel knows it (proc_pid_fd(5)), not by the folder
