@@ -14,7 +14,7 @@ use crate::catalog::{Known, known};
 use crate::consent::{Answer, Consent, Lifetime};
 use crate::denial::{Fix, RefusedBy};
 use crate::explain::escape;
-use crate::gate::{AppIdentity, Gate, until};
+use crate::gate::{AppIdentity, Gate};
 use crate::grounds::Grounds;
 use crate::index::RuleIndex;
 use crate::judge::Cause;
@@ -25,6 +25,7 @@ use crate::publisher::Publisher;
 use crate::refuse::{policy_fix, wants_class};
 use crate::rule::Rule;
 use crate::standing::{allows_all, catches_all, may_meet, wants_operator};
+use crate::wall::until;
 use crate::wasi::DirectoryRule;
 
 /// Whose word a standing is.

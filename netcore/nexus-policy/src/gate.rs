@@ -10,29 +10,28 @@ use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use nexus_types::{AppDigest, Duration, HostName, InstanceId, Instant, PolicyEpoch, Reason};
+use nexus_types::{AppDigest, HostName, InstanceId, Instant, PolicyEpoch, Reason};
 
 use crate::address::{Topology, canonical};
 use crate::audit::{Auditor, Recorded};
 use crate::binding::Bindings;
-use crate::capability::{Capability, Status};
+use crate::capability::Capability;
 use crate::consent::{Answer, Consent};
 use crate::decide::Act;
 use crate::denial::Denial;
 use crate::examine::Examiner;
 use crate::grounds::Grounds;
-use crate::index::{self, RemoteTarget, RuleIndex, RuleTable};
+use crate::index::{self, RemoteTarget};
 use crate::judge::{Cause, permitted};
 use crate::learn::Learnt;
 use crate::manifest::Manifest;
 use crate::mode::Mode;
-use crate::networks::Borders;
 use crate::permit::{Permit, Stamp};
 use crate::policy::{Policy, PolicyRule, Subject, Verdict};
 use crate::publisher::PublisherKey;
-use crate::rule::Rule;
 use crate::switch;
-use crate::wall::WallTime;
+use crate::tables::{Grant, Group, OperatorTables, PerCapability, grants, per_capability, table};
+use crate::wall::{WallTime, until};
 
 /// Which app an instance is: the host's own record, never what the app says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,43 +44,40 @@ pub struct AppIdentity {
     pub publisher: Option<PublisherKey>,
 }
 
-/// Number of capabilities, those of base WASI included.
-const CAPABILITIES: usize = Capability::ALL.len() + Capability::WASI.len();
-
-/// One thing per capability.
-type PerCapability<T> = [Option<Box<T>>; CAPABILITIES];
-
-/// How many of the operator's tables can concern one app: everyone's, its own, its publisher's.
-pub(crate) const CONCERNS: usize = 3;
-
-/// Rules on their way into tables, each with its place in [`Gate::written`].
-type Group<'a> = BTreeMap<Capability, Vec<(RuleIndex, &'a PolicyRule)>>;
-
-/// The operator's rules of one capability.
-#[derive(Default)]
-pub(crate) struct OperatorTables {
-    pub(crate) borders: Borders,
-    pub(crate) forbid: RuleTable,
-    pub(crate) ask: RuleTable,
-    pub(crate) allow: RuleTable,
-}
-
-/// What one instance has of one capability: by its manifest, and by `--allow`.
-pub(crate) struct Grant {
-    pub(crate) borders: Borders,
-    pub(crate) asked: RuleTable,
-    pub(crate) given: RuleTable,
-    /// Of the rules asked for, those a person has said yes to, and no; by the answer's place.
-    pub(crate) consented: RuleTable,
-    pub(crate) declined: RuleTable,
-}
-
 /// What all instances of an app that was admitted once have in common.
 pub(crate) struct App {
     pub(crate) identity: AppIdentity,
     pub(crate) manifest: Manifest,
     pub(crate) consent: Consent,
     pub(crate) grants: PerCapability<Grant>,
+}
+
+impl App {
+    fn new(
+        identity: AppIdentity,
+        manifest: Manifest,
+        consent: Consent,
+        now: Instant,
+        wall: (Instant, WallTime),
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            grants: grants(&manifest, &consent, now, wall),
+            identity,
+            manifest,
+            consent,
+        })
+    }
+
+    /// The same app, with what persons say of it at `now`.
+    fn with(&self, consent: Consent, now: Instant, wall: (Instant, WallTime)) -> Arc<Self> {
+        Self::new(
+            self.identity.clone(),
+            self.manifest.clone(),
+            consent,
+            now,
+            wall,
+        )
+    }
 }
 
 pub(crate) struct Instance {
@@ -235,13 +231,7 @@ impl Gate {
         let Some(entered) = self.instances.get_mut(&instance) else {
             return;
         };
-        let app = &entered.app;
-        entered.app = Arc::new(App {
-            grants: grants(&app.manifest, &consent, now, wall),
-            identity: app.identity.clone(),
-            manifest: app.manifest.clone(),
-            consent,
-        });
+        entered.app = entered.app.with(consent, now, wall);
         self.compile(now);
     }
 
@@ -276,12 +266,7 @@ impl Gate {
             let app = &instance.app;
             let over = |answer: &Answer| answer.expires.is_some_and(|at| until(wall, at) <= now);
             if app.consent.answers.iter().any(over) {
-                instance.app = Arc::new(App {
-                    grants: grants(&app.manifest, &app.consent, now, wall),
-                    identity: app.identity.clone(),
-                    manifest: app.manifest.clone(),
-                    consent: app.consent.clone(),
-                });
+                instance.app = app.with(app.consent.clone(), now, wall);
             }
         }
     }
@@ -395,14 +380,8 @@ impl Gate {
         manifest: Manifest,
         consent: Consent,
     ) {
-        let grants = grants(&manifest, &consent, now, self.wall);
         let mut entered = Instance {
-            app: Arc::new(App {
-                identity: app,
-                manifest,
-                consent,
-                grants,
-            }),
+            app: App::new(app, manifest, consent, now, self.wall),
             epoch: self.epoch,
             bindings: Bindings::default(),
             udp_open: Err(Cause::NotAsked),
@@ -655,7 +634,7 @@ impl Gate {
         stamp.epoch == self.epoch
     }
 
-    /// The operator's rules about `capability` that concern an app: at most [`CONCERNS`] tables.
+    /// The operator's rules about `capability` that concern an app: at most [`crate::tables::CONCERNS`] tables.
     pub(crate) fn operator(
         &self,
         app: &AppIdentity,
@@ -707,95 +686,4 @@ impl Gate {
             .map(|binding| (binding.name.clone(), binding.until > now))
             .collect()
     }
-}
-
-/// When a moment of the day is, by the time of day that was told at an instant.
-pub(crate) fn until((now, wall): (Instant, WallTime), at: WallTime) -> Instant {
-    let left = at.0.saturating_sub(wall.0);
-    now + Duration::from_secs(u64::try_from(left).unwrap_or(0))
-}
-
-/// What an app has of each capability.
-fn grants(
-    manifest: &Manifest,
-    consent: &Consent,
-    now: Instant,
-    wall: (Instant, WallTime),
-) -> PerCapability<Grant> {
-    per_capability(|capability| {
-        let asked = manifest.asked(capability);
-        let given = consent.allow.iter().filter(|(c, _)| *c == capability);
-        if capability.status() == Status::Absent {
-            return None;
-        }
-        let wasi = match capability {
-            Capability::WasiDirs => !manifest.directories().is_empty(),
-            Capability::WasiEnv => !manifest.variables().is_empty(),
-            _ => false,
-        };
-        if asked.is_none() && !wasi && given.clone().next().is_none() {
-            return None;
-        }
-        let asked: Vec<Rule> = match capability {
-            Capability::WasiDirs => manifest
-                .directories()
-                .iter()
-                .filter_map(|d| {
-                    Some(Rule::Directory(crate::wasi::DirectoryRule::new(
-                        d.path.as_deref()?,
-                        d.mode,
-                    )?))
-                })
-                .collect(),
-            Capability::WasiEnv => manifest
-                .variables()
-                .iter()
-                .map(|(name, _)| Rule::Variable(name.clone()))
-                .collect(),
-            _ => asked.map(|asked| asked.rules.clone()).unwrap_or_default(),
-        };
-        let given = given.map(|(_, rule)| rule);
-        let borders = index::borders(asked.iter().chain(given.clone()));
-        // An answer is about a rule the manifest asks for: to another it is no answer.
-        let answers = |yes: bool| {
-            let asked = &asked;
-            let answers = (0..).zip(&consent.answers).filter(move |(_, answer)| {
-                answer.capability == capability
-                    && answer.yes == yes
-                    && answer.expires.is_none_or(|at| until(wall, at) > now)
-                    && asked.contains(&answer.rule)
-            });
-            RuleTable::build(
-                &borders,
-                answers.map(|(at, answer)| (at, Some(&answer.rule))),
-            )
-        };
-        Some(Grant {
-            asked: RuleTable::build(&borders, (0..).zip(asked.iter().map(Some))),
-            given: RuleTable::build(&borders, (0..).zip(given.map(Some))),
-            consented: answers(true),
-            declined: answers(false),
-            borders,
-        })
-    })
-}
-
-/// The table of the rules of one verdict.
-fn table(borders: &Borders, rules: &[(RuleIndex, &PolicyRule)], verdict: Verdict) -> RuleTable {
-    let mut list = Vec::new();
-    for (index, rule) in rules.iter().filter(|(_, rule)| rule.verdict == verdict) {
-        match &rule.to {
-            None => list.push((*index, None)),
-            Some(to) => list.extend(to.iter().map(|text| (*index, Some(text)))),
-        }
-    }
-    RuleTable::build(borders, list)
-}
-
-fn per_capability<T>(mut make: impl FnMut(Capability) -> Option<T>) -> PerCapability<T> {
-    let mut all: PerCapability<T> = core::array::from_fn(|_| None);
-    for capability in Capability::ALL.into_iter().chain(Capability::WASI) {
-        all[capability as usize] = make(capability).map(Box::new);
-    }
-    all
 }

@@ -24,11 +24,12 @@ use crate::address::{AddressClass, canonical};
 use crate::binding::Binding;
 use crate::capability::{Capability, Class};
 use crate::decide::Act;
-use crate::gate::{CONCERNS, Gate, Grant, Instance, OperatorTables};
+use crate::gate::{Gate, Instance};
 use crate::grounds::Grounds;
 use crate::index::{RemoteTarget, RuleIndex, RuleTable, Site, site};
 use crate::names::QueryName;
 use crate::permit::{Target, TargetName};
+use crate::tables::{CONCERNS, Grant, OperatorTables};
 
 /// Why a judgement went wrong; `denial` makes the sentence of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -56,6 +56,7 @@ mod port_map;
 mod refuse;
 mod standing;
 mod suggest;
+mod tables;
 mod write;
 
 pub use address::{AddressClass, Topology, canonical, classify};

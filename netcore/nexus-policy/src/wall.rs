@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use nexus_types::{Duration, Instant};
+
 /// Seconds since 1970-01-01T00:00:00Z, as the caller's clock says. An argument, never read here.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct WallTime(pub i64);
@@ -83,6 +85,12 @@ impl WallTime {
         let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
+}
+
+/// When a moment of the day is, by the time of day that was told at an instant.
+pub(crate) fn until((now, wall): (Instant, WallTime), at: WallTime) -> Instant {
+    let left = at.0.saturating_sub(wall.0);
+    now + Duration::from_secs(u64::try_from(left).unwrap_or(0))
 }
 
 /// Days of the Gregorian calendar, counted in years that begin in March, so that a leap day is
