@@ -61,6 +61,20 @@ impl Terminal {
     }
 }
 
+/// Whether this process was started so that SIGHUP is nothing to it (`nohup`): then a terminal that is gone does
+/// not end it, and one that is sent asks for the policy.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status");
+    status.is_ok_and(|status| ignored_in(&status, SIGHUP))
+}
+
+/// proc(5): the mask of ignored signals, in hexadecimal; the lowest bit is signal 1.
+fn ignored_in(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
 #[derive(Default)]
 struct Inner {
     interrupt: Arc<AtomicBool>,
@@ -84,7 +98,7 @@ impl Signals {
     /// called often.
     pub fn install() -> std::io::Result<Self> {
         let signals = Self(Arc::new(Inner {
-            terminal: Terminal::find(),
+            terminal: Terminal::find().filter(|_| !ignores_hangup()),
             ..Inner::default()
         }));
         signal_hook::flag::register(SIGINT, Arc::clone(&signals.0.interrupt))?;
@@ -185,6 +199,18 @@ impl Future for Wait {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_ignored_is_read_from_the_mask() {
+        let status = |mask: &str| {
+            format!("Name:\tx\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t1\n")
+        };
+        assert!(ignored_in(&status("0000000000000001"), SIGHUP));
+        assert!(ignored_in(&status("0000000000001001"), SIGHUP));
+        assert!(!ignored_in(&status("0000000000001000"), SIGHUP));
+        assert!(!ignored_in(&status("nonsense"), SIGHUP));
+        assert!(!ignored_in("", SIGHUP));
+    }
 
     #[test]
     fn a_signal_sent_twice_at_once_is_one_and_a_later_one_is_another() {
