@@ -7,10 +7,12 @@ use nexus_policy::{Admission, AppIdentity, Capability, Consent, Gate, Manifest, 
 use nexus_types::{Instant, limits};
 use wasmtime::component::Component;
 
+use super::consent::Asking;
+use super::policies::Policies;
 use super::publishers::{Publishers, Signed};
-use super::{CliError, Kind};
+use super::{CliError, Kind, StateArgs};
 use crate::runtime::cache::CodeCache;
-use crate::runtime::engine::HostEngine;
+use crate::runtime::engine::{EngineOptions, HostEngine};
 use crate::runtime::imports;
 use crate::runtime::load::{AppFile, read_text};
 
@@ -131,6 +133,45 @@ impl Candidate {
             ));
         }
         admission
+    }
+}
+
+/// An engine for what is only looked at.
+pub(super) fn engine_to_look() -> Result<HostEngine, CliError> {
+    let options = EngineOptions {
+        pooling: false,
+        ..EngineOptions::default()
+    };
+    HostEngine::new(options).map_err(|error| CliError::new(Kind::Host, error))
+}
+
+/// An app that is looked at and not run, the policies it is looked at by, and what is said of it on the command line
+/// and was answered before.
+pub(super) struct Looked {
+    pub(super) policies: Policies,
+    pub(super) candidate: Candidate,
+    pub(super) consent: Consent,
+}
+
+impl Looked {
+    pub(super) fn at(
+        app: &Path,
+        manifest: Option<&Path>,
+        grants: &GrantArgs,
+        state: &StateArgs,
+    ) -> Result<Self, CliError> {
+        let policies = Policies::read(grants.policy.as_deref())?;
+        let asking = Asking::nobody(state)?;
+        let publishers = policies.publishers();
+        let engine = engine_to_look()?;
+        let mut cache = state.cache();
+        let candidate = Candidate::read(app, manifest, Some(&publishers), &engine, &mut cache)?;
+        let consent = asking.known(&candidate.identity, grants.consent());
+        Ok(Self {
+            policies,
+            candidate,
+            consent,
+        })
     }
 }
 

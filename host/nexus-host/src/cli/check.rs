@@ -6,11 +6,8 @@ use clap::Args;
 use nexus_policy::Admission;
 use nexus_policy::admission::{Provided, Standing};
 
-use super::app::{Candidate, GrantArgs};
-use super::consent::Asking;
-use super::policies::Policies;
+use super::app::{GrantArgs, Looked};
 use super::{CliError, Common, Kind, Output, StateArgs, say};
-use crate::runtime::engine::{EngineOptions, HostEngine};
 
 const EXAMPLES: &str = "Examples:
   nexus-host check app.wasm                              would it start, and with what?
@@ -37,25 +34,17 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn check(args: &CheckArgs) -> Result<u8, CliError> {
-    let policies = Policies::read(args.grants.policy.as_deref())?;
-    let asking = Asking::nobody(&args.state)?;
-    let engine = HostEngine::new(EngineOptions {
-        pooling: false,
-        ..EngineOptions::default()
-    })
-    .map_err(|error| CliError::new(Kind::Host, error))?;
-    let mut cache = args.state.cache();
-    let candidate = Candidate::read(
+    let Looked {
+        policies,
+        candidate,
+        consent,
+    } = Looked::at(
         &args.app,
         args.manifest.as_deref(),
-        Some(&policies.publishers()),
-        &engine,
-        &mut cache,
+        &args.grants,
+        &args.state,
     )?;
-    let admission = candidate.examine(
-        &policies.gate(),
-        &asking.known(&candidate.identity, args.grants.consent()),
-    );
+    let admission = candidate.examine(&policies.gate(), &consent);
     let refused =
         (!admission.admitted).then(|| CliError::new(Kind::Refused, admission.text().trim_end()));
     match args.common.output {

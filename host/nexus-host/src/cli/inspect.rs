@@ -8,11 +8,10 @@ use nexus_policy::explain::escape;
 use nexus_policy::{Consent, Gate, PublisherKey, Topology};
 use serde_json::json;
 
-use super::app::Candidate;
+use super::app::{Candidate, engine_to_look};
 use super::policies::Policies;
 use super::publishers::Signed;
-use super::{CliError, Common, Kind, StateArgs, say};
-use crate::runtime::engine::{EngineOptions, HostEngine};
+use super::{CliError, Common, StateArgs, say};
 use crate::runtime::imports;
 
 const EXAMPLES: &str = "Examples:
@@ -32,11 +31,7 @@ pub(super) struct InspectArgs {
 }
 
 pub(super) fn inspect(args: &InspectArgs) -> Result<u8, CliError> {
-    let engine = HostEngine::new(EngineOptions {
-        pooling: false,
-        ..EngineOptions::default()
-    })
-    .map_err(|error| CliError::new(Kind::Host, error))?;
+    let engine = engine_to_look()?;
     let candidate = Candidate::read(&args.app, None, None, &engine, &mut args.state.cache())?;
     // What an import needs is the same whatever anybody wrote, so no policy takes part.
     let admission = candidate.examine(&Gate::new(Topology::default()), &Consent::default());

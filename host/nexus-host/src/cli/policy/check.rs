@@ -13,13 +13,10 @@ use nexus_policy::{Act, Admission, Capability, Denial, Supposed, canonical, clas
 use nexus_types::{HostName, Instant};
 use serde_json::{Value, json};
 
-use super::super::app::{Candidate, GrantArgs};
-use super::super::consent::Asking;
-use super::super::policies::Policies;
+use super::super::app::{Candidate, GrantArgs, Looked};
 use super::super::{CliError, Common, Kind, Output, StateArgs, say};
 use super::question::{self, Question, Wish};
 use crate::driver::user_topology;
-use crate::runtime::engine::{EngineOptions, HostEngine};
 
 const EXAMPLES: &str = "Examples:
   nexus-host policy check app.wasm --tcp api.example.com:443
@@ -114,20 +111,15 @@ struct Answer {
 
 pub(super) fn check(args: &PolicyCheckArgs) -> Result<u8, CliError> {
     let questions = args.questions()?;
-    let policies = Policies::read(args.grants.policy.as_deref())?;
-    let asking = Asking::nobody(&args.state)?;
-    let engine = HostEngine::new(EngineOptions {
-        pooling: false,
-        ..EngineOptions::default()
-    })
-    .map_err(|error| CliError::new(Kind::Host, error))?;
-    let mut cache = args.state.cache();
-    let candidate = Candidate::read(
+    let Looked {
+        policies,
+        candidate,
+        consent,
+    } = Looked::at(
         &args.app,
         args.manifest.as_deref(),
-        Some(&policies.publishers()),
-        &engine,
-        &mut cache,
+        &args.grants,
+        &args.state,
     )?;
     // A gate for each question: what one supposes of a name is nothing to the next.
     let suppose = || {
@@ -138,7 +130,7 @@ pub(super) fn check(args: &PolicyCheckArgs) -> Result<u8, CliError> {
             Instant::ZERO,
             candidate.identity.clone(),
             candidate.manifest.clone(),
-            asking.known(&candidate.identity, args.grants.consent()),
+            consent.clone(),
             &candidate.asked,
         )
     };

@@ -9,11 +9,10 @@ use nexus_policy::{AppDiff, Consent, Gate, Policy, PolicyDiff, Topology};
 use nexus_types::Instant;
 use serde_json::json;
 
-use super::super::app::Candidate;
+use super::super::app::{Candidate, engine_to_look};
 use super::super::policies::{read, wall_time};
 use super::super::publishers::Publishers;
 use super::super::{CliError, Common, Kind, StateArgs, say};
-use crate::runtime::engine::{EngineOptions, HostEngine};
 
 const EXAMPLES: &str = "Examples:
   nexus-host policy diff /etc/nexus-host/policy.toml new.toml
@@ -78,11 +77,7 @@ fn apps(args: &PolicyDiffArgs, policies: [&Policy; 2]) -> Result<Vec<AppDiff>, C
     if args.app.is_empty() {
         return Ok(Vec::new());
     }
-    let engine = HostEngine::new(EngineOptions {
-        pooling: false,
-        ..EngineOptions::default()
-    })
-    .map_err(|error| CliError::new(Kind::Host, error))?;
+    let engine = engine_to_look()?;
     let mut cache = args.state.cache();
     let publishers = Publishers::of(policies);
     let mut apps = Vec::with_capacity(args.app.len());
