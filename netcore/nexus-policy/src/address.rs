@@ -288,6 +288,21 @@ impl Topology {
             .unwrap_or_else(|| class_of(inside))
     }
 
+    /// Whether some address of `network` may be of `class`, in some spelling of it. Where it cannot tell, it says yes.
+    pub(crate) fn may_hold(&self, network: Network, class: AddressClass) -> bool {
+        if network.is_host() {
+            return self.classify(network.address()) == class;
+        }
+        let here = || {
+            let named = self.host.iter().chain(&self.infrastructure).copied();
+            named.chain(self.own.iter().map(|own| own.address()))
+        };
+        class_named_by(network) == class
+            || network.wraps()
+            || here().any(|address| network.contains(address) && self.classify(address) == class)
+            || network.other_classes().any(|(_, found)| found == class)
+    }
+
     /// What an address is on this network alone.
     fn class_here(&self, learnt: &[IpAddr], address: IpAddr) -> Option<AddressClass> {
         if self.host.contains(&address) {
@@ -420,6 +435,39 @@ impl Network {
     /// Whether `address`, of the same family, is in it.
     pub fn contains(self, address: IpAddr) -> bool {
         self.address.is_ipv4() == address.is_ipv4() && self.bounds().contains(&number(address))
+    }
+
+    /// The parts of it that are of another class than the one it names when it allows.
+    pub(crate) fn other_classes(self) -> impl Iterator<Item = (Self, AddressClass)> {
+        let blocks = ONE_CLASS_BLOCKS.iter().map(|(address, prefix, class)| {
+            let (address, prefix) = (*address, *prefix);
+            (Self { address, prefix }, *class)
+        });
+        let metadata_v4 = METADATA_V4.map(IpAddr::V4);
+        let metadata_v6 = METADATA_V6.map(IpAddr::V6);
+        let metadata = metadata_v4.into_iter().chain(metadata_v6);
+        let metadata = metadata.map(|address| (Self::host(address), AddressClass::Metadata));
+        blocks
+            .chain(metadata)
+            .filter(move |(part, _)| self.prefix < part.prefix && self.covers(*part))
+    }
+
+    /// Whether addresses in it may carry IPv4 addresses ([`canonical`]).
+    fn wraps(self) -> bool {
+        const WRAPPING: [(u128, u8); 5] = [
+            (0xffff_0000_0000, 96),
+            (0, 96),
+            (0x64_ff9b << 96, 96),
+            (0x2002 << 112, 16),
+            (0x2001 << 112, 32),
+        ];
+        WRAPPING.into_iter().any(|(address, prefix)| {
+            let block = Self {
+                address: IpAddr::V6(Ipv6Addr::from(address)),
+                prefix,
+            };
+            block.covers(self) || self.covers(block)
+        })
     }
 
     /// Whether all of `other` is in it.

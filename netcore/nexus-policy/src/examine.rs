@@ -24,7 +24,7 @@ use crate::policy::Verdict;
 use crate::publisher::Publisher;
 use crate::refuse::{policy_fix, wants_class};
 use crate::rule::Rule;
-use crate::standing::{allows_all, catches_all, may_meet, wants_operator};
+use crate::standing::{allows_all, catches_all, may_catch, may_meet, wants_operator};
 use crate::wall::until;
 use crate::wasi::DirectoryRule;
 
@@ -320,7 +320,7 @@ impl Examiner<'_> {
             return (Standing::OperatorDenied, self.operators(index));
         }
         let narrowed =
-            of(Verdict::Forbid).any(|(_, rule)| may_meet(self.gate.topology(), rule, asked));
+            of(Verdict::Forbid).any(|(_, rule)| may_catch(self.gate.topology(), rule, asked));
         let granted = if narrowed {
             Standing::Narrowed
         } else {
@@ -329,7 +329,7 @@ impl Examiner<'_> {
         if given {
             return (granted, Word::Allow);
         }
-        let asks = of(Verdict::Ask).find(|(_, rule)| may_meet(self.gate.topology(), *rule, asked));
+        let asks = of(Verdict::Ask).find(|(_, rule)| may_catch(self.gate.topology(), *rule, asked));
         let yes = self.consent.allow_manifest;
         if asks.is_none()
             && let Some((index, _)) = of(Verdict::Allow)
@@ -339,9 +339,8 @@ impl Examiner<'_> {
         }
         // A metadata service must be named by the operator's own rule, if only to be asked about.
         let named = || {
-            let names = |rule: &Rule| {
-                wants_operator(rule) && may_meet(self.gate.topology(), Some(rule), asked)
-            };
+            let names =
+                |rule: &Rule| wants_operator(rule) && may_meet(self.gate.topology(), rule, asked);
             of(Verdict::Ask)
                 .chain(of(Verdict::Allow))
                 .any(|(_, rule)| rule.is_some_and(names))
@@ -361,9 +360,9 @@ impl Examiner<'_> {
         {
             return (granted, consented);
         }
-        if let Some((index, _)) = of(Verdict::Allow).find(|(_, rule)| {
-            rule.is_some_and(|rule| may_meet(self.gate.topology(), Some(rule), asked))
-        }) {
+        if let Some((index, _)) = of(Verdict::Allow)
+            .find(|(_, rule)| rule.is_some_and(|rule| may_meet(self.gate.topology(), rule, asked)))
+        {
             let all_asked =
                 of(Verdict::Ask).any(|(_, rule)| catches_all(self.gate.topology(), rule, asked));
             if !all_asked {

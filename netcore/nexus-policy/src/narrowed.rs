@@ -9,7 +9,7 @@ use crate::gate::Gate;
 use crate::limits::{LimitsAsked, show};
 use crate::policy::Verdict;
 use crate::rule::Rule;
-use crate::standing::{allows_all, may_meet};
+use crate::standing::{allows_all, may_concern};
 
 /// Rules named. A policy may have thousands that touch `public:*`; the rest is counted.
 const NAMED_MAX: usize = 16;
@@ -32,7 +32,7 @@ impl Examiner<'_> {
                 Some(to) => to.iter().map(Some).collect(),
             };
             for text in texts {
-                let in_part = may_meet(self.gate.topology(), text, asked)
+                let in_part = may_concern(self.gate.topology(), rule.verdict, text, asked)
                     && (rule.verdict != Verdict::Allow
                         || !text.is_some_and(|allow| allows_all(allow, asked)));
                 if !in_part {

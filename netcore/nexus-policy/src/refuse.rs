@@ -343,10 +343,7 @@ impl Gate {
                     }
                     Act::UdpOpen => asked
                         .iter()
-                        .any(|asked| {
-                            to.iter()
-                                .any(|rule| may_meet(self.topology(), Some(rule), asked))
-                        })
+                        .any(|asked| to.iter().any(|rule| may_meet(self.topology(), rule, asked)))
                         .then_some(index),
                     // No allow is asked for.
                     Act::UdpAnswer { .. } => None,

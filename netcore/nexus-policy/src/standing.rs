@@ -4,6 +4,7 @@ use core::net::IpAddr;
 
 use crate::address::{AddressClass, Topology, class_named_by, class_of};
 use crate::index::name_means;
+use crate::policy::Verdict;
 use crate::rule::{Destination, HostPattern, Local, LocalPattern, Rule};
 use crate::wasi::DirectoryMode;
 
@@ -48,23 +49,52 @@ fn host_catches_all(topology: &Topology, forbid: &HostPattern, asked: &HostPatte
     }
 }
 
-/// Whether some target could be in both. What cannot be told without a target is yes.
-pub(crate) fn may_meet(topology: &Topology, a: Option<&Rule>, b: &Rule) -> bool {
+/// Whether some target could be in both, when both allow. What cannot be told without a target is yes.
+pub(crate) fn may_meet(topology: &Topology, a: &Rule, b: &Rule) -> bool {
     match (a, b) {
-        (None, _) => true,
-        (Some(Rule::Destination(a)), Rule::Destination(b)) => destinations_may_meet(topology, a, b),
-        (Some(Rule::Local(a)), Rule::Local(b)) => locals_meet(a, b),
-        (Some(Rule::Directory(a)), Rule::Directory(b)) => {
-            a.touches(b.path(), DirectoryMode::Rw) || b.touches(a.path(), DirectoryMode::Rw)
+        (Rule::Destination(a), Rule::Destination(b)) => {
+            a.ports.meets(&b.ports)
+                && (hosts_may_meet(topology, &a.host, &b.host)
+                    || hosts_may_meet(topology, &b.host, &a.host))
         }
-        (Some(a), b) => a == b,
+        (a, b) => others_meet(a, b),
     }
 }
 
-fn destinations_may_meet(topology: &Topology, a: &Destination, b: &Destination) -> bool {
-    a.ports.meets(&b.ports)
-        && (hosts_may_meet(topology, &a.host, &b.host)
-            || hosts_may_meet(topology, &b.host, &a.host))
+/// Whether `forbid` may take some of what `asked` asks; a forbid of `None` takes everything. It takes
+/// more than an allow of the same words gives: every address of a network, and a name at any address
+/// (`RuleTable::catches`). What cannot be told without a target is yes.
+pub(crate) fn may_catch(topology: &Topology, forbid: Option<&Rule>, asked: &Rule) -> bool {
+    match (forbid, asked) {
+        (None, _) => true,
+        (Some(Rule::Destination(a)), Rule::Destination(b)) => {
+            a.ports.meets(&b.ports) && host_may_catch(topology, &a.host, &b.host)
+        }
+        (Some(a), b) => others_meet(a, b),
+    }
+}
+
+/// A rule of `verdict` and one that asks.
+pub(crate) fn may_concern(
+    topology: &Topology,
+    verdict: Verdict,
+    rule: Option<&Rule>,
+    asked: &Rule,
+) -> bool {
+    match (verdict, rule) {
+        (Verdict::Allow, Some(allow)) => may_meet(topology, allow, asked),
+        _ => may_catch(topology, rule, asked),
+    }
+}
+
+fn others_meet(a: &Rule, b: &Rule) -> bool {
+    match (a, b) {
+        (Rule::Local(a), Rule::Local(b)) => locals_meet(a, b),
+        (Rule::Directory(a), Rule::Directory(b)) => {
+            a.touches(b.path(), DirectoryMode::Rw) || b.touches(a.path(), DirectoryMode::Rw)
+        }
+        (a, b) => a == b,
+    }
 }
 
 fn hosts_may_meet(topology: &Topology, a: &HostPattern, b: &HostPattern) -> bool {
@@ -77,6 +107,20 @@ fn hosts_may_meet(topology: &Topology, a: &HostPattern, b: &HostPattern) -> bool
         (H::Below(_), H::Network(network)) => class_named_by(*network) == AddressClass::Public,
         (H::Network(a), H::Network(b)) => a.covers(*b),
         (a, b) => host_catches_all(topology, a, b),
+    }
+}
+
+fn host_may_catch(topology: &Topology, forbid: &HostPattern, asked: &HostPattern) -> bool {
+    use HostPattern as H;
+    match (forbid, asked) {
+        (H::Network(a), H::Network(b)) if a.covers(*b) => true,
+        (H::Network(a), H::Network(b)) => b.covers(*a) && topology.may_hold(*a, class_named_by(*b)),
+        (H::Network(a), H::Class(class)) => topology.may_hold(*a, *class),
+        (H::Network(a), H::Name(name)) => topology.may_hold(*a, name_means(name.as_str())),
+        (H::Network(a), H::Below(_)) => topology.may_hold(*a, AddressClass::Public),
+        // Who connects by this name is caught, wherever it leads.
+        (H::Name(_) | H::Below(_), H::Network(_) | H::Class(_)) => true,
+        (a, b) => host_catches_all(topology, a, b) || hosts_may_meet(topology, b, a),
     }
 }
 

@@ -20,11 +20,11 @@ pub use apps::{AppDiff, AppLine};
 pub use limits::LimitChange;
 pub use signatures::SignatureChange;
 
-use crate::address::{Topology, class_named_by};
+use crate::address::{AddressClass, Topology, class_named_by};
 use crate::capability::{Capability, Class};
 use crate::policy::{Content, Policy, PolicyRule, Subject, Verdict};
 use crate::rule::{Destination, HostPattern, Rule};
-use crate::standing::{allows_all, catches_all, may_meet, wants_operator};
+use crate::standing::{allows_all, catches_all, may_concern, wants_operator};
 use crate::wall::WallTime;
 use pieces::Piece;
 
@@ -216,8 +216,8 @@ impl PolicyDiff {
                 files: [old, new].map(|policy| policy.source().unwrap_or("policy.toml")),
                 now,
             };
-            for place in places {
-                context.compare(app, place, &mut changes);
+            for (place, catches) in places {
+                context.compare(app, place, catches, &mut changes);
             }
         }
         Self {
@@ -257,16 +257,18 @@ impl PolicyDiff {
     }
 }
 
+/// Where to look, and whether a forbid or an ask is about it: then it is about more than an allow would be.
+type Places<'a> = BTreeMap<Option<&'a Rule>, bool>;
+
 /// The places to look at, by who and what they are about: what stands in one policy alone.
-fn differing<'a>(
-    sides: &[Vec<Atom<'a>>; 2],
-) -> BTreeMap<(Subject, Capability), BTreeSet<Option<&'a Rule>>> {
+fn differing<'a>(sides: &[Vec<Atom<'a>>; 2]) -> BTreeMap<(Subject, Capability), Places<'a>> {
     let [old, new] = sides
         .each_ref()
         .map(|side| side.iter().map(Atom::meaning).collect::<BTreeSet<_>>());
-    let mut places: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    for (app, capability, _, to, _) in old.symmetric_difference(&new) {
-        places.entry((*app, *capability)).or_default().insert(*to);
+    let mut places: BTreeMap<_, Places<'_>> = BTreeMap::new();
+    for (app, capability, verdict, to, _) in old.symmetric_difference(&new) {
+        let places = places.entry((*app, *capability)).or_default();
+        *places.entry(*to).or_default() |= *verdict != Verdict::Allow;
     }
     places
 }
@@ -281,13 +283,51 @@ struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn compare(&self, app: Subject, place: Option<&'a Rule>, changes: &mut Vec<Change>) {
-        let meets = |atom: &&Atom<'a>| self.meets(atom.to, place);
+    fn compare(
+        &self,
+        app: Subject,
+        place: Option<&Rule>,
+        catches: bool,
+        changes: &mut Vec<Change>,
+    ) {
+        let caught = place.filter(|_| catches);
+        let inside = caught.map(pieces::other_classes).unwrap_or_default();
+        let parts = [place].into_iter().chain(inside.iter().map(Some));
+        let before = changes.len();
+        self.compare_parts(app, place, &parts.collect::<Vec<_>>(), changes);
+        // Who connects by a caught name is caught wherever it leads, which shows only in other classes if the
+        // internet is closed to it anyway.
+        if changes.len() == before
+            && let Some(Rule::Destination(rule)) = caught
+            && matches!(rule.host, HostPattern::Name(_) | HostPattern::Below(_))
+        {
+            for class in AddressClass::NAMEABLE {
+                let elsewhere = Rule::Destination(Destination {
+                    host: HostPattern::Class(class),
+                    ports: rule.ports.clone(),
+                });
+                self.compare_parts(app, Some(&elsewhere), &[Some(&elsewhere)], changes);
+            }
+        }
+    }
+
+    /// `parts` are all of `place`.
+    fn compare_parts(
+        &self,
+        app: Subject,
+        place: Option<&Rule>,
+        parts: &[Option<&Rule>],
+        changes: &mut Vec<Change>,
+    ) {
+        let meets = |atom: &&Atom<'a>| parts.iter().any(|part| self.meets(atom, *part));
         let near: [Vec<Atom<'a>>; 2] = self
             .sides
             .map(|side| side.iter().filter(meets).copied().collect());
         let others = near.iter().flatten().filter_map(|atom| atom.to);
-        let pieces = pieces::cut(place, others);
+        let mut pieces: Vec<Piece> = Vec::new();
+        for part in parts {
+            pieces.extend(pieces::cut(*part, others.clone()));
+        }
         // From each of these moments on, other rules hold.
         let mut moments: Vec<WallTime> = near
             .iter()
@@ -348,7 +388,7 @@ impl<'a> Context<'a> {
             let seen = [0, 1].map(|side| self.outcome(side, &near[side], piece, *from));
             let [old, new] = [0, 1].map(|side: usize| {
                 let of = near[side].iter();
-                let of = of.filter(|atom| atom.holds(*from) && self.meets(atom.to, piece));
+                let of = of.filter(|atom| atom.holds(*from) && self.meets(atom, piece));
                 of.map(Atom::meaning).collect::<BTreeSet<_>>()
             });
             let untold = seen[0].0.0.len() > 1 && old != new;
@@ -387,7 +427,7 @@ impl<'a> Context<'a> {
         let of = |verdict| {
             near.iter()
                 .filter(move |atom| atom.rule.verdict == verdict && atom.holds(at))
-                .filter(|atom| self.meets(atom.to, piece))
+                .filter(|atom| self.meets(atom, piece))
         };
         // Nobody is asked about a metadata service that no rule of the operator names.
         let explicit = |to: Option<&Rule>| to.is_some_and(wants_operator);
@@ -428,8 +468,8 @@ impl<'a> Context<'a> {
         (Outcome(levels), rules)
     }
 
-    fn meets(&self, rule: Option<&Rule>, piece: Option<&Rule>) -> bool {
-        piece.is_none_or(|piece| may_meet(self.topology, rule, piece))
+    fn meets(&self, atom: &Atom<'a>, piece: Option<&Rule>) -> bool {
+        piece.is_none_or(|piece| may_concern(self.topology, atom.rule.verdict, atom.to, piece))
     }
 
     fn catches(&self, rule: Option<&Rule>, piece: Option<&Rule>) -> bool {

@@ -61,6 +61,26 @@ pub(super) fn cut<'a>(
         .collect()
 }
 
+/// What a forbid or an ask of a network takes besides the class that the network names: addresses of others.
+pub(super) fn other_classes(place: &Rule) -> Vec<Rule> {
+    let Rule::Destination(Destination {
+        host: HostPattern::Network(network),
+        ports,
+    }) = place
+    else {
+        return Vec::new();
+    };
+    let parts = network.other_classes();
+    let nameable = parts.filter(|(_, class)| class.is_nameable());
+    let rules = nameable.map(|(part, _)| {
+        Rule::Destination(Destination {
+            host: HostPattern::Network(part),
+            ports: ports.clone(),
+        })
+    });
+    rules.collect()
+}
+
 fn ports(of: &PortSet, others: &[&Rule]) -> Vec<PortSet> {
     // Where a range begins, and after it ends.
     let mut edges = BTreeSet::new();

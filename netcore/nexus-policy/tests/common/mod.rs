@@ -6,6 +6,8 @@
     reason = "each test file includes this and uses a part"
 )]
 
+pub mod policies;
+
 use std::net::{IpAddr, SocketAddr};
 
 use nexus_policy::{
