@@ -21,7 +21,7 @@ use crate::decide::Act;
 use crate::denial::Denial;
 use crate::examine::Examiner;
 use crate::grounds::Grounds;
-use crate::index::{self, RemoteTarget};
+use crate::index::{self, RemoteTarget, name_means};
 use crate::judge::{Cause, permitted};
 use crate::learn::Learnt;
 use crate::manifest::Manifest;
@@ -492,12 +492,27 @@ impl Gate {
         instance: InstanceId,
         acts: impl IntoIterator<Item = Act<'a>>,
     ) -> Result<Vec<Permit>, Box<Denial>> {
+        let acts = acts
+            .into_iter()
+            .take(nexus_types::limits::DNS_ANSWERS as usize);
+        if self.mode.lets_pass() {
+            let mut acts: Vec<_> = acts.collect();
+            self.keep_the_likeliest(now, instance, &mut acts);
+            self.consider_each(now, instance, acts)
+        } else {
+            self.consider_each(now, instance, acts)
+        }
+    }
+
+    fn consider_each<'a>(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        acts: impl IntoIterator<Item = Act<'a>>,
+    ) -> Result<Vec<Permit>, Box<Denial>> {
         let mut permits = Vec::new();
         let mut first = None;
-        for act in acts
-            .into_iter()
-            .take(nexus_types::limits::DNS_ANSWERS as usize)
-        {
+        for act in acts {
             match self.consider(now, instance, &act) {
                 Ok(permit) => permits.push(permit),
                 Err(denial) => {
@@ -512,6 +527,32 @@ impl Gate {
             }
             _ => Ok(permits),
         }
+    }
+
+    /// Of several ways to do one thing under a mode that lets pass: those that are allowed anyway; else those that
+    /// mean what a name means, the internet; else all. The others are dropped, as they are where nothing is let
+    /// pass: who answers for a name does not choose what is tried, or learnt.
+    fn keep_the_likeliest(&mut self, now: Instant, instance: InstanceId, acts: &mut Vec<Act<'_>>) {
+        self.handle_timeout(now);
+        let rank = |act: &Act<'_>| match self.judge(now, instance, act, false) {
+            Ok(_) => 0,
+            Err(cause) if !self.lets_pass(instance, act, cause) => 3,
+            Err(_) => match *act {
+                Act::Connect {
+                    remote,
+                    name: Some(name),
+                }
+                | Act::UdpSend {
+                    remote,
+                    name: Some(name),
+                } if self.remote_target(remote, false).class != name_means(name.as_str()) => 2,
+                _ => 1,
+            },
+        };
+        let ranks: Vec<_> = acts.iter().map(rank).collect();
+        let best = ranks.iter().min().copied();
+        let mut ranks = ranks.into_iter();
+        acts.retain(|_| ranks.next() == best);
     }
 
     /// Judges an act, and has it recorded if it is allowed.

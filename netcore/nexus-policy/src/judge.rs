@@ -112,7 +112,9 @@ impl Gate {
         }
         match *act {
             Act::OpenDirectory { .. } | Act::SetVariable { .. } => false,
-            Act::Connect { remote, .. } | Act::UdpSend { remote, .. } => {
+            Act::Connect { remote, .. }
+            | Act::UdpSend { remote, .. }
+            | Act::UdpAnswer { remote } => {
                 self.remote_target(remote, false).class != AddressClass::Metadata
             }
             Act::Resolve { name, via } => {
@@ -303,13 +305,15 @@ impl Judge<'_> {
 
     /// Step 3 alone, for the far end of a socket whose binding was granted.
     fn answer(&self, remote: SocketAddr) -> Result<(), Cause> {
-        if self.instance.app.grants[Capability::NetworkUdpBind as usize].is_none() {
-            return Err(Cause::NotAsked);
-        }
         let far = self.far(remote);
         far.not_forbidden(None)?;
         self.names(self.bound(&far))
-            .try_for_each(|name| far.not_forbidden(Some(&name)))
+            .try_for_each(|name| far.not_forbidden(Some(&name)))?;
+        // After the forbids: what is missing may be let pass (`Gate::lets_pass`), what is forbidden not.
+        match self.instance.app.grants[Capability::NetworkUdpBind as usize] {
+            Some(_) => Ok(()),
+            None => Err(Cause::NotAsked),
+        }
     }
 
     fn remote(
