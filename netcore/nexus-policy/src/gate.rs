@@ -26,6 +26,7 @@ use crate::judge::{Cause, permitted};
 use crate::learn::Learnt;
 use crate::manifest::Manifest;
 use crate::mode::Mode;
+use crate::names::QueryName;
 use crate::permit::{Permit, Stamp};
 use crate::policy::{Policy, PolicyRule, Subject, Verdict};
 use crate::publisher::PublisherKey;
@@ -342,6 +343,14 @@ impl Gate {
             }
         }
         (self.everyone, self.one, self.published) = (everyone, one, published);
+        let mut instances = core::mem::take(&mut self.instances);
+        for instance in instances.values_mut() {
+            let app = &instance.app.identity;
+            instance
+                .bindings
+                .set_written(|name| self.is_written(app, name));
+        }
+        self.instances = instances;
         self.judge_udp_open(now);
     }
 
@@ -451,16 +460,29 @@ impl Gate {
         if until <= now {
             return;
         }
+        let Some(app) = self.app(instance) else {
+            return;
+        };
+        let written = self.is_written(app, name);
         if let Some(instance) = self.instances.get_mut(&instance) {
             for address in addresses
                 .iter()
                 .take(nexus_types::limits::DNS_ANSWERS as usize)
             {
-                instance
-                    .bindings
-                    .insert(canonical(*address).address, name, until);
+                let address = canonical(*address).address;
+                instance.bindings.insert(now, address, name, until, written);
             }
         }
+    }
+
+    /// Whether a forbid or an ask that concerns an app is about this name.
+    fn is_written(&self, app: &AppIdentity, name: &HostName) -> bool {
+        let name = QueryName::new(name.as_str());
+        [Capability::NetworkTcpConnect, Capability::NetworkUdpSend]
+            .into_iter()
+            .flat_map(|capability| self.operator(app, capability))
+            .flat_map(|tables| [&tables.forbid, &tables.ask])
+            .any(|table| table.first_port(&name).is_some())
     }
 
     /// Judges an act. The permit is for that act and nothing else; on a refusal nothing may have
