@@ -147,6 +147,15 @@ impl fmt::Display for RuleError {
 impl core::error::Error for RuleError {}
 
 impl Rule {
+    /// How many ports and ranges of ports it names.
+    pub(crate) fn port_ranges(&self) -> usize {
+        match self {
+            Self::Destination(rule) => rule.ports.ranges().len(),
+            Self::Local(rule) => rule.ports.ranges().len(),
+            _ => 0,
+        }
+    }
+
     /// Reads `text` as a rule of `capability`.
     pub fn parse(capability: Capability, text: &str) -> Result<Self, RuleError> {
         if text.len() > RULE_BYTES_MAX {
