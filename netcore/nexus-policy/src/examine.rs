@@ -639,7 +639,7 @@ impl Examiner<'_> {
             .collect();
         let policy = policy_fix(self.gate.operator_file(), &self.app.id, capability, open);
         let fixes = match (standing, &by) {
-            (Standing::ConsentRequired, _) => vec![Fix::AllowManifest, policy],
+            (Standing::ConsentRequired, by) => self.consent_fixes(by, policy),
             (Standing::ConsentDenied, by) => declined_fixes(by, self.consent),
             (Standing::OperatorDenied, Word::Nobody) => {
                 let allow = asked.rules.iter().map(|rule| Fix::Allow {
@@ -662,6 +662,15 @@ impl Examiner<'_> {
             written: matches!(by, Word::Operator { .. } | Word::Answer { .. })
                 && standing != Standing::ConsentRequired,
         }
+    }
+
+    /// How what waits for a person may come to be: by their yes, or the operator's.
+    fn consent_fixes(&self, by: &Word, policy: Fix) -> Vec<Fix> {
+        let changed = match by {
+            Word::Operator { index, .. } => self.gate.change_rule(*index),
+            _ => None,
+        };
+        vec![Fix::AllowManifest, changed.unwrap_or(policy)]
     }
 
     fn sentence(&self, standing: Standing, by: &Word) -> String {
@@ -756,7 +765,7 @@ impl Examiner<'_> {
             );
             let (reason, fixes) = match (standing, &by) {
                 (Standing::ConsentRequired, _) => {
-                    (Reason::ConsentRequired, vec![Fix::AllowManifest, policy])
+                    (Reason::ConsentRequired, self.consent_fixes(&by, policy))
                 }
                 (Standing::ConsentDenied, by) => {
                     (Reason::ConsentDenied, declined_fixes(by, self.consent))

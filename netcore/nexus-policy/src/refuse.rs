@@ -151,7 +151,16 @@ impl Gate {
                 vec![ask, policy, allow]
             }
             (Cause::NotAsked | Cause::NoRule, _) => vec![ask, allow],
-            (Cause::Ask(_) | Cause::Unmentioned, Reason::ConsentRequired) if !explicit => {
+            (Cause::Ask(index), _) => {
+                // An ask of everything is no rule about a metadata service: a yes does not help.
+                let yes = (!explicit).then_some(Fix::AllowManifest);
+                let run = explicit.then_some(allow);
+                yes.into_iter()
+                    .chain(self.change_rule(index))
+                    .chain(run)
+                    .collect()
+            }
+            (Cause::Unmentioned, Reason::ConsentRequired) if !explicit => {
                 vec![Fix::AllowManifest, policy]
             }
             (Cause::Declined(index), _) => {
@@ -164,10 +173,20 @@ impl Gate {
                 revoke.into_iter().chain([Fix::AllowManifest]).collect()
             }
             (Cause::Unmentioned, Reason::OperatorDenied) => vec![policy, allow],
-            (Cause::Ask(_) | Cause::Unmentioned, _) if explicit => vec![policy, allow],
-            (Cause::Ask(_) | Cause::Unmentioned, _) => vec![policy],
+            (Cause::Unmentioned, _) if explicit => vec![policy, allow],
+            (Cause::Unmentioned, _) => vec![policy],
             _ => Vec::new(),
         }
+    }
+
+    /// How the operator would allow what a rule of theirs asks about.
+    pub(crate) fn change_rule(&self, index: RuleIndex) -> Option<Fix> {
+        let written = self.written.get(index as usize)?;
+        Some(Fix::ChangeRule {
+            file: written.file.clone(),
+            line: written.rule.line,
+            rule: written.rule.id.clone(),
+        })
     }
 
     /// Whether a rule of the operator allows an act of a system-class capability, or leaves it to a

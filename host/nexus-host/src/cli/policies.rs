@@ -4,8 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use nexus_policy::{Gate, Policy, Topology, WallTime};
+use nexus_policy::{Gate, Policy, WallTime};
 use nexus_types::{Instant, limits};
+
+use crate::driver::user_topology;
 
 use super::publishers::Publishers;
 use super::{CliError, Kind};
@@ -67,9 +69,10 @@ impl Policies {
         );
     }
 
-    /// A gate with these and nobody behind it, to ask before anything of a network stands.
+    /// A gate with these and nobody behind it, to ask before anything of a network stands: as on the one of
+    /// `--net user`.
     pub(super) fn gate(&self) -> Gate {
-        let mut gate = Gate::new(Topology::default());
+        let mut gate = Gate::new(user_topology());
         self.set(&mut gate, Instant::ZERO);
         gate
     }
