@@ -276,6 +276,8 @@ pub struct Topology {
     pub learnt: Vec<IpAddr>,
     /// Ports of the node's own addresses, and of the machine, that belong to the host itself.
     pub host_owned_ports: Vec<(Transport, Port)>,
+    /// Ports of the machine alone that do, as where it shows its numbers: an app may listen on the node's own.
+    pub machine_ports: Vec<(Transport, Port)>,
 }
 
 impl Topology {
@@ -332,12 +334,21 @@ impl Topology {
         })
     }
 
-    /// Whether the host keeps this port for itself.
+    /// Whether the host keeps this port of the node for itself.
     pub(crate) fn owns_port(&self, transport: Transport, port: u16) -> bool {
-        self.host_owned_ports
-            .iter()
-            .any(|(owned, number)| *owned == transport && number.number() == port)
+        has_port(&self.host_owned_ports, transport, port)
     }
+
+    /// Whether the host keeps this port of the machine for itself.
+    pub(crate) fn owns_machine_port(&self, transport: Transport, port: u16) -> bool {
+        self.owns_port(transport, port) || has_port(&self.machine_ports, transport, port)
+    }
+}
+
+fn has_port(ports: &[(Transport, Port)], transport: Transport, port: u16) -> bool {
+    ports
+        .iter()
+        .any(|(owned, number)| *owned == transport && number.number() == port)
 }
 
 /// The class of `address` in `topology`.

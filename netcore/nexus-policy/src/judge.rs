@@ -340,8 +340,9 @@ impl Judge<'_> {
         if !target.class.is_nameable() || target.port == 0 || carried {
             return Err(Cause::Never);
         }
+        let topology = self.gate.topology();
         if target.class == AddressClass::Host
-            && self.gate.topology().owns_port(act.transport(), target.port)
+            && topology.owns_machine_port(act.transport(), target.port)
         {
             return Err(Cause::HostPort);
         }

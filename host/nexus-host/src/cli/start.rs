@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::net::TcpListener;
 use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use nexus_node::Quota;
 use nexus_policy::admission::{Missing, Provided, Standing};
 use nexus_policy::switch::Site;
 use nexus_policy::{Admission, AppIdentity, Consent, Learnt, Manifest, Mode, render};
-use nexus_types::{InstanceId, NodeId, Seed, limits};
+use nexus_types::{InstanceId, NodeId, Port, Seed, Transport, limits};
 use wasmtime::component::Linker;
 
 use super::app::Candidate;
@@ -173,6 +174,13 @@ impl Host {
 
     /// Has spans, numbers and calls told as asked; to be called before there is a node.
     pub(super) fn observe(&mut self, wanted: Wanted) -> Result<(), CliError> {
+        // Or an app that may speak with this machine would read what all others do.
+        let page = wanted.page.as_ref().map(TcpListener::local_addr);
+        if let Some(page) = page.transpose().map_err(|error| host_error(&error))?
+            && let Some(port) = Port::new(page.port())
+        {
+            self.driver.keep_port(Transport::Tcp, port);
+        }
         let Some(telemetry) = Telemetry::start(wanted).map_err(|error| host_error(&error))? else {
             return Ok(());
         };
