@@ -4,6 +4,7 @@
 mod collector;
 #[path = "../guests/mod.rs"]
 mod guests;
+mod noisy;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
