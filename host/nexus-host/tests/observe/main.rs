@@ -518,6 +518,7 @@ fn reject_to_wait_for_a_bad_collector() {
         ("silent", silent.endpoint()),
     ] {
         let begun = Instant::now();
+        let endpoint = format!("{endpoint}/hunter2");
         let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
         let ran = host(folder.path(), &variables, &["run", &app])
             .output()
@@ -528,6 +529,10 @@ fn reject_to_wait_for_a_bad_collector() {
         assert_eq!(ran.stdout, b"before the end\n", "{kind}");
         assert!(took < BOUND + SLACK, "{kind}: {took:?}");
         assert!(said.contains("exit 7"), "{kind}: {said}");
+        assert!(
+            !said.contains("hunter2"),
+            "{kind}: a path may hold a key: {said}"
+        );
         if kind != "silent" {
             assert!(
                 said.contains("the collector does not take it"),
@@ -535,8 +540,8 @@ fn reject_to_wait_for_a_bad_collector() {
             );
         }
     }
-    assert!(!fails.requests("/v1/traces").is_empty());
-    assert!(!silent.requests("/v1/traces").is_empty());
+    assert!(!fails.requests("/hunter2/v1/traces").is_empty());
+    assert!(!silent.requests("/hunter2/v1/traces").is_empty());
 }
 
 /// Goal: nothing is exported where it was switched off, or not asked for.

@@ -77,12 +77,18 @@ impl Exporting {
             work: Condvar::new(),
             over: Condvar::new(),
         });
+        let client = |signal, exporter: &Option<Exporter>| {
+            let exporter = exporter.clone();
+            exporter
+                .map(|exporter| Client::new(signal, exporter))
+                .transpose()
+        };
         let (room, batch) = (settings.queue, settings.batch);
         let thread = Thread {
             shared: Arc::clone(&shared),
             board: Arc::clone(&board),
-            traces: settings.traces.clone().map(Client::new).transpose()?,
-            metrics: settings.metrics.clone().map(Client::new).transpose()?,
+            traces: client("traces", &settings.traces)?,
+            metrics: client("metrics", &settings.metrics)?,
             start: now_nanos(),
             settings,
         };
@@ -250,6 +256,7 @@ fn left(until: Instant) -> Duration {
 
 /// One signal's way.
 struct Client {
+    signal: &'static str,
     exporter: Exporter,
     agent: Agent,
     /// The last request was not taken: that was said.
@@ -257,7 +264,7 @@ struct Client {
 }
 
 impl Client {
-    fn new(exporter: Exporter) -> Result<Self, String> {
+    fn new(signal: &'static str, exporter: Exporter) -> Result<Self, String> {
         let mut tls = TlsConfig::builder();
         if let Some(path) = &exporter.certificate {
             tls = tls.root_certs(certificates(path)?);
@@ -280,6 +287,7 @@ impl Client {
             .build();
         Ok(Self {
             agent: config.into(),
+            signal,
             exporter,
             failing: false,
         })
@@ -291,12 +299,12 @@ impl Client {
         let timeout = limit.map_or(self.exporter.timeout, |limit| {
             limit.min(self.exporter.timeout)
         });
-        let place = self.exporter.place();
+        let (signal, place) = (self.signal, self.exporter.place());
         match self.post(kind, &body, timeout) {
             Ok(()) => {
-                debug!(target: "nexus::telemetry", collector = place, bytes = body.len(), "sent");
+                debug!(target: "nexus::telemetry", signal, collector = place, bytes = body.len(), "sent");
                 if std::mem::take(&mut self.failing) {
-                    warn!(target: "nexus::telemetry", collector = place, "the collector takes it again");
+                    warn!(target: "nexus::telemetry", signal, collector = place, "the collector takes it again");
                 }
                 true
             }
@@ -304,6 +312,7 @@ impl Client {
                 if !std::mem::replace(&mut self.failing, true) {
                     warn!(
                         target: "nexus::telemetry",
+                        signal,
                         collector = place,
                         why,
                         "the collector does not take it; dropped and counted until it does"

@@ -45,15 +45,15 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Where it goes, for a person.
+    /// Where it goes, for a person. Without the path: a collector may be told apart by a secret in it.
     pub fn place(&self) -> String {
         let scheme = self.url.scheme_str().unwrap_or("http");
         let authority = self.url.authority().map_or("", |a| a.as_str());
-        format!("{scheme}://{authority}{}", self.url.path())
+        format!("{scheme}://{authority}")
     }
 }
 
-/// No header in it.
+/// No header in it, and no path.
 impl fmt::Debug for Exporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({:?})", self.place(), self.protocol)
