@@ -5,6 +5,7 @@ mod collector;
 #[path = "../guests/mod.rs"]
 mod guests;
 mod noisy;
+mod proxies;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

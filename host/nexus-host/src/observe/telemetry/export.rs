@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::{debug, warn};
+use ureq::Agent;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Proxy};
 
 use super::board::Board;
 use super::metrics::Metric;
@@ -269,20 +269,14 @@ impl Client {
         if let Some(path) = &exporter.certificate {
             tls = tls.root_certs(certificates(path)?);
         }
-        let host = exporter.url.host().unwrap_or_default();
-        let here = host == "localhost"
-            || host
-                .trim_matches(['[', ']'])
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback());
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // What is said to one host is not carried to another.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("nexus-host/", env!("CARGO_PKG_VERSION")))
-            // A proxy's loopback is not ours.
-            .proxy(if here { None } else { Proxy::try_from_env() })
+            // Ours alone: left to itself the agent would read the variables its own way.
+            .proxy(exporter.proxy.clone())
             .tls_config(tls.build())
             .build();
         Ok(Self {

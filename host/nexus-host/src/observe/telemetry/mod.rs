@@ -21,6 +21,7 @@ mod export;
 mod metrics;
 mod otlp;
 mod prometheus;
+mod proxy;
 mod recorder;
 mod scrape;
 mod spans;

@@ -1,4 +1,4 @@
-//! The standard `OTEL_*` variables: what they ask for, read once and checked.
+//! The standard `OTEL_*` variables, and those that name proxies: what they ask for, read once and checked.
 //!
 //! The OpenTelemetry SDKs fall back to a default where a value is wrong. Here it is refused, because who set it
 //! expects what it says; what is only not used here is warned about. Nothing of it is read while nothing is to be
@@ -12,7 +12,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ureq::Proxy;
 use ureq::http::{HeaderName, HeaderValue, Uri};
+
+use super::proxy::{self, Proxies};
 
 /// Where a collector listens that nobody named, if one was asked for (the specification's default).
 const ENDPOINT: &str = "http://localhost:4318";
@@ -42,6 +45,8 @@ pub struct Exporter {
     pub timeout: Duration,
     /// Whom to trust instead of Mozilla's list: a PEM file.
     pub certificate: Option<PathBuf>,
+    /// What it is reached by; may hold a password. None: straight.
+    pub proxy: Option<Proxy>,
 }
 
 impl Exporter {
@@ -130,9 +135,18 @@ impl Signal {
 pub fn of_process() -> Result<Option<Settings>, VariableError> {
     let mut variables = BTreeMap::new();
     for (name, value) in std::env::vars_os() {
-        let Some(name) = name.to_str().filter(|name| name.starts_with("OTEL_")) else {
+        let Some(name) = name.to_str() else {
             continue;
         };
+        if proxy::is_ours(name) {
+            // Refused where it is to be used: no proxy has a name with what stands for what is not UTF-8.
+            let value = value.to_string_lossy().into_owned();
+            variables.insert(name.to_owned(), value);
+            continue;
+        }
+        if !name.starts_with("OTEL_") {
+            continue;
+        }
         match value.into_string() {
             Ok(value) => variables.insert(name.to_owned(), value),
             Err(_) => return Err(error(name, "is not UTF-8", "write it in UTF-8")),
@@ -145,21 +159,27 @@ pub fn of_process() -> Result<Option<Settings>, VariableError> {
 ///
 /// # Errors
 /// A value that cannot be obeyed.
-pub fn read(variables: BTreeMap<String, String>) -> Result<Option<Settings>, VariableError> {
-    let mut reader = Reader {
-        variables,
-        used: BTreeSet::new(),
-        warnings: Vec::new(),
-    };
-    reader.variables.retain(|_, value| {
+pub fn read(mut variables: BTreeMap<String, String>) -> Result<Option<Settings>, VariableError> {
+    variables.retain(|_, value| {
         let trimmed = value.trim();
         *value = trimmed.to_owned();
         !value.is_empty()
     });
+    let proxies = Proxies::take(&mut variables);
+    let reader = Reader {
+        variables,
+        proxies,
+        used: BTreeSet::new(),
+        warnings: Vec::new(),
+    };
     reader.settings()
 }
 
-fn error(name: &str, problem: impl Into<String>, fix: impl Into<String>) -> VariableError {
+pub(super) fn error(
+    name: &str,
+    problem: impl Into<String>,
+    fix: impl Into<String>,
+) -> VariableError {
     VariableError {
         name: name.to_owned(),
         problem: problem.into(),
@@ -169,6 +189,7 @@ fn error(name: &str, problem: impl Into<String>, fix: impl Into<String>) -> Vari
 
 struct Reader {
     variables: BTreeMap<String, String>,
+    proxies: Proxies,
     used: BTreeSet<String>,
     warnings: Vec<String>,
 }
@@ -315,6 +336,7 @@ impl Reader {
             }
         }
         Ok(Some(Exporter {
+            proxy: self.proxies.of(&url)?,
             url,
             protocol,
             headers,
@@ -349,8 +371,8 @@ impl Reader {
         if url.query().is_some() || text.contains('#') {
             return Err(error(name, "has a query or fragment in it", secret));
         }
-        if authority.host().is_empty() || authority.port_u16() == Some(0) {
-            return Err(error(name, "names no host, or port 0", fix));
+        if !proxy::names_a_host(authority) {
+            return Err(error(name, "names no host, or a port there is not", fix));
         }
         Ok(Some(url))
     }

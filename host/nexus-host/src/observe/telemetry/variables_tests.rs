@@ -117,6 +117,7 @@ fn reject_what_cannot_be_obeyed_without_repeating_it() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://hunter2"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:0"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:99999"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:hunter2@a"),
         ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://a/?hunter2"),
         ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://a/#hunter2"),
