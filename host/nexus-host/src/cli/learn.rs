@@ -7,7 +7,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nexus_policy::explain::escape;
@@ -33,8 +33,8 @@ pub(super) struct Learning {
     folders: Vec<(String, String)>,
 }
 
-/// Whether the file could be written, before there is anything to write.
-pub(super) fn check(out: &Path) -> Result<(), CliError> {
+/// Whether the file could be written, before there is anything to write, and is not where the report goes.
+pub(super) fn check(out: &Path, report: Option<&Path>) -> Result<(), CliError> {
     let there = || {
         let message = format!(
             "--mode learn: {} is there already, and no file is written over",
@@ -42,8 +42,21 @@ pub(super) fn check(out: &Path) -> Result<(), CliError> {
         );
         CliError::new(Kind::Usage, message).hint("name a new file, or move that one away")
     };
-    match create(out).and_then(|_| fs::remove_file(out)) {
-        Ok(()) => Ok(()),
+    let tried = create(out).and_then(|file| {
+        let made = file.metadata()?;
+        // By what they lead to, and not by how they are written: `./x` is `x`, and a link may be.
+        let same = report
+            .and_then(|report| fs::metadata(report).ok())
+            .is_some_and(|report| (report.dev(), report.ino()) == (made.dev(), made.ino()));
+        fs::remove_file(out)?;
+        Ok(same)
+    });
+    match tried {
+        Ok(false) => Ok(()),
+        Ok(true) => {
+            let message = format!("--mode learn and --report both name {}", out.display());
+            Err(CliError::new(Kind::Usage, message).hint("name two files"))
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(there()),
         Err(error) => Err(CliError::new(
             Kind::Host,

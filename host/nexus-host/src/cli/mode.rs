@@ -92,11 +92,7 @@ impl ModeArgs {
         let Some(out) = self.out() else {
             return Ok(());
         };
-        if report == Some(out) {
-            let message = format!("--mode learn and --report both name {}", out.display());
-            return Err(CliError::new(Kind::Usage, message).hint("name two files"));
-        }
-        learn::check(out)
+        learn::check(out, report)
     }
 
     /// `learn` is of one app alone.
