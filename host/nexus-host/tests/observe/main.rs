@@ -436,6 +436,27 @@ fn reject_to_wait_for_a_bad_collector() {
     assert!(!silent.requests("/hunter2/v1/traces").is_empty());
 }
 
+/// Goal: what a collector takes and throws away is said, and changes neither exit code nor output.
+#[test]
+fn what_a_collector_rejects_is_told() {
+    let folder = folder();
+    let app = component("hello").display().to_string();
+    let collector = Collector::start(Manner::Rejects);
+    let endpoint = collector.endpoint();
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+    let ran = host(folder.path(), &variables, &["run", &app])
+        .output()
+        .expect("runs");
+    let said = stderr(&ran);
+    assert_eq!(ran.status.code(), Some(0), "{said}");
+    assert!(!ran.stdout.is_empty(), "{said}");
+    for signal in ["traces", "metrics"] {
+        let mut lines = said.lines();
+        let told = |line: &str| line.contains("throws away") && line.contains(signal);
+        assert!(lines.any(told), "{signal}: {said}");
+    }
+}
+
 /// Goal: nothing is exported where it was switched off, or not asked for.
 #[test]
 fn nothing_goes_out_unasked() {

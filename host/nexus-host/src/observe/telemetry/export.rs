@@ -16,11 +16,11 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::board::Board;
 use super::metrics::Metric;
-use super::otlp;
 use super::spans::Span;
 use super::variables::{Exporter, Settings};
+use super::{answer, otlp};
 
-/// Of an answer nothing is used; this much is read so that the connection can be used again.
+/// The most of an answer that is read: it is a number, and a text that is not used.
 const ANSWER_BYTES: u64 = 64 << 10;
 
 /// The most of a certificate file that is read: Mozilla's whole list is a quarter of it.
@@ -231,11 +231,15 @@ impl Thread {
             return;
         };
         let request = otlp::traces(&self.settings.resource, spans);
-        if !client.send(&request, limit) {
-            self.board.add(Metric::ExportsFailed, &["traces"], 1);
-            self.board
-                .add(Metric::SpansDropped, &["not-taken"], spans.len() as u64);
-        }
+        let count = spans.len() as u64;
+        let (why, lost) = match client.send(&request, limit) {
+            Sent::All => return,
+            // No more than there were, whatever it says.
+            Sent::But(rejected) => ("rejected", rejected.min(count)),
+            Sent::Nothing => ("not-taken", count),
+        };
+        self.board.add(Metric::ExportsFailed, &["traces"], 1);
+        self.board.add(Metric::SpansDropped, &[why], lost);
     }
 
     fn send_metrics(&mut self, limit: Option<Duration>) {
@@ -244,7 +248,7 @@ impl Thread {
         };
         let metrics = self.board.read();
         let request = otlp::metrics(&self.settings.resource, &metrics, self.start, now_nanos());
-        if !client.send(&request, limit) {
+        if client.send(&request, limit) != Sent::All {
             self.board.add(Metric::ExportsFailed, &["metrics"], 1);
         }
     }
@@ -254,6 +258,15 @@ fn left(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
 }
 
+/// What became of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sent {
+    All,
+    /// It was taken, and so many of what is in it were thrown away.
+    But(u64),
+    Nothing,
+}
+
 /// One signal's way.
 struct Client {
     signal: &'static str,
@@ -261,6 +274,8 @@ struct Client {
     agent: Agent,
     /// The last request was not taken: that was said.
     failing: bool,
+    /// Of the last request that was taken some was thrown away: that was said.
+    rejecting: bool,
 }
 
 impl Client {
@@ -284,23 +299,37 @@ impl Client {
             signal,
             exporter,
             failing: false,
+            rejecting: false,
         })
     }
 
-    /// Whether it was taken. Says when that changes, and not each time.
-    fn send(&mut self, request: &super::wire::Message, limit: Option<Duration>) -> bool {
+    /// Says when it is taken no longer or again, and not each time.
+    fn send(&mut self, request: &super::wire::Message, limit: Option<Duration>) -> Sent {
         let (kind, body) = otlp::encode(self.exporter.protocol, request);
         let timeout = limit.map_or(self.exporter.timeout, |limit| {
             limit.min(self.exporter.timeout)
         });
         let (signal, place) = (self.signal, self.exporter.place());
         match self.post(kind, &body, timeout) {
-            Ok(()) => {
+            Ok(rejected) => {
                 debug!(target: "nexus::telemetry", signal, collector = place, bytes = body.len(), "sent");
                 if std::mem::take(&mut self.failing) {
                     warn!(target: "nexus::telemetry", signal, collector = place, "the collector takes it again");
                 }
-                true
+                let was = std::mem::replace(&mut self.rejecting, rejected > 0);
+                if rejected == 0 {
+                    return Sent::All;
+                }
+                if !was {
+                    warn!(
+                        target: "nexus::telemetry",
+                        signal,
+                        collector = place,
+                        rejected,
+                        "the collector throws away some of it; counted until it does not"
+                    );
+                }
+                Sent::But(rejected)
             }
             Err(why) => {
                 if !std::mem::replace(&mut self.failing, true) {
@@ -312,12 +341,13 @@ impl Client {
                         "the collector does not take it; dropped and counted until it does"
                     );
                 }
-                false
+                Sent::Nothing
             }
         }
     }
 
-    fn post(&self, kind: &str, body: &[u8], timeout: Duration) -> Result<(), String> {
+    /// How many of what is in it were thrown away.
+    fn post(&self, kind: &str, body: &[u8], timeout: Duration) -> Result<u64, String> {
         if timeout.is_zero() {
             return Err("no time left".to_owned());
         }
@@ -335,17 +365,17 @@ impl Client {
             .send(body);
         let mut answer = sent.map_err(|error| error.to_string())?;
         let status = answer.status();
-        let _ = answer
+        let said = answer
             .body_mut()
             .with_config()
             .limit(ANSWER_BYTES)
             .read_to_vec();
-        // Only the number: the text is the collector's.
-        if status.is_success() {
-            Ok(())
-        } else {
-            Err(format!("status {}", status.as_u16()))
+        // Only numbers: the texts are the collector's.
+        if !status.is_success() {
+            return Err(format!("status {}", status.as_u16()));
         }
+        let said = said.unwrap_or_default();
+        Ok(answer::rejected(self.exporter.protocol, &said))
     }
 }
 
@@ -420,6 +450,64 @@ mod tests {
         let begun = Instant::now();
         exporting.finish(Duration::from_millis(200));
         assert!(begun.elapsed() < Duration::from_secs(1));
+    }
+
+    /// A collector that answers each request with this, for as long as the test runs.
+    fn answers(body: &'static [u8]) -> String {
+        use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+
+        let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                // All of it: an end with something unread is a reset, which takes the answer along.
+                let mut reader = BufReader::new(&stream);
+                let mut length = 0;
+                loop {
+                    let mut line = String::new();
+                    let _ = reader.read_line(&mut line).expect("a request");
+                    if line.trim().is_empty() {
+                        break;
+                    }
+                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        length = value.trim().parse().expect("a number");
+                    }
+                }
+                let mut request = vec![0; length];
+                reader.read_exact(&mut request).expect("a body");
+                let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+                let _ = stream.write_all(&[head.as_bytes(), body].concat());
+            }
+        });
+        endpoint
+    }
+
+    /// Goal: what a collector takes and throws away is counted, and no more of it than was sent. Method: two spans,
+    /// of which it rejects one, then says a thousand; metrics of which it rejects some.
+    #[test]
+    fn spans_that_are_rejected_are_counted() {
+        for (body, lost) in [
+            (&b""[..], 0),
+            (b"\x0a\x02\x08\x01", 1),
+            (b"\x0a\x03\x08\xe8\x07", 2),
+        ] {
+            let endpoint = answers(body);
+            let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+            let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let settings = variables::read(BTreeMap::from(owned))
+                .expect("good")
+                .expect("on");
+            let board = Arc::new(Board::default());
+            let exporting = Exporting::start(settings, Arc::clone(&board)).expect("starts");
+            exporting.push(span());
+            exporting.push(span());
+            exporting.finish(Duration::from_secs(10));
+            assert_eq!(board.get(Metric::SpansDropped, &["rejected"]), lost);
+            assert_eq!(board.get(Metric::SpansDropped, &["not-taken"]), 0);
+            let failed = |signal| board.get(Metric::ExportsFailed, &[signal]);
+            assert_eq!(failed("traces"), u64::from(lost > 0));
+            assert_eq!(failed("metrics"), u64::from(lost > 0));
+        }
     }
 
     #[test]

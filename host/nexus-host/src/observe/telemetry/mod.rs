@@ -16,6 +16,7 @@
 //! In no span and in no number: what an app sends or is sent, its arguments, its environment, its folders and files.
 //! Texts that an app chooses are where it goes (a host name) and what its manifest calls it.
 
+mod answer;
 mod board;
 mod export;
 mod metrics;
