@@ -18,6 +18,7 @@
 
 mod answer;
 mod board;
+mod client;
 mod export;
 mod metrics;
 mod otlp;
@@ -27,6 +28,7 @@ mod recorder;
 mod scrape;
 mod spans;
 mod state;
+mod values;
 pub mod variables;
 mod wire;
 
