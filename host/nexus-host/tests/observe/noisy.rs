@@ -3,17 +3,21 @@
 use super::*;
 
 /// Goal: what an app is refused is told and reported, however often another is refused. Method: a world of both,
-/// each on a node of its own, the noisy one first.
+/// each on a node of its own and both on one, the noisy one first.
 #[test]
 fn a_noisy_app_silences_no_other() {
-    let folder = folder();
-    let node = |name: &str, probe: &str| {
-        format!(
-            "[[node]]\nname = \"{name}\"\nnet = \"none\"\n[[node.app]]\ncomponent = {:?}\n",
-            component(&format!("probes/{probe}"))
-        )
+    let node = |name: &str| format!("[[node]]\nname = \"{name}\"\nnet = \"none\"\n");
+    let app = |probe: &str| {
+        let component = component(&format!("probes/{probe}"));
+        format!("[[node.app]]\ncomponent = {component:?}\n")
     };
-    let world = node("noisy", "denials_without_end") + &node("victim", "tcp_connect_denied");
+    let (noisy, victim) = (app("denials_without_end"), app("tcp_connect_denied"));
+    hears_the_victim(&[node("a"), noisy.clone(), node("b"), victim.clone()].concat());
+    hears_the_victim(&[node("a"), noisy, victim].concat());
+}
+
+fn hears_the_victim(world: &str) {
+    let folder = folder();
     fs::write(folder.path().join("world.toml"), world).expect("written");
     let policy = guests::root().join("components/probes/policy.toml");
     let policy = policy.display().to_string();
