@@ -6,6 +6,7 @@ mod guests;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -380,11 +381,13 @@ fn reject_a_reload_of_no_host() {
     };
     none(&place);
     let control = place.path("state/nexus-host/control");
-    fs::create_dir_all(&control).expect("made");
-    drop(std::os::unix::net::UnixListener::bind(control.join("1.sock")).expect("bound"));
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&control)
+        .expect("made");
+    let socket = control.join("1-0123456789abcdef.sock");
+    drop(std::os::unix::net::UnixListener::bind(&socket).expect("bound"));
     none(&place);
-    assert!(
-        !control.join("1.sock").exists(),
-        "what is left over is taken away"
-    );
+    assert!(!socket.exists(), "what is left over is taken away");
 }
