@@ -6,7 +6,7 @@ mod guests;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -367,6 +367,74 @@ fn reject_a_reload_that_does_not_parse() {
     one.goes_on(answered);
     two.goes_on(answered);
     running.end();
+}
+
+/// Goal: a mistake in the answers of persons keeps no operator from forbidding, and is told; one in the policy no person
+/// from taking back. Method: the rule for one server taken out, and a file of answers that says nothing; the answer names
+/// both.
+#[test]
+fn reject_answers_with_a_mistake_and_forbid_all_the_same() {
+    let place = Place::new();
+    let (one, two) = (Server::start(), Server::start());
+    place.write("policy.toml", &policy(&[one.port, two.port]));
+    let running = Running::start(&place, [one.port, two.port]);
+    one.next().expect("echoes");
+    two.next().expect("echoes");
+    place.write("policy.toml", &policy(&[two.port]));
+    let answers = place.write("state/nexus-host/consent.toml", "nonsense");
+    fs::set_permissions(&answers, fs::Permissions::from_mode(0o600)).expect("set");
+    let reloaded = place.host(&["policy", "reload"]);
+    let answered = Instant::now();
+    assert_eq!(reloaded.status.code(), Some(78), "{reloaded:?}");
+    let text = stdout(&reloaded);
+    assert!(text.contains("1 open handle ended"), "{text}");
+    assert!(text.contains("consent.toml:1:"), "{text}");
+    one.end();
+    two.goes_on(answered);
+    running.end();
+}
+
+/// Goal: no policy can hold up a host. Method: a pipe nobody writes to, at the start and at a reload.
+#[test]
+fn reject_a_policy_that_is_a_pipe() {
+    let place = Place::new();
+    let (one, two) = (Server::start(), Server::start());
+    place.write("policy.toml", &policy(&[one.port, two.port]));
+    let running = Running::start(&place, [one.port, two.port]);
+    one.next().expect("echoes");
+    two.next().expect("echoes");
+    fs::remove_file(place.path("policy.toml")).expect("removed");
+    let made = Command::new("mkfifo")
+        .arg(place.path("policy.toml"))
+        .status();
+    assert!(made.expect("mkfifo runs").success());
+    let reloaded = place.host(&["policy", "reload"]);
+    let answered = Instant::now();
+    assert_eq!(reloaded.status.code(), Some(78), "{reloaded:?}");
+    let text = stdout(&reloaded);
+    assert!(text.contains("is not a regular file"), "{text}");
+    one.goes_on(answered);
+    two.goes_on(answered);
+    running.end();
+    let started = place.host(&["up", "world.toml", "--policy", "policy.toml"]);
+    assert_eq!(started.status.code(), Some(78), "{started:?}");
+}
+
+/// Goal: whoever can write the policy is named at the start. Method: modes; owners are looked at in the same place.
+#[test]
+fn a_policy_that_others_can_write_is_told() {
+    let place = Place::new();
+    let path = place.write("policy.toml", &policy(&[1]));
+    let app = component("hello").display().to_string();
+    let told = |mode| {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+        let output = place.host(&["run", &app, "--policy", "policy.toml"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        text.contains("warning: other users can write policy.toml")
+    };
+    assert!(told(0o666));
+    assert!(!told(0o644));
 }
 
 /// Goal: who asks where nobody runs is told. Method: an empty state folder, and one with a socket nobody listens at.

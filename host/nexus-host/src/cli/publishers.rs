@@ -57,6 +57,11 @@ impl Publishers {
         Self(named.collect())
     }
 
+    /// Whether any names this key.
+    pub(super) fn has(&self, key: PublisherKey) -> bool {
+        self.0.iter().any(|named| named.key == key)
+    }
+
     /// Looks for the signature beside an app, and verifies it.
     ///
     /// # Errors
