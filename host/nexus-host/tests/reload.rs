@@ -387,6 +387,7 @@ fn reject_answers_with_a_mistake_and_forbid_all_the_same() {
     let answered = Instant::now();
     assert_eq!(reloaded.status.code(), Some(78), "{reloaded:?}");
     let text = stdout(&reloaded);
+    assert!(text.contains("the policy was reloaded; "), "{text}");
     assert!(text.contains("1 open handle ended"), "{text}");
     assert!(text.contains("consent.toml:1:"), "{text}");
     one.end();

@@ -95,7 +95,7 @@ impl Obedience {
         // Each by itself: a mistake in one keeps nobody from forbidding by the other.
         let policies = Policies::read(self.named.as_deref());
         let remembered = Files::remembered(self.state.as_deref());
-        let mut kept = Vec::new();
+        let (mut ok, mut told) = (true, Vec::new());
         let now = self.shard.now();
         // Recorded first: what ends is recorded after why.
         match policies {
@@ -103,10 +103,12 @@ impl Obedience {
                 self.recording
                     .policy(now, "policy-reloaded", &policies.files());
                 self.files.borrow_mut().policies = policies;
+                told.push("the policy was reloaded".to_owned());
             }
             Err(error) => {
                 self.recording.policy(now, "policy-kept", "");
-                kept.push(format!(
+                ok = false;
+                told.push(format!(
                     "the policy was not reloaded, the one before holds: {}",
                     error.message
                 ));
@@ -116,7 +118,8 @@ impl Obedience {
             Ok(remembered) => self.files.borrow_mut().remembered = remembered,
             Err(error) => {
                 self.recording.policy(now, "consent-kept", "");
-                kept.push(format!(
+                ok = false;
+                told.push(format!(
                     "what persons answered was not read anew, what they said before holds: {}",
                     error.message
                 ));
@@ -126,19 +129,15 @@ impl Obedience {
         let unnamed = self.apply();
         let ended = self.revoked() - before + self.folders.judge(&self.shard, &self.denials);
         let things = if ended == 1 { "handle" } else { "handles" };
-        let ok = kept.is_empty();
-        let mut text = if ok {
-            format!("the policy was reloaded; {ended} open {things} ended")
-        } else {
-            format!("{}; {ended} open {things} ended", kept.join("; "))
-        };
+        told.push(format!("{ended} open {things} ended"));
         if unnamed > 0 {
             let apps = if unnamed == 1 { "app" } else { "apps" };
-            text.push_str(&format!(
-                "; {unnamed} {apps} signed by a key that no policy names any more: what was answered for that \
+            told.push(format!(
+                "{unnamed} {apps} signed by a key that no policy names any more: what was answered for that \
                  publisher holds no longer, `require-signature` from the next start"
             ));
         }
+        let text = told.join("; ");
         if !ok {
             self.stderr.say(&format!("error: {text}\n"));
         } else if !self.quiet {
