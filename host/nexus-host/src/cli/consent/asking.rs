@@ -14,6 +14,7 @@ use nexus_types::{AppDigest, InstanceId};
 
 use super::agent::{Ask, ConsentAgent, Offers, Rate, Said, Script};
 use super::terminal::Terminal;
+use super::turn::{self, Turn};
 use super::{prompt, store};
 use crate::cli::app::Candidate;
 use crate::cli::policies::wall_time;
@@ -134,7 +135,19 @@ impl Asking {
         if questions.is_empty() {
             return Ok(());
         }
-        if let Err(why) = self.askable(identity.digest, &questions) {
+        // Held until what was said is written down and told.
+        let turn = match agent.by() {
+            AnsweredBy::Terminal => turn::take(std::io::stdin()),
+            _ => Some(Turn::nowhere()),
+        };
+        let askable = match turn {
+            Some(_) => self.askable(identity.digest, &questions),
+            None => Err(
+                "another host is asking at this terminal; start this one again after that"
+                    .to_owned(),
+            ),
+        };
+        if let Err(why) = askable {
             agent.tell(&format!("note: nobody was asked: {why}\n"));
             return Ok(());
         }
