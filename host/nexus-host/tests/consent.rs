@@ -562,6 +562,31 @@ fn reject_what_was_forbidden_or_taken_back_at_the_prompt() {
     world.asked(0, &RUN, &["a\r", "y\r"]);
 }
 
+/// Goal: whoever is ended at the prompt ends as ever, and its report is written. Method: ctrl-c there, and SIGTERM.
+#[test]
+fn reject_and_report_what_is_ended_at_the_prompt() {
+    let world = World::new(&["a.example:1"]);
+    let run = [&RUN[..], &["--report", "r.json"]].concat();
+    let report = |code: i32| {
+        let text = fs::read_to_string(world.path("r.json")).expect("a report");
+        let report: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(report["outcome"], "interrupted", "{text}");
+        assert_eq!(report["code"], code, "{text}");
+        fs::remove_file(world.path("r.json")).expect("removed");
+    };
+    // A signal's end has no code.
+    let (code, shown) = world.at_terminal(&run, &["\u{3}"], |_| {});
+    assert_eq!(code, None, "{shown}");
+    report(130);
+    let terminate = |pid: u32| {
+        let kill = Command::new("kill").arg(pid.to_string()).status();
+        assert!(kill.expect("kill runs").success());
+    };
+    let (code, shown) = world.at_prompt(&run, &[""], |_| {}, terminate);
+    assert_eq!(code, None, "{shown}");
+    report(143);
+}
+
 /// Goal: a host that is asked to read the policy anew while it asks a person does not die of it. Method: SIGHUP at the
 /// prompt.
 #[test]

@@ -23,6 +23,7 @@ use super::start::{self, Given, Host};
 use super::values::{parse_duration, parse_size};
 use super::{CliError, Common, Kind, Output, StateArgs};
 use crate::observe::{report, summary};
+use crate::runtime::early::Early;
 use crate::runtime::engine::{EngineOptions, HostEngine};
 use crate::runtime::instance::{Ended, Outcome};
 use crate::runtime::signals::Signals;
@@ -158,8 +159,26 @@ pub(super) fn conclude<P>(
     written.map(|()| done.code)
 }
 
+/// Until the host listens for signals: one that ends it has the report written first.
+pub(super) fn reported(path: Option<&Path>) -> Result<Option<Early>, CliError> {
+    let Some(path) = path.map(Path::to_owned) else {
+        return Ok(None);
+    };
+    let early = Early::before_the_end(move |signal| {
+        let kind = Kind::Interrupted(signal);
+        let message = "interrupted: no app was started";
+        let report = report::of_refusal(kind.word(), kind.exit_code(), message, None, None);
+        // Nobody is left to be told.
+        let _ = report::write(&path, &report);
+    });
+    early
+        .map(Some)
+        .map_err(|error| CliError::new(Kind::Host, error))
+}
+
 fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     let signals = Signals::remember_hangups().map_err(|error| CliError::new(Kind::Host, error))?;
+    let early = reported(args.report.as_deref())?;
     args.net.check()?;
     args.mode.check(args.report.as_deref())?;
     let quiet = args.quiet || args.common.output == Output::Json;
@@ -200,6 +219,7 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     args.mode.banner(args.common.output);
     let network = args.net.network(start::needs_network(&admission));
     let mut host = Host::new(engine, policies, recording, signals, quiet)?;
+    drop(early);
     host.set_mode(args.mode.mode());
     host.observe(wanted)?;
     if let Some(path) = &args.net.pcap {

@@ -19,7 +19,7 @@ use super::obey::Files;
 use super::observing::ObserveArgs;
 use super::policies::Policies;
 use super::recording::Recording;
-use super::run::{Done, conclude, told};
+use super::run::{Done, conclude, reported, told};
 use super::start::{self, Given, Host};
 use super::values::parse_duration;
 use super::world::{Attachment, World};
@@ -120,6 +120,7 @@ pub(super) fn up(args: &UpArgs) -> Result<u8, CliError> {
 
 fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     let signals = Signals::remember_hangups().map_err(|error| CliError::new(Kind::Host, error))?;
+    let early = reported(args.report.as_deref())?;
     args.mode.check_for_many()?;
     let quiet = args.quiet || args.common.output == Output::Json;
     let wanted = args.observe.wanted(args.common.output, quiet)?;
@@ -182,6 +183,7 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     }
     args.mode.banner(args.common.output);
     let mut host = Host::new(engine, policies, recording, signals, quiet)?;
+    drop(early);
     host.set_mode(args.mode.mode());
     host.observe(wanted)?;
     launch(args, &world, (placed, asking), host, refused, quiet)
