@@ -395,6 +395,38 @@ fn reject_answers_with_a_mistake_and_forbid_all_the_same() {
     running.end();
 }
 
+/// Goal: whoever changes what running apps do not heed is told so. Method: a key named anew, and signatures required.
+#[test]
+fn what_holds_from_the_next_start_is_said() {
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+
+    let place = Place::new();
+    let (one, two) = (Server::start(), Server::start());
+    let rules = policy(&[one.port, two.port]);
+    place.write("policy.toml", &rules);
+    let running = Running::start(&place, [one.port, two.port]);
+    one.next().expect("echoes");
+    place.write(
+        "policy.toml",
+        &format!(
+            "require-signature = true\n[[publisher]]\nname = \"acme\"\nkey = \"{KEY}\"\n{rules}"
+        ),
+    );
+    let say = || stdout(&place.host(&["policy", "reload"]));
+    let said = say();
+    let later = [
+        "a key named anew counts from the next start",
+        "`require-signature` holds from the next start",
+    ];
+    for later in later {
+        assert!(said.contains(later), "{said}");
+    }
+    one.goes_on(Instant::now());
+    let said = say();
+    assert!(!later.iter().any(|later| said.contains(later)), "{said}");
+    running.end();
+}
+
 /// Goal: no policy can hold up a host. Method: a pipe nobody writes to, at the start and at a reload.
 #[test]
 fn reject_a_policy_that_is_a_pipe() {

@@ -95,15 +95,17 @@ impl Obedience {
         // Each by itself: a mistake in one keeps nobody from forbidding by the other.
         let policies = Policies::read(self.named.as_deref());
         let remembered = Files::remembered(self.state.as_deref());
-        let (mut ok, mut told) = (true, Vec::new());
+        let (mut ok, mut told, mut later) = (true, Vec::new(), Vec::new());
         let now = self.shard.now();
         // Recorded first: what ends is recorded after why.
         match policies {
             Ok(policies) => {
                 self.recording
                     .policy(now, "policy-reloaded", &policies.files());
-                self.files.borrow_mut().policies = policies;
                 told.push("the policy was reloaded".to_owned());
+                let before = self.files.borrow().policies.clone();
+                later = from_the_next_start(&before, &policies);
+                self.files.borrow_mut().policies = policies;
             }
             Err(error) => {
                 self.recording.policy(now, "policy-kept", "");
@@ -134,9 +136,10 @@ impl Obedience {
             let apps = if unnamed == 1 { "app" } else { "apps" };
             told.push(format!(
                 "{unnamed} {apps} signed by a key that no policy names any more: what was answered for that \
-                 publisher holds no longer, `require-signature` from the next start"
+                 publisher holds no longer, and the next start is one of an app that nobody signed"
             ));
         }
+        told.extend(later.into_iter().map(str::to_owned));
         let text = told.join("; ");
         if !ok {
             self.stderr.say(&format!("error: {text}\n"));
@@ -173,4 +176,16 @@ impl Obedience {
         }
         unnamed
     }
+}
+
+/// What of a new policy does nothing to apps that run: they were looked at when they were loaded.
+fn from_the_next_start(before: &Policies, after: &Policies) -> Vec<&'static str> {
+    let mut later = Vec::new();
+    if after.publishers().has_more_than(&before.publishers()) {
+        later.push("a key named anew counts from the next start of what it signed");
+    }
+    if after.require_signature() && !before.require_signature() {
+        later.push("`require-signature` holds from the next start");
+    }
+    later
 }

@@ -75,6 +75,11 @@ impl Policies {
         Publishers::of([&self.machine, &self.operator])
     }
 
+    /// Whether an app that nobody listed signed may not start.
+    pub(super) fn require_signature(&self) -> bool {
+        self.machine.requires_signature() || self.operator.requires_signature()
+    }
+
     /// Gives them to a gate.
     pub(super) fn set(&self, gate: &mut Gate, now: Instant) {
         gate.set_policies(

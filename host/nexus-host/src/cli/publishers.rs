@@ -62,6 +62,11 @@ impl Publishers {
         self.0.iter().any(|named| named.key == key)
     }
 
+    /// Whether it names a key that these do not.
+    pub(super) fn has_more_than(&self, others: &Self) -> bool {
+        self.0.iter().any(|named| !others.has(named.key))
+    }
+
     /// Looks for the signature beside an app, and verifies it.
     ///
     /// # Errors
