@@ -5,6 +5,7 @@ mod asking;
 mod prompt;
 mod store;
 mod terminal;
+mod turn;
 
 use clap::{Args, Subcommand};
 use nexus_policy::explain::escape;
