@@ -52,7 +52,7 @@ fn every_call_of_the_gate_has_a_switch() {
         "node.rs: let decided = self.gate.decide_some(now, instance, acts);",
         "node.rs: self.judge_again(now, stamp, act)",
         "node.rs: .judge_again(now, stamp, act)",
-        "revoke.rs: self.judge_handle(now, handle, stamp)",
+        "revoke.rs: self.judge_handle(now, handle, stamp, name)",
         // Folders and variables are no function of an interface: tests/reload.rs and folders_tests.rs are about them.
         "folders.rs: let _permit = gate.decide(now, instance, &Act::SetVariable { name })?;",
         "folders.rs: let permit = gate.decide(now, instance, &Act::OpenDirectory { path: &path, mode })?;",
