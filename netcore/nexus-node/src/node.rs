@@ -11,7 +11,7 @@ use nexus_types::{HostName, InstanceId, Instant, IpAddr, NodeId, PolicyEpoch, Se
 use crate::NetError;
 use crate::event::{Event, Events};
 use crate::quota::{Quota, Usage};
-use crate::revoke::{Handle, Open};
+use crate::revoke::{Handle, Lingering, Open};
 use crate::tcp::misused;
 use crate::udp::Remotes;
 
@@ -35,7 +35,7 @@ pub struct Node {
     learns: bool,
     /// What one connection's buffers count for.
     pub(crate) connection_bytes: u64,
-    instances: BTreeMap<InstanceId, Instance>,
+    pub(crate) instances: BTreeMap<InstanceId, Instance>,
     scopes: u32,
     pub(crate) remotes: BTreeMap<nexus_stack::UdpId, Remotes>,
     /// What apps have open.
@@ -44,6 +44,7 @@ pub struct Node {
     pub(crate) judged_at: PolicyEpoch,
     /// Handles ended because they were no longer allowed, since it booted.
     pub(crate) revoked: u64,
+    pub(crate) lingering: Lingering,
     events: Events,
 }
 
@@ -77,6 +78,7 @@ impl Node {
             open: BTreeMap::new(),
             judged_at: PolicyEpoch(0),
             revoked: 0,
+            lingering: Lingering::default(),
             events: Events::default(),
         };
         node.follow_addresses(now);
@@ -181,15 +183,22 @@ impl Node {
 
     /// Ends an instance: what it had open is closed, what it was granted is void.
     pub fn end(&mut self, now: Instant, instance: InstanceId) -> Usage {
-        self.gate.end(instance);
         let Some(ended) = self.instances.remove(&instance) else {
+            self.gate.end(instance);
             return Usage::default();
         };
         self.stack.end_scope(now, ended.scope);
         self.remotes
             .retain(|_, remotes| remotes.instance() != instance);
-        self.open
-            .retain(|_, open| open.stamp().instance() != instance);
+        let its = |open: &Open| open.stamp().instance() == instance;
+        let open = self.open.extract_if(.., |_, open| its(open));
+        for (handle, open) in open.collect::<Vec<_>>() {
+            if let (Handle::Tcp(id), Open::Stands(stamp, name)) = (handle, open) {
+                self.linger(id, stamp, name);
+            }
+        }
+        self.end_at_gate(instance);
+        self.keep_lingering_few();
         ended.usage
     }
 

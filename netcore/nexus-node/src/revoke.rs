@@ -3,9 +3,12 @@
 //! Nothing waits for its app to call: a connection that only listens for bytes ends as soon as one that is written to,
 //! and the far end is told. The handle stays, and whatever its app does with it answers `revoked`, until it is closed.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use nexus_policy::switch::Site;
 use nexus_policy::{Act, Capability, Stamp};
-use nexus_types::{HostName, Instant};
+use nexus_stack::TcpId;
+use nexus_types::{HostName, InstanceId, Instant, SocketAddr};
 
 use crate::udp::UdpSocket;
 use crate::{NetError, Node};
@@ -13,9 +16,23 @@ use crate::{NetError, Node};
 /// What an app can have open, by its id on the stack.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Handle {
-    Tcp(nexus_stack::TcpId),
+    Tcp(TcpId),
     Listener(nexus_stack::ListenerId),
     Udp(nexus_stack::UdpId),
+}
+
+/// A connection whose handle is closed and whose last bytes are still delivered, with what it is judged by.
+#[derive(Debug)]
+pub(crate) struct Left {
+    stamp: Stamp,
+    name: Option<HostName>,
+}
+
+/// Connections that are left. Those that are gone stay until they are half of it.
+#[derive(Debug, Default)]
+pub(crate) struct Lingering {
+    left: BTreeMap<TcpId, Left>,
+    looked_at: usize,
 }
 
 /// How a handle stands.
@@ -57,6 +74,86 @@ impl Node {
             // What it is told is kept with the handle.
             let _ = self.check_handle(now, handle);
         }
+        self.judge_lingering(now);
+    }
+
+    /// The same of what was closed and still delivers what was written.
+    fn judge_lingering(&mut self, now: Instant) {
+        self.forget_gone();
+        for (id, left) in core::mem::take(&mut self.lingering.left) {
+            let Some(addresses) = self.stack.tcp_lingering(id) else {
+                continue;
+            };
+            match self.judge_tcp(now, left.stamp, addresses, left.name.as_ref()) {
+                Ok(stamp) => {
+                    let name = left.name;
+                    self.lingering.left.insert(id, Left { stamp, name });
+                }
+                Err(_told) => {
+                    self.revoked += 1;
+                    self.stack.tcp_abort_lingering(now, id);
+                }
+            }
+        }
+        self.forget_gone();
+    }
+
+    /// Keeps what a connection that was closed is judged by, as long as it lingers.
+    pub(crate) fn linger(&mut self, id: TcpId, stamp: Stamp, name: Option<HostName>) {
+        if self.stack.tcp_lingering(id).is_none() {
+            return;
+        }
+        self.lingering.left.insert(id, Left { stamp, name });
+    }
+
+    /// As [`Node::forget_gone`], as often as it costs each connection one look more.
+    pub(crate) fn keep_lingering_few(&mut self) {
+        if self.lingering.left.len() > 2 * self.lingering.looked_at + 16 {
+            self.forget_gone();
+        }
+    }
+
+    /// Forgets what does not linger any more, and instances that have nothing else left.
+    fn forget_gone(&mut self) {
+        let stack = &self.stack;
+        let mut over = BTreeSet::new();
+        self.lingering.left.retain(|id, left| {
+            let lingers = stack.tcp_lingering(*id).is_some();
+            if !lingers {
+                over.insert(left.stamp.instance());
+            }
+            lingers
+        });
+        self.lingering.looked_at = self.lingering.left.len();
+        over.retain(|instance| !self.instances.contains_key(instance));
+        for instance in over {
+            self.end_at_gate(instance);
+        }
+    }
+
+    /// Has the gate forget an instance that has ended, or judge what it left until that is gone.
+    pub(crate) fn end_at_gate(&mut self, instance: InstanceId) {
+        let left = &mut self.lingering.left.values();
+        if left.any(|left| left.stamp.instance() == instance) {
+            self.gate.retire(instance);
+        } else {
+            self.gate.end(instance);
+        }
+    }
+
+    fn judge_tcp(
+        &mut self,
+        now: Instant,
+        stamp: Stamp,
+        (local, remote): (SocketAddr, SocketAddr),
+        name: Option<&HostName>,
+    ) -> Result<Stamp, NetError> {
+        let (site, act) = if stamp.capability() == Capability::NetworkTcpListen {
+            (Site::JudgeAccepted, Act::Accept { local, remote })
+        } else {
+            (Site::JudgeConnected, Act::Connect { remote, name })
+        };
+        site.ask(|| self.judge_again(now, stamp, &act))
     }
 
     /// Whether a handle of an older stamp goes on: as it was judged under this policy.
@@ -81,14 +178,8 @@ impl Node {
     ) -> Result<(), NetError> {
         let judged = match handle {
             Handle::Tcp(id) => {
-                let (local, remote) = self.stack.tcp_addresses(id).ok_or_else(NetError::closed)?;
-                let (site, act) = if stamp.capability() == Capability::NetworkTcpListen {
-                    (Site::JudgeAccepted, Act::Accept { local, remote })
-                } else {
-                    let name = name.as_ref();
-                    (Site::JudgeConnected, Act::Connect { remote, name })
-                };
-                site.ask(|| self.judge_again(now, stamp, &act))
+                let addresses = self.stack.tcp_addresses(id).ok_or_else(NetError::closed)?;
+                self.judge_tcp(now, stamp, addresses, name.as_ref())
             }
             Handle::Listener(id) => {
                 let local = self.stack.listener_local(id).ok_or_else(NetError::closed)?;
@@ -128,8 +219,11 @@ impl Node {
         }
     }
 
-    /// Forgets a handle that its app closes. Whether there is something behind it still to be ended.
-    pub(crate) fn forget(&mut self, handle: Handle) -> bool {
-        matches!(self.open.remove(&handle), Some(Open::Stands(..)))
+    /// Forgets a handle that its app closes: what it was judged by, if there is something behind it still to be ended.
+    pub(crate) fn forget(&mut self, handle: Handle) -> Option<(Stamp, Option<HostName>)> {
+        match self.open.remove(&handle) {
+            Some(Open::Stands(stamp, name)) => Some((stamp, name)),
+            _ => None,
+        }
     }
 }

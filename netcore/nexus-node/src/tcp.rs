@@ -147,7 +147,7 @@ impl Node {
 
     /// Ends the listener; connections nobody accepted are reset.
     pub fn listener_close(&mut self, now: Instant, listener: TcpListener) {
-        if self.forget(Handle::Listener(listener.id)) {
+        if self.forget(Handle::Listener(listener.id)).is_some() {
             self.stack_mut().listener_close(now, listener.id);
             self.give_back(listener.stamp.instance(), 0);
         }
@@ -277,15 +277,17 @@ impl Node {
 
     /// Ends the handle; what was written is delivered in the background.
     pub fn tcp_close(&mut self, now: Instant, socket: TcpSocket) {
-        if self.forget(Handle::Tcp(socket.id)) {
+        if let Some((stamp, name)) = self.forget(Handle::Tcp(socket.id)) {
             self.stack_mut().tcp_close(now, socket.id);
             self.give_back(socket.stamp.instance(), self.connection_bytes);
+            self.linger(socket.id, stamp, name);
+            self.keep_lingering_few();
         }
     }
 
     /// Ends the handle and the connection.
     pub fn tcp_abort(&mut self, now: Instant, socket: TcpSocket) {
-        if self.forget(Handle::Tcp(socket.id)) {
+        if self.forget(Handle::Tcp(socket.id)).is_some() {
             self.stack_mut().tcp_abort(now, socket.id);
             self.give_back(socket.stamp.instance(), self.connection_bytes);
         }

@@ -379,7 +379,7 @@ impl Node {
 
     /// Ends the socket. What is queued to be sent is still sent.
     pub fn udp_close(&mut self, socket: UdpSocket) {
-        if self.forget(Handle::Udp(socket.id)) {
+        if self.forget(Handle::Udp(socket.id)).is_some() {
             self.end_udp(socket);
         }
     }

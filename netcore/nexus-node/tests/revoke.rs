@@ -143,3 +143,56 @@ fn what_a_rule_let_ends_with_it() {
     // The connection and its listener.
     assert_eq!(ended(&mut world).len(), 2);
 }
+
+/// Goal: what an app wrote and closed, or ended with, is delivered as long as its target is allowed, and no longer.
+/// Method: a server that does not read until it is over; then a policy that is about its target, and one that is not.
+#[test]
+fn what_lingers_ends_with_what_allowed_it() {
+    for (ends, forbidden) in [(false, true), (true, true), (false, false), (true, false)] {
+        let mut world = World::new();
+        let (client, server) = world.pair();
+        let mut written = 0;
+        while let Poll::Ready(Ok(count)) = world.write(world.a, client, &[7; 10_000]) {
+            written += count;
+        }
+        let now = world.now;
+        let node = world.mesh.node_mut(world.a);
+        if ends {
+            node.end(now, CLIENT);
+        } else {
+            node.tcp_close(now, client);
+        }
+        world.settle();
+        let to = if forbidden {
+            "10.0.0.2:80"
+        } else {
+            "10.0.0.3:80"
+        };
+        world.set_policy(world.a, &forbid("network.tcp.connect", to));
+        world.settle();
+        assert_eq!(ended(&mut world).len(), usize::from(forbidden));
+        let mut read = 0;
+        let error = loop {
+            match world.read(world.b, server) {
+                Poll::Ready(Ok(bytes)) if bytes.is_empty() => break None,
+                Poll::Ready(Ok(bytes)) => read += bytes.len(),
+                Poll::Ready(Err(error)) => break Some(error.code),
+                Poll::Pending => panic!("neither more nor an end"),
+            }
+        };
+        if forbidden {
+            assert_eq!(error, Some(ErrorCode::Reset));
+        } else {
+            assert_eq!((error, read), (None, written));
+        }
+        // Nothing new for who has ended, whatever it has left.
+        if ends {
+            let act = nexus_policy::Act::Connect {
+                remote: "10.0.0.2:80".parse().unwrap(),
+                name: None,
+            };
+            let node = world.mesh.node_mut(world.a);
+            assert!(node.permit(now, CLIENT, &act).is_err());
+        }
+    }
+}

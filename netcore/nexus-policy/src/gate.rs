@@ -91,6 +91,8 @@ pub(crate) struct Instance {
     pub(crate) udp_open: Result<Grounds, Cause>,
     /// An allow that would have let it, had its time not been over.
     pub(crate) udp_over: Option<RuleIndex>,
+    /// It has ended, and something it left behind has not.
+    pub(crate) retired: bool,
 }
 
 /// [`Instance::udp_open`] and [`Instance::udp_over`].
@@ -387,6 +389,7 @@ impl Gate {
             bindings: Bindings::default(),
             udp_open: Err(Cause::NotAsked),
             udp_over: None,
+            retired: false,
         };
         (entered.udp_open, entered.udp_over) = self.may_open_udp(now, &entered);
         let expires = entered.app.consent.answers.iter();
@@ -410,7 +413,7 @@ impl Gate {
     ) -> Result<(), Stale> {
         self.handle_timeout(now);
         let like = self.instances.get(&like).ok_or(Stale)?;
-        if like.epoch != self.epoch {
+        if like.epoch != self.epoch || like.retired {
             return Err(Stale);
         }
         let entered = Instance {
@@ -419,9 +422,18 @@ impl Gate {
             bindings: Bindings::default(),
             udp_open: like.udp_open,
             udp_over: like.udp_over,
+            retired: false,
         };
         self.instances.insert(instance, entered);
         Ok(())
+    }
+
+    /// An instance has ended, and has left connections that still deliver what it wrote: nothing new is decided for it,
+    /// and what is left is judged again until [`Gate::end`].
+    pub fn retire(&mut self, instance: InstanceId) {
+        if let Some(instance) = self.instances.get_mut(&instance) {
+            instance.retired = true;
+        }
     }
 
     /// An instance is gone. Its number is never used again.

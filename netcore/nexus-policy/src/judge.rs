@@ -68,7 +68,9 @@ impl Gate {
         act: &Act<'_>,
         open: bool,
     ) -> Result<Grounds, Cause> {
-        let instance = self.instance(instance).ok_or(Cause::NotRunning)?;
+        let instance = self.instance(instance);
+        let instance = instance.filter(|instance| open || !instance.retired);
+        let instance = instance.ok_or(Cause::NotRunning)?;
         let judge = Judge {
             gate: self,
             instance,

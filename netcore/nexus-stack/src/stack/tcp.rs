@@ -417,6 +417,20 @@ impl Stack {
         }
     }
 
+    /// Local and remote address of a connection whose handle is closed, while it lingers.
+    pub fn tcp_lingering(&self, id: TcpId) -> Option<(SocketAddr, SocketAddr)> {
+        let flow = self.flows.get(id.0)?;
+        matches!(flow.owner, Owner::Lingering(_)).then_some((flow.local, flow.remote))
+    }
+
+    /// Ends a connection that lingers: the far end gets a reset, and nothing of what was queued.
+    pub fn tcp_abort_lingering(&mut self, now: Instant, id: TcpId) {
+        self.now = now;
+        if self.tcp_lingering(id).is_some() {
+            self.abort_flow(now, id.0);
+        }
+    }
+
     /// Probes a silent peer every `interval` (at least a second), and gives up after four of them
     /// without an answer.
     pub fn tcp_set_keep_alive(&mut self, id: TcpId, interval: Option<Duration>) {
