@@ -352,6 +352,42 @@ fn completions_have_every_verb_and_bash_reads_its_own() {
     assert_eq!(home.host(&["completions", "tcsh"]).status.code(), Some(2));
 }
 
+/// Goal: what is completed is what can be typed there, at every depth. Method: bash reads its script and calls the
+/// function as it does for a line with the cursor at its end.
+#[test]
+fn bash_completes_verbs_and_flags_at_every_depth() {
+    let home = Home::new();
+    let script = home.host(&["completions", "bash"]).stdout;
+    let script = String::from_utf8(script).expect("UTF-8");
+    let path = home.file("completion.bash", &script, 0o644);
+    let completed = |words: &[&str]| -> Vec<String> {
+        let call = r#"source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+            _nexus__host "$1" "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}"; printf '%s\n' "${COMPREPLY[@]}""#;
+        let output = Command::new("bash")
+            .args(["-c", call, "bash"])
+            .arg(&path)
+            .arg("nexus-host")
+            .args(words)
+            .output()
+            .expect("bash");
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{output:?}"
+        );
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        text.lines().map(str::to_owned).collect()
+    };
+    assert_eq!(completed(&["pol"]), ["policy"]);
+    assert_eq!(completed(&["policy", "re"]), ["reload"]);
+    assert_eq!(completed(&["policy", "check", "--manif"]), ["--manifest"]);
+    assert_eq!(completed(&["consent", "revoke", "--ap"]), ["--app"]);
+    assert_eq!(completed(&["run", "--output", "j"]), ["json"]);
+    assert_eq!(completed(&["completions", "z"]), ["zsh"]);
+    for verb in verbs(&home) {
+        assert_eq!(completed(&[&verb, "--hel"]), ["--help"], "{verb}");
+    }
+}
+
 /// The sections of a page, each with its text.
 fn sections(page: &str) -> Vec<(String, String)> {
     let mut sections: Vec<(String, String)> = Vec::new();
