@@ -307,7 +307,11 @@ fn reason(denial: &Denial) -> String {
         (Reason::ConsentRequired, Some(rule)) => format!("{rule} leaves it to a person, and nobody was asked"),
         (Reason::ConsentRequired, None) => format!("{} asks for it, and nobody has said yes", "the manifest"),
         (Reason::ConsentDenied, _) => match &denial.refused_by {
-            RefusedBy::Person { answer } => format!("a person said no (answer `{}`)", escape(answer)),
+            // What was said for this run alone is in no list, so its id would lead nowhere.
+            RefusedBy::Person { answer } if denial.fixes.iter().any(|fix| matches!(fix, Fix::RevokeConsent { .. })) => {
+                format!("a person said no (answer `{}`)", escape(answer))
+            }
+            RefusedBy::Person { .. } => "a person said no, for this run".to_owned(),
             _ => "a person said no".to_owned(),
         },
         (Reason::Expired, Some(rule)) => format!("{rule} allowed it until its time was over"),
