@@ -17,7 +17,7 @@ use futures::channel::mpsc as tasks;
 use serde::{Deserialize, Serialize};
 
 /// The longest request and the longest answer. A hostile client of the same user could write for ever.
-pub const LINE_BYTES_MAX: u64 = 64 << 10;
+pub const LINE_BYTES_MAX: u64 = nexus_types::limits::CONTROL_LINE_BYTES;
 /// How long a client may take to say what it wants, and to take the answer.
 const CLIENT_TIME: Duration = Duration::from_secs(2);
 /// How long the shard may take. It is longer than any turn of its guests.

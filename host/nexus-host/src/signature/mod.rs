@@ -25,7 +25,7 @@ const SUFFIX: &str = ".minisig";
 
 /// The longest file read as a signature. The longest minisign makes has two comments, of 1024 and
 /// 8192 bytes (minisign.h, `COMMENTMAXBYTES` and `TRUSTEDCOMMENTMAXBYTES`), and 330 bytes more.
-pub const SIGNATURE_BYTES: usize = 16 << 10;
+pub const SIGNATURE_BYTES: usize = nexus_types::limits::SIGNATURE_BYTES;
 /// The longest trusted comment, minisign's `TRUSTEDCOMMENTMAXBYTES`.
 pub const COMMENT_BYTES: usize = 8 << 10;
 /// What a public key file may have: two lines, of at most 1024 and 56 characters.
