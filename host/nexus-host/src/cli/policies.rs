@@ -10,6 +10,7 @@ use nexus_types::{Instant, limits};
 use super::publishers::Publishers;
 use super::{CliError, Kind};
 use crate::runtime::load::read_text;
+use crate::runtime::shown;
 
 /// The machine's policy: its forbids always hold.
 pub(super) const MACHINE: &str = "/etc/nexus-host/policy.toml";
@@ -109,6 +110,5 @@ fn read_if_there(path: &Path) -> Result<Policy, CliError> {
 pub(super) fn read(path: &Path) -> Result<Policy, CliError> {
     let text = read_text(path, limits::POLICY_BYTES)
         .map_err(|error| CliError::new(Kind::Config, error))?;
-    Policy::parse(&text, &path.display().to_string())
-        .map_err(|error| CliError::new(Kind::Config, error))
+    Policy::parse(&text, &shown::path(path)).map_err(|error| CliError::new(Kind::Config, error))
 }

@@ -8,6 +8,8 @@ use nexus_types::{AppDigest, limits};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 
+use super::shown;
+
 /// The custom section that carries an app's manifest.
 pub const MANIFEST_SECTION: &str = "nexus:manifest";
 
@@ -68,7 +70,7 @@ pub enum LoadErrorKind {
 
 impl std::fmt::Display for LoadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let path = self.path.display();
+        let path = shown::path(&self.path);
         match &self.kind {
             LoadErrorKind::Io(error) => write!(f, "{path}: {error}"),
             LoadErrorKind::TooLarge => write!(
@@ -137,12 +139,7 @@ impl AppFile {
 impl AppFile {
     /// The error for bytes that the compiler refuses. Its message can quote the app's own names.
     pub fn invalid(&self, error: &wasmtime::Error) -> LoadError {
-        let line = |text: String| -> String {
-            text.chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .take(400)
-                .collect()
-        };
+        let line = |text: String| shown::line(&text, 400);
         let whole = line(format!("{error:#}"));
         // wasmtime has no type for it: the module is sound, and does not fit the reserved slots.
         let kind = if whole.contains("pooling allocator requirements") {
@@ -159,7 +156,7 @@ impl AppFile {
 
 /// A text file of at most `bytes_max` bytes: a manifest, a policy, a world.
 pub fn read_text(path: &Path, bytes_max: u64) -> Result<String, String> {
-    let fail = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let fail = |why: &dyn std::fmt::Display| format!("{}: {why}", shown::path(path));
     let file = File::open(path).map_err(|error| fail(&error))?;
     let mut bytes = Vec::new();
     file.take(bytes_max + 1)

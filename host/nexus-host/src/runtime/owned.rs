@@ -8,6 +8,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use super::shown;
+
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
 
@@ -27,7 +29,7 @@ pub fn own_dir(dir: &Path) -> io::Result<()> {
         return Err(io::Error::other(format!(
             "other users can look into it (mode {:o}); run: chmod 700 {}",
             metadata.mode() & 0o777,
-            dir.display()
+            shown::path(dir)
         )));
     }
     Ok(())
@@ -95,14 +97,14 @@ fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     if file.metadata()?.mode() & 0o077 != 0 {
         return Err(io::Error::other(format!(
             "the key {} is open to other users; remove it, and a new one is made",
-            path.display()
+            shown::path(path)
         )));
     }
     let mut key = [0; KEY_BYTES];
     file.read_exact(&mut key).map_err(|_| {
         io::Error::other(format!(
             "the key {} is cut off; remove it, and a new one is made",
-            path.display()
+            shown::path(path)
         ))
     })?;
     Ok(key)

@@ -20,6 +20,8 @@ use ct_codecs::{Base64, Decoder};
 use nexus_policy::{KeyError, KeyId, PublisherKey};
 use rustix::fs::{Mode, OFlags};
 
+use crate::runtime::shown;
+
 /// What is added to a component's file name.
 const SUFFIX: &str = ".minisig";
 
@@ -153,7 +155,7 @@ pub fn read_public(text_or_path: &str) -> Result<PublisherKey, String> {
         Err(error) if !path.exists() => return Err(error.to_string()),
         Err(_) => {}
     }
-    let fail = |why: &dyn fmt::Display| format!("{}: {why}", path.display());
+    let fail = |why: &dyn fmt::Display| format!("{}: {why}", shown::path(path));
     let text = read_regular(path, PUBLIC_BYTES).map_err(|why| match why {
         ReadError::TooLarge | ReadError::NoSignature => fail(&KeyError::NoKey),
         why => fail(&why),

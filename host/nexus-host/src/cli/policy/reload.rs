@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::super::{CliError, Common, Kind, StateArgs, say};
 use crate::runtime::control::{self, Request};
+use crate::runtime::shown;
 
 const EXAMPLES: &str = "Examples:
   nexus-host policy reload                     every host that runs with this state folder
@@ -72,7 +73,7 @@ fn ask_all(args: &PolicyReloadArgs) -> Result<Vec<Said>, CliError> {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => {
-            let message = format!("{}: {error}", folder.display());
+            let message = format!("{}: {error}", shown::path(&folder));
             return Err(CliError::new(Kind::Host, message));
         }
     };
