@@ -20,6 +20,11 @@ pub fn own_dir(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
     }
+    check_own_dir(dir)
+}
+
+/// Whether a folder that is there is ours, no link, and nobody else's to look into.
+pub fn check_own_dir(dir: &Path) -> io::Result<()> {
     let metadata = fs::symlink_metadata(dir)?;
     if !metadata.is_dir() {
         return Err(io::Error::other("is not a folder (a link is not followed)"));
@@ -93,7 +98,11 @@ pub fn read_or_make_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
 }
 
 fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
-    let mut file = open_own(path)?;
+    let mut file = open_own(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => error,
+        // Whoever is told names the folder, and what is wrong is the file.
+        kind => io::Error::new(kind, format!("the key {}: {error}", shown::path(path))),
+    })?;
     if file.metadata()?.mode() & 0o077 != 0 {
         return Err(io::Error::other(format!(
             "the key {} is open to other users; remove it, and a new one is made",

@@ -3,7 +3,7 @@
 mod agent;
 mod asking;
 mod prompt;
-mod store;
+pub(super) mod store;
 mod terminal;
 
 use clap::{Args, Subcommand};
