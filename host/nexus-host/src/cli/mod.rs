@@ -31,6 +31,7 @@ mod test;
 mod up;
 mod values;
 mod verify;
+mod whole;
 mod world;
 
 use std::ffi::OsString;
@@ -299,6 +300,9 @@ mod tests {
                     let variable = match (verb.get_name(), name) {
                         // NEXUS_UNTIL is when a scenario ends.
                         ("query", "until") => "NEXUS_AUDIT_UNTIL".to_owned(),
+                        // Of one variable for both, what `pack` wrote would be written over by its signature.
+                        ("pack", "to") => "NEXUS_PACK_TO".to_owned(),
+                        ("sign", "to") => "NEXUS_SIGN_TO".to_owned(),
                         _ => format!("NEXUS_{}", name.to_uppercase()),
                     };
                     assert_eq!(flag.get_env(), Some(variable.as_ref()), "--{name}");
