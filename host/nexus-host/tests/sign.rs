@@ -418,6 +418,45 @@ fn reject_secrets_in_any_output() {
     }
 }
 
+/// Goal: a signal at the prompt leaves the terminal as it was, and the process ends by it. Method: each signal that ends
+/// one, at the first prompt and at the second.
+#[test]
+fn a_signal_at_the_prompt_leaves_the_terminal_as_it_was() {
+    use rustix::process::{Pid, Signal, kill_process};
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 130)] {
+        for answers in [0, 1] {
+            let world = World::new();
+            let (mut person, program) = terminal();
+            let kept = program.try_clone().expect("another");
+            let mut command = world.command(&["sign", "--new-key", "acme"]);
+            command.stdin(program.try_clone().expect("another"));
+            command.stderr(program).stdout(Stdio::piped());
+            let mut child = command.spawn().expect("starts");
+            drop(command);
+            for answer in 0..=answers {
+                let mut line = Vec::new();
+                while !line.ends_with(b": ") {
+                    let mut byte = [0];
+                    person.read_exact(&mut byte).expect("a prompt");
+                    line.push(byte[0]);
+                }
+                if answer < answers {
+                    person.write_all(b"secret\r").expect("types");
+                }
+            }
+            let pid = Pid::from_child(&child);
+            kill_process(pid, signal).expect("signalled");
+            assert_eq!(child.wait().expect("ends").code(), Some(code), "{signal:?}");
+            let modes = rustix::termios::tcgetattr(&kept)
+                .expect("modes")
+                .local_modes;
+            let all = LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+            assert!(modes.contains(all), "{signal:?} {modes:?}");
+            assert!(!world.path("acme.key").exists());
+        }
+    }
+}
+
 /// Goal: what is signed is not lost to its signature, nor a key. Method: `--to` the component by two names, and the key;
 /// the variable of `pack`, which `sign` once had as well.
 #[test]
