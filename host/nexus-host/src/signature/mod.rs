@@ -99,8 +99,11 @@ impl Detached {
         }
     }
 
-    /// The four lines.
+    /// The four lines, and nothing behind them: what nobody has signed is not to look like a part of it.
     pub fn parse(text: &str) -> Option<Self> {
+        if text.lines().count() != 4 || text.contains('\0') {
+            return None;
+        }
         let signature = minisign_verify::Signature::decode(text).ok()?;
         let mut bytes = [0; DECODED_BYTES];
         let decoded = Base64::decode(&mut bytes, text.lines().nth(1)?, None).ok()?;
