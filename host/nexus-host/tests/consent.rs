@@ -504,6 +504,30 @@ fn as_many_questions_as_may_be_and_reject_one_more() {
     );
 }
 
+/// Goal: an app is named as `list` names it. Method: two versions of one app; by the digits shown, with what is around
+/// them, by too few.
+#[test]
+fn the_digits_that_are_listed_are_enough_to_revoke() {
+    let world = World::new(&["api.example.com:443"]);
+    for mark in ["", "2", "3"] {
+        world.file("app.wasm", app(mark));
+        world.asked(0, &RUN, &["a\r"]);
+    }
+    let list = world.ends(0, &["consent", "list"]);
+    let shown: Vec<_> = list
+        .lines()
+        .filter_map(|line| line.split(['(', ')']).nth(1))
+        .collect();
+    assert_eq!(shown.len(), 3, "{list}");
+    let digits = &shown[0]["sha256:".len()..][..8];
+    let said = world.ends(2, &["consent", "revoke", "--app", &digits[..7]]);
+    assert!(said.contains("nothing is remembered of an app"), "{said}");
+    for app in [digits, shown[1], shown[2].trim_end_matches('…')] {
+        let said = world.ends(0, &["consent", "revoke", "--app", app]);
+        assert_eq!(said.matches("revoked  ").count(), 1, "{said}");
+    }
+}
+
 /// Goal: nothing an app chose changes what a person sees. Method: escape sequences in the file's name; the id and the
 /// version cannot have any.
 #[test]
