@@ -121,6 +121,17 @@ impl World {
         answers: &[&str],
         change: impl FnOnce(&mut Command),
     ) -> (Option<i32>, String) {
+        self.at_prompt(arguments, answers, change, |_| {})
+    }
+
+    /// The same; `meanwhile` is done at each prompt before it is answered, with the process id of who asks.
+    fn at_prompt(
+        &self,
+        arguments: &[&str],
+        answers: &[&str],
+        change: impl FnOnce(&mut Command),
+        meanwhile: impl Fn(u32),
+    ) -> (Option<i32>, String) {
         let (mut person, program) = terminal();
         // Makes its standard input the terminal of a session of its own.
         let mut command = Command::new("setsid");
@@ -141,6 +152,7 @@ impl World {
             if shown.ends_with(b"]\x20")
                 && let Some(answer) = answers.next()
             {
+                meanwhile(child.id());
                 person.write_all(answer.as_bytes()).expect("types");
             }
         }
@@ -383,7 +395,16 @@ fn reject_a_file_that_is_not_understood() {
     rights(world.answers(), 0o600);
     rights(world.path("state/nexus-host"), 0o777);
     let said = world.ends(78, &RUN);
-    assert!(said.contains("other users can write the folder"), "{said}");
+    assert!(said.contains("run: chmod 700"), "{said}");
+    // What was unpacked from an archive is not as the host made it.
+    rights(world.path("state/nexus-host"), 0o755);
+    world.ends(78, &RUN);
+    rights(world.path("state/nexus-host"), 0o700);
+    rights(world.answers(), 0o644);
+    let said = world.ends(78, &RUN);
+    assert!(said.contains("run: chmod 600"), "{said}");
+    rights(world.answers(), 0o600);
+    world.ends(0, &RUN);
     rights(world.path("state/nexus-host"), 0o700);
     fs::rename(world.answers(), world.path("elsewhere")).expect("moves");
     std::os::unix::fs::symlink(world.path("elsewhere"), world.answers()).expect("links");
@@ -467,8 +488,10 @@ fn an_answer_outlives_an_update_by_the_same_publisher() {
         "policy.toml",
         format!("[[publisher]]\nname = \"acme\"\nkey = \"{key}\"\n"),
     );
+    let pack = ["pack", "app.wasm", "--manifest", "nexus.toml"];
     let sign = ["sign", "app.wasm", "--key", "acme.key"];
-    let run = [&RUN[..], &["--policy", "policy.toml"]].concat();
+    let run = ["run", "app.wasm", "--policy", "policy.toml"];
+    world.ends(0, &pack);
     world.ends(0, &sign);
     let shown = world.asked(0, &run, &["a\r"]);
     assert!(
@@ -481,10 +504,120 @@ fn an_answer_outlives_an_update_by_the_same_publisher() {
             .contains(&format!("publisher = \"{key}\""))
     );
     world.file("app.wasm", app("2"));
+    world.ends(0, &pack);
     fs::remove_file(world.path("app.wasm.minisig")).expect("removes");
     world.ends(77, &run);
     world.ends(0, &sign);
     world.ends(0, &run);
+    // Nobody signed that another app of theirs is this one.
+    world.file("app.wasm", app("3"));
+    world.ends(0, &sign);
+    let unsigned = [&run[..], &["--manifest", "nexus.toml"]].concat();
+    world.ends(77, &unsigned);
+    let digest = |file: &str| file.matches("digest = \"sha256:").count();
+    assert_eq!(digest(&world.remembered()), 0);
+    world.asked(0, &unsigned, &["a\r"]);
+    assert_eq!(digest(&world.remembered()), 1, "{}", world.remembered());
+    world.ends(0, &unsigned);
+}
+
+/// Goal: what an operator forbids and what a person takes back while another question waits holds for the app that is
+/// about to start, and its report says so. Method: each done at the prompt, then a yes; in a world, too.
+#[test]
+fn reject_what_was_forbidden_or_taken_back_at_the_prompt() {
+    let world = World::new(&["a.example:1"]);
+    let policy = world.path("config/nexus-host/policy.toml");
+    fs::create_dir_all(policy.parent().expect("a folder")).expect("made");
+    let forbid =
+        "[[rule]]\nid = \"no\"\ncapability = \"network.tcp.connect\"\nverdict = \"forbid\"\n";
+    world.file(
+        "world.toml",
+        "[[node]]\nname = \"n\"\nnet = \"none\"\n[[node.app]]\ncomponent = \"app.wasm\"\nmanifest = \"nexus.toml\"\n",
+    );
+    for run in [&RUN[..], &["up", "world.toml"]] {
+        let run = [run, &["--report", "r.json"]].concat();
+        let (code, shown) = world.at_prompt(
+            &run,
+            &["y\r"],
+            |_| {},
+            |_| fs::write(&policy, forbid).expect("written"),
+        );
+        assert_eq!(code, Some(77), "{shown}");
+        assert!(shown.contains("why    rule `no`"), "{shown}");
+        let report = fs::read_to_string(world.path("r.json")).expect("a report");
+        assert!(report.contains("operator-denied"), "{report}");
+        fs::remove_file(&policy).expect("removed");
+    }
+    // A mistake in it is one as ever.
+    let (code, shown) = world.at_prompt(
+        &RUN,
+        &["y\r"],
+        |_| {},
+        |_| {
+            fs::write(&policy, "[[rule]]\n").expect("written");
+        },
+    );
+    assert_eq!(code, Some(78), "{shown}");
+    fs::remove_file(&policy).expect("removed");
+
+    world.asked(0, &RUN, &["a\r"]);
+    world.asks(&["a.example:1", "b.example:1"]);
+    // One of the two would do.
+    world.asked(0, &RUN, &["n\r"]);
+    let (code, shown) = world.at_prompt(
+        &RUN,
+        &["n\r"],
+        |_| {},
+        |_| {
+            world.ends(0, &["consent", "revoke", "--all"]);
+        },
+    );
+    assert_eq!(code, Some(77), "{shown}");
+    world.asked(0, &RUN, &["a\r", "y\r"]);
+}
+
+/// Goal: whoever is ended at the prompt ends as ever, and its report is written. Method: ctrl-c there, and SIGTERM.
+#[test]
+fn reject_and_report_what_is_ended_at_the_prompt() {
+    let world = World::new(&["a.example:1"]);
+    let run = [&RUN[..], &["--report", "r.json"]].concat();
+    let report = |code: i32| {
+        let text = fs::read_to_string(world.path("r.json")).expect("a report");
+        let report: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(report["outcome"], "interrupted", "{text}");
+        assert_eq!(report["code"], code, "{text}");
+        fs::remove_file(world.path("r.json")).expect("removed");
+    };
+    // A signal's end has no code.
+    let (code, shown) = world.at_terminal(&run, &["\u{3}"], |_| {});
+    assert_eq!(code, None, "{shown}");
+    report(130);
+    let terminate = |pid: u32| {
+        let kill = Command::new("kill").arg(pid.to_string()).status();
+        assert!(kill.expect("kill runs").success());
+    };
+    let (code, shown) = world.at_prompt(&run, &[""], |_| {}, terminate);
+    assert_eq!(code, None, "{shown}");
+    report(143);
+}
+
+/// Goal: a host that is asked to read the policy anew while it asks a person does not die of it. Method: SIGHUP at the
+/// prompt.
+#[test]
+fn a_hangup_at_the_prompt_ends_nothing() {
+    let world = World::new(&["a.example:1"]);
+    let (code, shown) = world.at_prompt(
+        &RUN,
+        &["y\r"],
+        |_| {},
+        |pid| {
+            let kill = Command::new("kill")
+                .args(["-HUP", &pid.to_string()])
+                .status();
+            assert!(kill.expect("kill runs").success());
+        },
+    );
+    assert_eq!(code, Some(0), "{shown}");
 }
 
 /// Goal: the apps of a world are asked about before any starts, each once. Method: the same app twice.
@@ -725,17 +858,10 @@ fn fetch_asks_before_anything_is_sent() {
     assert_eq!(seen.load(Ordering::SeqCst), 4);
 }
 
-/// Goal: what is revoked ends in a host that runs, once it reloads. Method: `burst` against a server of the kernel's,
-/// its answer revoked.
-#[test]
-fn what_is_revoked_ends_at_a_reload() {
-    let world = World::new(&["host.internal:*"]);
-    fs::copy(guests::component("burst"), world.path("app.wasm")).expect("copies");
+/// A server of the kernel's for `burst`: where it is, and whether each thing heard was an exchange or the end.
+fn exchanges() -> (String, std::sync::mpsc::Receiver<bool>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
-    let to = format!(
-        "host.internal:{}",
-        listener.local_addr().expect("bound").port()
-    );
+    let port = listener.local_addr().expect("bound").port();
     let (tell, heard) = std::sync::mpsc::channel();
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -750,6 +876,16 @@ fn what_is_revoked_ends_at_a_reload() {
             let _ = tell.send(false);
         }
     });
+    (format!("host.internal:{port}"), heard)
+}
+
+/// Goal: what is revoked ends in a host that runs, once it reloads. Method: `burst` against a server of the kernel's,
+/// its answer revoked.
+#[test]
+fn what_is_revoked_ends_at_a_reload() {
+    let world = World::new(&["host.internal:*"]);
+    fs::copy(guests::component("burst"), world.path("app.wasm")).expect("copies");
+    let (to, heard) = exchanges();
     // It could listen as well, by the same component.
     let listen = ["--allow", "network.tcp.listen=any:1"];
     let client = ["--", "client", "--to", &to, "--mode", "rtt", "--every", "2"];
@@ -773,6 +909,43 @@ fn what_is_revoked_ends_at_a_reload() {
     child.wait().expect("ends");
     assert!(said.contains("revoked network.tcp.connect"), "{said}");
     world.ends(77, &rounds("1"));
+}
+
+/// Goal: what was answered for a publisher ends with its place in the policy, and what that leaves for the next start is
+/// said. Method: `burst`, signed, against a server of the kernel's; the key is taken out, the policy loaded anew.
+#[test]
+fn what_was_answered_for_a_publisher_ends_with_its_key() {
+    let world = World::new(&["host.internal:*"]);
+    fs::copy(guests::component("burst"), world.path("app.wasm")).expect("copies");
+    world.ends(0, &["sign", "--new-key", "acme", "--no-passphrase"]);
+    let key = fs::read_to_string(world.path("acme.pub")).expect("reads");
+    let key = key.lines().nth(1).expect("two lines");
+    world.file(
+        "policy.toml",
+        format!("[[publisher]]\nname = \"acme\"\nkey = \"{key}\"\n"),
+    );
+    world.ends(0, &["pack", "app.wasm", "--manifest", "nexus.toml"]);
+    world.ends(0, &["sign", "app.wasm", "--key", "acme.key"]);
+    let (to, heard) = exchanges();
+    let run = ["run", "app.wasm", "--policy", "policy.toml"];
+    let listen = ["--allow", "network.tcp.listen=any:1"];
+    let client = ["--", "client", "--to", &to, "--mode", "rtt", "--every", "2"];
+    let rounds = |number| {
+        let rest = ["--write-size", "64", "--rounds", number];
+        [&run[..], &listen, &client, &rest].concat()
+    };
+    world.asked(0, &rounds("1"), &["a\r"]);
+    while heard.recv().expect("it exchanges") {}
+    let mut command = Command::new(guests::HOST);
+    world.prepare(command.args(rounds("100000")));
+    let mut child = command.stderr(Stdio::null()).spawn().expect("starts");
+    assert!(heard.recv().expect("it exchanges"));
+    world.file("policy.toml", "");
+    let said = world.ends(0, &["policy", "reload"]);
+    assert!(said.contains("1 open handle ended"), "{said}");
+    assert!(said.contains("1 app signed by a key"), "{said}");
+    while heard.recv().expect("it ends") {}
+    child.wait().expect("ends");
 }
 
 /// Goal: a scenario says what a person would answer, and that it does. Method: yes to all; a list with a no; nothing.

@@ -296,13 +296,24 @@ fn a_manifest_is_written_however_the_run_ends() {
 }
 
 /// Goal: no file is written over, and nothing runs that could not be learnt from. Method: a file that is there, a
-/// folder that is not, one file for two things.
+/// folder that is not, one file for two things by two names.
 #[test]
 fn reject_a_file_that_could_not_be_written_before_anything_runs() {
     let world = World::new();
+    std::os::unix::fs::symlink(".", world.path("here")).expect("linked");
     for (code, arguments, says) in [
         (2, "--mode learn empty.toml", "is there already"),
         (2, "--mode learn r.json --report r.json", "both name r.json"),
+        (
+            2,
+            "--mode learn o.toml --report ./o.toml",
+            "both name o.toml",
+        ),
+        (
+            2,
+            "--mode learn here/p.toml --report p.toml",
+            "both name here/p.toml",
+        ),
         (1, "--mode learn absent/out.toml", "absent/out.toml"),
         (2, "--mode learn", "--mode learn OUT.toml"),
         (2, "--mode lean", "enforce, observe, learn OUT.toml"),

@@ -418,6 +418,20 @@ fn reject_a_call_while_it_runs() {
         .says(1, "run app.wasm --allow-manifest -- http://evil.example/");
 }
 
+/// Goal: what the host serves on this machine is no app's, whatever it is granted: the numbers tell of all apps.
+/// Method: `--metrics` at a loopback address that nobody else uses, and an app that may speak with this machine.
+#[test]
+fn reject_the_hosts_own_port() {
+    let fetch = fs::read(guests::component("fetch")).expect("built");
+    Situation::new("run-host-owned-port")
+        .file("app.wasm", fetch)
+        .manifest(&connects("host.internal:*"))
+        .says(
+            1,
+            "run app.wasm --allow-manifest --metrics 127.94.64.1:9464 -- http://host.internal:9464/metrics",
+        );
+}
+
 /// A publisher, by any key.
 const PUBLISHER: &str = "[[publisher]]\nname = \"acme\"\nkey = \"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"\n";
 

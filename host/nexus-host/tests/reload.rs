@@ -6,6 +6,7 @@ mod guests;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -368,6 +369,107 @@ fn reject_a_reload_that_does_not_parse() {
     running.end();
 }
 
+/// Goal: a mistake in the answers of persons keeps no operator from forbidding, and is told; one in the policy no person
+/// from taking back. Method: the rule for one server taken out, and a file of answers that says nothing; the answer names
+/// both.
+#[test]
+fn reject_answers_with_a_mistake_and_forbid_all_the_same() {
+    let place = Place::new();
+    let (one, two) = (Server::start(), Server::start());
+    place.write("policy.toml", &policy(&[one.port, two.port]));
+    let running = Running::start(&place, [one.port, two.port]);
+    one.next().expect("echoes");
+    two.next().expect("echoes");
+    place.write("policy.toml", &policy(&[two.port]));
+    let answers = place.write("state/nexus-host/consent.toml", "nonsense");
+    fs::set_permissions(&answers, fs::Permissions::from_mode(0o600)).expect("set");
+    let reloaded = place.host(&["policy", "reload"]);
+    let answered = Instant::now();
+    assert_eq!(reloaded.status.code(), Some(78), "{reloaded:?}");
+    let text = stdout(&reloaded);
+    assert!(text.contains("the policy was reloaded; "), "{text}");
+    assert!(text.contains("1 open handle ended"), "{text}");
+    assert!(text.contains("consent.toml:1:"), "{text}");
+    one.end();
+    two.goes_on(answered);
+    running.end();
+}
+
+/// Goal: whoever changes what running apps do not heed is told so. Method: a key named anew, and signatures required.
+#[test]
+fn what_holds_from_the_next_start_is_said() {
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+
+    let place = Place::new();
+    let (one, two) = (Server::start(), Server::start());
+    let rules = policy(&[one.port, two.port]);
+    place.write("policy.toml", &rules);
+    let running = Running::start(&place, [one.port, two.port]);
+    one.next().expect("echoes");
+    place.write(
+        "policy.toml",
+        &format!(
+            "require-signature = true\n[[publisher]]\nname = \"acme\"\nkey = \"{KEY}\"\n{rules}"
+        ),
+    );
+    let say = || stdout(&place.host(&["policy", "reload"]));
+    let said = say();
+    let later = [
+        "a key named anew counts from the next start",
+        "`require-signature` holds from the next start",
+    ];
+    for later in later {
+        assert!(said.contains(later), "{said}");
+    }
+    one.goes_on(Instant::now());
+    let said = say();
+    assert!(!later.iter().any(|later| said.contains(later)), "{said}");
+    running.end();
+}
+
+/// Goal: no policy can hold up a host. Method: a pipe nobody writes to, at the start and at a reload.
+#[test]
+fn reject_a_policy_that_is_a_pipe() {
+    let place = Place::new();
+    let (one, two) = (Server::start(), Server::start());
+    place.write("policy.toml", &policy(&[one.port, two.port]));
+    let running = Running::start(&place, [one.port, two.port]);
+    one.next().expect("echoes");
+    two.next().expect("echoes");
+    fs::remove_file(place.path("policy.toml")).expect("removed");
+    let made = Command::new("mkfifo")
+        .arg(place.path("policy.toml"))
+        .status();
+    assert!(made.expect("mkfifo runs").success());
+    let reloaded = place.host(&["policy", "reload"]);
+    let answered = Instant::now();
+    assert_eq!(reloaded.status.code(), Some(78), "{reloaded:?}");
+    let text = stdout(&reloaded);
+    assert!(text.contains("is not a regular file"), "{text}");
+    one.goes_on(answered);
+    two.goes_on(answered);
+    running.end();
+    let started = place.host(&["up", "world.toml", "--policy", "policy.toml"]);
+    assert_eq!(started.status.code(), Some(78), "{started:?}");
+}
+
+/// Goal: whoever can write the policy is named at the start. Method: modes; owners are looked at in the same place.
+#[test]
+fn a_policy_that_others_can_write_is_told() {
+    let place = Place::new();
+    let path = place.write("policy.toml", &policy(&[1]));
+    let app = component("hello").display().to_string();
+    let told = |mode| {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+        let output = place.host(&["run", &app, "--policy", "policy.toml"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        text.contains("warning: other users can write policy.toml")
+    };
+    assert!(told(0o666));
+    assert!(!told(0o644));
+}
+
 /// Goal: who asks where nobody runs is told. Method: an empty state folder, and one with a socket nobody listens at.
 #[test]
 fn reject_a_reload_of_no_host() {
@@ -380,11 +482,13 @@ fn reject_a_reload_of_no_host() {
     };
     none(&place);
     let control = place.path("state/nexus-host/control");
-    fs::create_dir_all(&control).expect("made");
-    drop(std::os::unix::net::UnixListener::bind(control.join("1.sock")).expect("bound"));
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&control)
+        .expect("made");
+    let socket = control.join("1-0123456789abcdef.sock");
+    drop(std::os::unix::net::UnixListener::bind(&socket).expect("bound"));
     none(&place);
-    assert!(
-        !control.join("1.sock").exists(),
-        "what is left over is taken away"
-    );
+    assert!(!socket.exists(), "what is left over is taken away");
 }

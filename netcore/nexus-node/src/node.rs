@@ -1,7 +1,7 @@
 //! One node: its stack, its gate, and the instances that run on it.
 
 use core::task::{Poll, Waker};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use nexus_policy::switch::Site;
 use nexus_policy::{Act, Denial, Gate, Permit, Stamp, Topology};
@@ -9,15 +9,11 @@ use nexus_stack::{AddressEvent, Config, ConfigError, LookupId, Medium, Scope, St
 use nexus_types::{HostName, InstanceId, Instant, IpAddr, NodeId, PolicyEpoch, Seed};
 
 use crate::NetError;
-use crate::event::Event;
+use crate::event::{Event, Events};
 use crate::quota::{Quota, Usage};
 use crate::revoke::{Handle, Open};
 use crate::tcp::misused;
 use crate::udp::Remotes;
-
-/// Events nobody has taken yet; beyond, the oldest is dropped and counted. An app that is
-/// refused for ever must not fill the host's memory.
-const EVENTS_MAX: usize = 1_024;
 
 /// What a node is made of.
 pub struct NodeConfig {
@@ -48,8 +44,7 @@ pub struct Node {
     pub(crate) judged_at: PolicyEpoch,
     /// Handles ended because they were no longer allowed, since it booted.
     pub(crate) revoked: u64,
-    events: VecDeque<Event>,
-    events_dropped: u64,
+    events: Events,
 }
 
 pub(crate) struct Instance {
@@ -82,8 +77,7 @@ impl Node {
             open: BTreeMap::new(),
             judged_at: PolicyEpoch(0),
             revoked: 0,
-            events: VecDeque::new(),
-            events_dropped: 0,
+            events: Events::default(),
         };
         node.follow_addresses(now);
         Ok(node)
@@ -226,7 +220,7 @@ impl Node {
     fn tell_observed(&mut self) {
         while let Some(denial) = self.gate.poll_observed() {
             let instance = denial.instance;
-            self.event(Event::Observed { instance, denial });
+            self.events.push(Event::Observed { instance, denial });
         }
     }
 
@@ -252,16 +246,8 @@ impl Node {
         if let Some(instance) = self.instances.get_mut(&instance) {
             instance.usage.denials += 1;
         }
-        self.event(Event::Denied { instance, denial });
+        self.events.push(Event::Denied { instance, denial });
         error
-    }
-
-    fn event(&mut self, event: Event) {
-        if self.events.len() == EVENTS_MAX {
-            self.events.pop_front();
-            self.events_dropped += 1;
-        }
-        self.events.push_back(event);
     }
 
     pub(crate) fn has_events(&self) -> bool {
@@ -270,7 +256,7 @@ impl Node {
 
     /// The oldest event not yet taken.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.events.pop()
     }
 
     /// How many open handles have ended because they were no longer allowed.
@@ -280,7 +266,7 @@ impl Node {
 
     /// How many events were dropped because nobody took them.
     pub fn events_dropped(&self) -> u64 {
-        self.events_dropped
+        self.events.dropped()
     }
 
     /// Judges again what was opened under an older policy. What does not survive is an event.

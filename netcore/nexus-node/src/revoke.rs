@@ -5,7 +5,7 @@
 
 use nexus_policy::switch::Site;
 use nexus_policy::{Act, Capability, Stamp};
-use nexus_types::Instant;
+use nexus_types::{HostName, Instant};
 
 use crate::udp::UdpSocket;
 use crate::{NetError, Node};
@@ -21,8 +21,9 @@ pub(crate) enum Handle {
 /// How a handle stands.
 #[derive(Debug)]
 pub(crate) enum Open {
-    /// Under the policy it was judged by last.
-    Stands(Stamp),
+    /// Under the policy it was judged by last; a connection that its app opened by a name, as that: what else its
+    /// address is called is nothing to it.
+    Stands(Stamp, Option<HostName>),
     /// Its app has not closed it yet, and is told this.
     Revoked(Stamp, NetError),
 }
@@ -30,7 +31,7 @@ pub(crate) enum Open {
 impl Open {
     pub(crate) fn stamp(&self) -> Stamp {
         match self {
-            Self::Stands(stamp) | Self::Revoked(stamp, _) => *stamp,
+            Self::Stands(stamp, _) | Self::Revoked(stamp, _) => *stamp,
         }
     }
 }
@@ -48,37 +49,44 @@ impl Node {
             .open
             .iter()
             .filter_map(|(handle, open)| match open {
-                Open::Stands(stamp) if stamp.epoch() != epoch => Some((*handle, *stamp)),
+                Open::Stands(stamp, _) if stamp.epoch() != epoch => Some(*handle),
                 _ => None,
             })
             .collect();
-        for (handle, stamp) in standing {
+        for handle in standing {
             // What it is told is kept with the handle.
-            let _ = self.judge_handle(now, handle, stamp);
+            let _ = self.check_handle(now, handle);
         }
     }
 
     /// Whether a handle of an older stamp goes on: as it was judged under this policy.
     pub(crate) fn check_handle(&mut self, now: Instant, handle: Handle) -> Result<(), NetError> {
-        match self.open.get(&handle) {
+        match self.open.get_mut(&handle) {
             None => Err(NetError::closed()),
             Some(Open::Revoked(_, error)) => Err(error.clone()),
-            Some(Open::Stands(stamp)) if self.gate.is_current(*stamp) => Ok(()),
-            Some(Open::Stands(stamp)) => {
-                let stamp = *stamp;
-                self.judge_handle(now, handle, stamp)
+            Some(Open::Stands(stamp, _)) if self.gate.is_current(*stamp) => Ok(()),
+            Some(Open::Stands(stamp, name)) => {
+                let (stamp, name) = (*stamp, name.take());
+                self.judge_handle(now, handle, stamp, name)
             }
         }
     }
 
-    fn judge_handle(&mut self, now: Instant, handle: Handle, stamp: Stamp) -> Result<(), NetError> {
+    fn judge_handle(
+        &mut self,
+        now: Instant,
+        handle: Handle,
+        stamp: Stamp,
+        name: Option<HostName>,
+    ) -> Result<(), NetError> {
         let judged = match handle {
             Handle::Tcp(id) => {
                 let (local, remote) = self.stack.tcp_addresses(id).ok_or_else(NetError::closed)?;
                 let (site, act) = if stamp.capability() == Capability::NetworkTcpListen {
                     (Site::JudgeAccepted, Act::Accept { local, remote })
                 } else {
-                    (Site::JudgeConnected, Act::Connect { remote, name: None })
+                    let name = name.as_ref();
+                    (Site::JudgeConnected, Act::Connect { remote, name })
                 };
                 site.ask(|| self.judge_again(now, stamp, &act))
             }
@@ -91,7 +99,7 @@ impl Node {
         };
         match judged {
             Ok(stamp) => {
-                self.open.insert(handle, Open::Stands(stamp));
+                self.open.insert(handle, Open::Stands(stamp, name));
                 Ok(())
             }
             Err(error) => {
@@ -122,6 +130,6 @@ impl Node {
 
     /// Forgets a handle that its app closes. Whether there is something behind it still to be ended.
     pub(crate) fn forget(&mut self, handle: Handle) -> bool {
-        matches!(self.open.remove(&handle), Some(Open::Stands(_)))
+        matches!(self.open.remove(&handle), Some(Open::Stands(..)))
     }
 }

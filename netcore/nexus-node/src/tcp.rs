@@ -35,7 +35,11 @@ impl Node {
         let Some(remote) = permit.target().remote() else {
             return Err(misused());
         };
-        let act = Act::Connect { remote, name: None };
+        let name = permit.target().host_name();
+        let act = Act::Connect {
+            remote,
+            name: name.as_ref(),
+        };
         let stamp = Site::StaleConnect.ask(|| self.still_permitted(now, permit.stamp(), &act))?;
         let scope = self.take(stamp.instance(), self.connection_bytes)?;
         match self
@@ -43,7 +47,7 @@ impl Node {
             .tcp_connect(now, scope, None, remote, &TcpOptions::default())
         {
             Ok(id) => {
-                self.open.insert(Handle::Tcp(id), Open::Stands(stamp));
+                self.open.insert(Handle::Tcp(id), Open::Stands(stamp, name));
                 Ok(TcpSocket { id, stamp })
             }
             Err(error) => {
@@ -88,7 +92,8 @@ impl Node {
             .tcp_listen(now, scope, local, backlog, &TcpOptions::default())
         {
             Ok(id) => {
-                self.open.insert(Handle::Listener(id), Open::Stands(stamp));
+                self.open
+                    .insert(Handle::Listener(id), Open::Stands(stamp, None));
                 Ok(TcpListener { id, stamp })
             }
             Err(error) => {
@@ -127,7 +132,7 @@ impl Node {
                         return Poll::Ready(Err(full));
                     }
                     let stamp = permit.stamp();
-                    self.open.insert(Handle::Tcp(id), Open::Stands(stamp));
+                    self.open.insert(Handle::Tcp(id), Open::Stands(stamp, None));
                     return Poll::Ready(Ok(TcpSocket { id, stamp }));
                 }
                 Err(_refused) => self.stack_mut().tcp_abort(now, id),

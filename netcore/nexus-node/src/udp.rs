@@ -12,7 +12,8 @@ use nexus_policy::switch::Site;
 use nexus_policy::{Act, Permit, Stamp, Target};
 use nexus_stack::{UdpId, UdpOptions};
 use nexus_types::{
-    ErrorCode, InstanceId, Instant, IpAddr, Ipv4Addr, Ipv6Addr, PolicyEpoch, SocketAddr, limits,
+    ErrorCode, HostName, InstanceId, Instant, IpAddr, Ipv4Addr, Ipv6Addr, PolicyEpoch, SocketAddr,
+    limits,
 };
 
 use crate::revoke::{Handle, Open};
@@ -70,12 +71,12 @@ impl FarEnds {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Opened {
     /// `network.udp.send`: says whom it sends to when it does.
     Unconnected,
-    /// `network.udp.send`, to speak with one remote.
-    Connected(SocketAddr),
+    /// `network.udp.send`, to speak with one remote, by this name if it said one.
+    Connected(SocketAddr, Option<HostName>),
     /// `network.udp.bind`: hears everyone.
     Bound(SocketAddr),
 }
@@ -136,10 +137,14 @@ impl Node {
         let Some(remote) = permit.target().remote() else {
             return Err(misused());
         };
-        let act = Act::UdpSend { remote, name: None };
+        let name = permit.target().host_name();
+        let act = Act::UdpSend {
+            remote,
+            name: name.as_ref(),
+        };
         let stamp =
             Site::StaleUdpConnect.ask(|| self.still_permitted(now, permit.stamp(), &act))?;
-        let opened = Opened::Connected(remote);
+        let opened = Opened::Connected(remote, name);
         let socket = self.udp_socket(now, opened, stamp, unspecified(remote.is_ipv4()))?;
         if let Err(error) = self.stack_mut().udp_connect(socket.id, Some(remote)) {
             self.udp_close(socket);
@@ -199,7 +204,7 @@ impl Node {
             Ok(id) => {
                 let remotes = Remotes::new(opened, stamp, self.gate().epoch());
                 self.remotes.insert(id, remotes);
-                self.open.insert(Handle::Udp(id), Open::Stands(stamp));
+                self.open.insert(Handle::Udp(id), Open::Stands(stamp, None));
                 Ok(UdpSocket { id, instance })
             }
             Err(error) => {
@@ -353,16 +358,19 @@ impl Node {
         for remote in core::mem::take(&mut remotes.permitted).oldest_first {
             remotes.earlier.remember(remote);
         }
-        let opened = remotes.opened;
-        let act = match opened {
+        let opened = remotes.opened.clone();
+        let act = match &opened {
             Opened::Unconnected => Act::UdpOpen,
-            Opened::Connected(remote) => Act::UdpSend { remote, name: None },
-            Opened::Bound(local) => Act::UdpBind { local },
+            Opened::Connected(remote, name) => Act::UdpSend {
+                remote: *remote,
+                name: name.as_ref(),
+            },
+            Opened::Bound(local) => Act::UdpBind { local: *local },
         };
         let stamp = Site::JudgeUdp.ask(|| self.judge_again(now, stamp, &act))?;
         if let Some(remotes) = self.remotes.get_mut(&id) {
             remotes.stamp = stamp;
-            if let Opened::Connected(remote) = opened {
+            if let Opened::Connected(remote, _) = opened {
                 remotes.permitted.remember(remote);
             }
         }

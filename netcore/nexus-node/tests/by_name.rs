@@ -299,3 +299,39 @@ fn reject_what_is_open_by_a_name_that_is_forbidden_since() {
         assert_eq!(node.usage(NAMED).denials, 3);
     }
 }
+
+/// Goal: what was opened by a name is judged again as that: a forbid of another name of its address does not end it, and
+/// a name that is not remembered any more is not missed. A connection by the bare address is known by all of them.
+/// Method: a second name at the address, then so many that both are forgotten but for the forbidden one; a policy that
+/// forbids that one.
+#[test]
+fn what_was_opened_by_a_name_is_judged_again_as_that() {
+    let (mut world, opened) = outlived();
+    let now = world.now;
+    let address = "93.184.216.2".parse().unwrap();
+    let until = now + Duration::from_secs(3_600);
+    let forbid = common::forbid("network.tcp.connect", "evil.example.com:80");
+    world.set_policy(world.a, &forbid);
+    let names = ["evil.example.com".to_owned()].into_iter();
+    for host in names.chain((0..40).map(|n| format!("n{n}.example.com"))) {
+        let host = HostName::parse(&host).unwrap();
+        let node = world.mesh.node_mut(world.a);
+        node.gate_mut()
+            .bind_answer(now, NAMED, &host, &[address], until);
+    }
+    world.set_policy(world.a, &format!("# Again.\n{forbid}"));
+    world.settle();
+    let mut ended = Vec::new();
+    while let Some((_, Event::Denied { denial, .. })) = world.mesh.poll_event() {
+        ended.push(denial.target.full());
+    }
+    assert_eq!(ended, ["93.184.216.2:80"]);
+    assert_eq!(
+        world.write(world.a, opened.by_name, b"x"),
+        Poll::Ready(Ok(1))
+    );
+    let Poll::Ready(Err(error)) = world.write(world.a, opened.by_address, b"x") else {
+        panic!("the forbidden name is one of the address's")
+    };
+    assert_eq!(error.reason, Reason::Revoked.as_str());
+}

@@ -183,20 +183,29 @@ pub fn class_of(address: IpAddr) -> AddressClass {
 
 /// Metadata services by their published addresses: AWS, GCP, Azure, OpenStack and most others
 /// (169.254.169.254), AWS ECS tasks (169.254.170.2, .23), Azure's wire server (168.63.129.16),
-/// Alibaba (100.100.100.200), Oracle's second (192.0.0.192), AWS over IPv6 (fd00:ec2::254, ::23), GCP
-/// over IPv6 (fd20:ce::254).
-const METADATA_V4: [Ipv4Addr; 6] = [
+/// Alibaba (100.100.100.200), Oracle's second (192.0.0.192), Scaleway (169.254.42.42), Tencent (169.254.0.23,
+/// 169.254.10.10); over IPv6 AWS (fd00:ec2::254, ::23), GCP (fd20:ce::254), Oracle (fd00:c1::a9fe:a9fe), Scaleway
+/// (fd00:42::42), Alibaba (fd00:100::100:200), Akamai (fd00:a9fe:a9fe::1), OpenStack (fe80::a9fe:a9fe).
+const METADATA_V4: [Ipv4Addr; 9] = [
     Ipv4Addr::new(169, 254, 169, 254),
     Ipv4Addr::new(169, 254, 170, 2),
     Ipv4Addr::new(169, 254, 170, 23),
     Ipv4Addr::new(168, 63, 129, 16),
     Ipv4Addr::new(100, 100, 100, 200),
     Ipv4Addr::new(192, 0, 0, 192),
+    Ipv4Addr::new(169, 254, 42, 42),
+    Ipv4Addr::new(169, 254, 0, 23),
+    Ipv4Addr::new(169, 254, 10, 10),
 ];
-const METADATA_V6: [Ipv6Addr; 3] = [
+const METADATA_V6: [Ipv6Addr; 8] = [
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+    Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200),
+    Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1),
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
 ];
 
 fn class_of_v4(v4: Ipv4Addr) -> AddressClass {
@@ -267,6 +276,8 @@ pub struct Topology {
     pub learnt: Vec<IpAddr>,
     /// Ports of the node's own addresses, and of the machine, that belong to the host itself.
     pub host_owned_ports: Vec<(Transport, Port)>,
+    /// Ports of the machine alone that do, as where it shows its numbers: an app may listen on the node's own.
+    pub machine_ports: Vec<(Transport, Port)>,
 }
 
 impl Topology {
@@ -291,13 +302,16 @@ impl Topology {
     /// Whether some address of `network` may be of `class`, in some spelling of it. Where it cannot tell, it says yes.
     pub(crate) fn may_hold(&self, network: Network, class: AddressClass) -> bool {
         if network.is_host() {
-            return self.classify(network.address()) == class;
+            let host = class == AddressClass::Host && self.host.is_empty();
+            return host || self.classify(network.address()) == class;
         }
         let here = || {
             let named = self.host.iter().chain(&self.infrastructure).copied();
             named.chain(self.own.iter().map(|own| own.address()))
         };
         class_named_by(network) == class
+            // Nobody may have said yet which addresses are the machine's.
+            || (class == AddressClass::Host && self.host.is_empty())
             || network.wraps()
             || here().any(|address| network.contains(address) && self.classify(address) == class)
             || network.other_classes().any(|(_, found)| found == class)
@@ -320,12 +334,21 @@ impl Topology {
         })
     }
 
-    /// Whether the host keeps this port for itself.
+    /// Whether the host keeps this port of the node for itself.
     pub(crate) fn owns_port(&self, transport: Transport, port: u16) -> bool {
-        self.host_owned_ports
-            .iter()
-            .any(|(owned, number)| *owned == transport && number.number() == port)
+        has_port(&self.host_owned_ports, transport, port)
     }
+
+    /// Whether the host keeps this port of the machine for itself.
+    pub(crate) fn owns_machine_port(&self, transport: Transport, port: u16) -> bool {
+        self.owns_port(transport, port) || has_port(&self.machine_ports, transport, port)
+    }
+}
+
+fn has_port(ports: &[(Transport, Port)], transport: Transport, port: u16) -> bool {
+    ports
+        .iter()
+        .any(|(owned, number)| *owned == transport && number.number() == port)
 }
 
 /// The class of `address` in `topology`.
@@ -484,7 +507,7 @@ impl fmt::Display for Network {
 
 /// Blocks whose every address (but the metadata services in them) is of one class other than
 /// `public`. A network rule inside one of them names that class; any other names `public`.
-const ONE_CLASS_BLOCKS: [(IpAddr, u8, AddressClass); 13] = [
+const ONE_CLASS_BLOCKS: [(IpAddr, u8, AddressClass); 25] = [
     (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0)), 8, AddressClass::Lan),
     (
         IpAddr::V4(Ipv4Addr::new(100, 64, 0, 0)),
@@ -541,10 +564,70 @@ const ONE_CLASS_BLOCKS: [(IpAddr, u8, AddressClass); 13] = [
         8,
         AddressClass::Multicast,
     ),
-    // 240/4 is reserved and nameable by nothing; listed so that a rule inside it is refused.
+    // Reserved and nameable by nothing; listed so that a rule inside them is refused.
+    (
+        IpAddr::V4(Ipv4Addr::new(0, 0, 0, 0)),
+        8,
+        AddressClass::Reserved,
+    ),
+    (
+        IpAddr::V4(Ipv4Addr::new(192, 0, 0, 0)),
+        24,
+        AddressClass::Reserved,
+    ),
+    (
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, 0)),
+        24,
+        AddressClass::Reserved,
+    ),
+    (
+        IpAddr::V4(Ipv4Addr::new(192, 88, 99, 0)),
+        24,
+        AddressClass::Reserved,
+    ),
+    (
+        IpAddr::V4(Ipv4Addr::new(198, 18, 0, 0)),
+        15,
+        AddressClass::Reserved,
+    ),
+    (
+        IpAddr::V4(Ipv4Addr::new(198, 51, 100, 0)),
+        24,
+        AddressClass::Reserved,
+    ),
+    (
+        IpAddr::V4(Ipv4Addr::new(203, 0, 113, 0)),
+        24,
+        AddressClass::Reserved,
+    ),
     (
         IpAddr::V4(Ipv4Addr::new(240, 0, 0, 0)),
         4,
+        AddressClass::Reserved,
+    ),
+    (
+        IpAddr::V6(Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0)),
+        48,
+        AddressClass::Reserved,
+    ),
+    (
+        IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0)),
+        64,
+        AddressClass::Reserved,
+    ),
+    (
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0)),
+        32,
+        AddressClass::Reserved,
+    ),
+    (
+        IpAddr::V6(Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0)),
+        20,
+        AddressClass::Reserved,
+    ),
+    (
+        IpAddr::V6(Ipv6Addr::new(0x5f00, 0, 0, 0, 0, 0, 0, 0)),
+        16,
         AddressClass::Reserved,
     ),
 ];

@@ -180,6 +180,16 @@ pub enum Fix {
         /// The rules.
         to: Vec<String>,
     },
+    /// The operator can change a rule of theirs that asks: an allow beside it would not help, as an ask holds against
+    /// any.
+    ChangeRule {
+        /// The file.
+        file: String,
+        /// The line the rule begins at.
+        line: u32,
+        /// Its id.
+        rule: String,
+    },
     /// The app's publisher can sign it.
     Signature,
 }

@@ -28,6 +28,9 @@ use crate::standing::{allows_all, catches_all, may_catch, may_meet, wants_operat
 use crate::wall::until;
 use crate::wasi::DirectoryRule;
 
+/// One text of a rule the operator wrote, and the rule's place.
+type Text<'a> = (RuleIndex, Verdict, Option<&'a Rule>);
+
 /// Whose word a standing is.
 #[derive(Clone, PartialEq, Eq)]
 enum Word {
@@ -192,17 +195,16 @@ impl Examiner<'_> {
             return None;
         }
         let rules = asked.map_or(&[][..], |asked| asked.rules.as_slice());
-        let rules: Vec<_> =
-            rules
-                .iter()
-                .map(|rule| {
-                    let given = given.clone().any(|given| allows_all(given, rule));
-                    self.rule_report(capability, rule, self.judge(capability, rule, given))
-                })
-                .chain(given.clone().map(|rule| {
-                    self.rule_report(capability, rule, self.judge(capability, rule, true))
-                }))
-                .collect();
+        let written = self.written(capability);
+        let report = |rule, given| {
+            let judged = self.judge_by(&written, capability, rule, given);
+            self.rule_report(capability, rule, judged)
+        };
+        let rules: Vec<_> = rules
+            .iter()
+            .map(|rule| report(rule, given.clone().any(|given| allows_all(given, rule))))
+            .chain(given.clone().map(|rule| report(rule, true)))
+            .collect();
         let standing = match capability.status() {
             Status::Absent => Standing::Absent,
             Status::Built => rules
@@ -237,11 +239,20 @@ impl Examiner<'_> {
             return Err(Cause::NotAsked);
         }
         let asked = asked.map_or(&[][..], |asked| asked.rules.as_slice());
-        let best = asked
-            .iter()
-            .map(|rule| self.judge(capability, rule, false))
-            .chain(given.map(|(_, rule)| self.judge(capability, rule, true)))
-            .min_by_key(|(standing, _)| *standing as u8);
+        let written = self.written(capability);
+        let asked = asked.iter().map(|rule| (rule, false));
+        let mut best: Option<Judged> = None;
+        // A policy may have thousands of rules, and the manifest a thousand: not one more than needed.
+        for (rule, given) in asked.chain(given.map(|(_, rule)| (rule, true))) {
+            let judged = self.judge_by(&written, capability, rule, given);
+            let better = |best: &Judged| (judged.0 as u8) < (best.0 as u8);
+            if best.as_ref().is_none_or(better) {
+                best = Some(judged);
+            }
+            if matches!(best, Some((Standing::Granted, _))) {
+                break;
+            }
+        }
         match best {
             None => Err(Cause::NoRule),
             Some((Standing::Granted | Standing::Narrowed, by)) => Ok(match by {
@@ -291,28 +302,42 @@ impl Examiner<'_> {
         }
     }
 
+    /// What the operator has written of a capability that concerns the app: each text of a rule by itself; a rule
+    /// without texts is `None`, everything.
+    fn written(&self, capability: Capability) -> Vec<Text<'_>> {
+        let mut texts = Vec::new();
+        for (index, written) in (0..).zip(&self.gate.written) {
+            let rule = &written.rule;
+            let concerns = rule.capability == capability
+                && rule.app.concerns(self.app)
+                && Gate::holds(written, self.now);
+            match &rule.to {
+                _ if !concerns => {}
+                None => texts.push((index, rule.verdict, None)),
+                Some(to) => texts.extend(to.iter().map(|to| (index, rule.verdict, Some(to)))),
+            }
+        }
+        texts
+    }
+
     /// How one rule stands, before there is a target.
     fn judge(&self, capability: Capability, asked: &Rule, given: bool) -> Judged {
+        self.judge_by(&self.written(capability), capability, asked, given)
+    }
+
+    fn judge_by(
+        &self,
+        written: &[Text<'_>],
+        capability: Capability,
+        asked: &Rule,
+        given: bool,
+    ) -> Judged {
         if capability.status() == Status::Absent {
             return (Standing::Absent, Word::Build);
         }
-        let written = (0..).zip(&self.gate.written).filter(|(_, w)| {
-            w.rule.capability == capability
-                && w.rule.app.concerns(self.app)
-                && Gate::holds(w, self.now)
-        });
-        // Each text of a rule by itself; a rule without texts is `None`, everything.
-        let of = |verdict: Verdict| {
-            written
-                .clone()
-                .filter(move |(_, w)| w.rule.verdict == verdict)
-                .flat_map(|(index, w)| {
-                    let texts: Vec<Option<&Rule>> = match &w.rule.to {
-                        None => vec![None],
-                        Some(to) => to.iter().map(Some).collect(),
-                    };
-                    texts.into_iter().map(move |rule| (index, rule))
-                })
+        let of = |wanted: Verdict| {
+            let texts = written.iter().filter(move |text| text.1 == wanted);
+            texts.map(|(index, _, rule)| (*index, *rule))
         };
         if let Some((index, _)) =
             of(Verdict::Forbid).find(|(_, rule)| catches_all(self.gate.topology(), *rule, asked))
@@ -614,7 +639,7 @@ impl Examiner<'_> {
             .collect();
         let policy = policy_fix(self.gate.operator_file(), &self.app.id, capability, open);
         let fixes = match (standing, &by) {
-            (Standing::ConsentRequired, _) => vec![Fix::AllowManifest, policy],
+            (Standing::ConsentRequired, by) => self.consent_fixes(by, policy),
             (Standing::ConsentDenied, by) => declined_fixes(by, self.consent),
             (Standing::OperatorDenied, Word::Nobody) => {
                 let allow = asked.rules.iter().map(|rule| Fix::Allow {
@@ -637,6 +662,15 @@ impl Examiner<'_> {
             written: matches!(by, Word::Operator { .. } | Word::Answer { .. })
                 && standing != Standing::ConsentRequired,
         }
+    }
+
+    /// How what waits for a person may come to be: by their yes, or the operator's.
+    fn consent_fixes(&self, by: &Word, policy: Fix) -> Vec<Fix> {
+        let changed = match by {
+            Word::Operator { index, .. } => self.gate.change_rule(*index),
+            _ => None,
+        };
+        vec![Fix::AllowManifest, changed.unwrap_or(policy)]
     }
 
     fn sentence(&self, standing: Standing, by: &Word) -> String {
@@ -738,7 +772,7 @@ impl Examiner<'_> {
             );
             let (reason, fixes) = match (standing, &by) {
                 (Standing::ConsentRequired, _) => {
-                    (Reason::ConsentRequired, vec![Fix::AllowManifest, policy])
+                    (Reason::ConsentRequired, self.consent_fixes(&by, policy))
                 }
                 (Standing::ConsentDenied, by) => {
                     (Reason::ConsentDenied, declined_fixes(by, self.consent))

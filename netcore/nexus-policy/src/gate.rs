@@ -21,16 +21,18 @@ use crate::decide::Act;
 use crate::denial::Denial;
 use crate::examine::Examiner;
 use crate::grounds::Grounds;
-use crate::index::{self, RemoteTarget};
+use crate::index::{RemoteTarget, RuleIndex, name_means};
 use crate::judge::{Cause, permitted};
 use crate::learn::Learnt;
 use crate::manifest::Manifest;
 use crate::mode::Mode;
+use crate::names::QueryName;
 use crate::permit::{Permit, Stamp};
-use crate::policy::{Policy, PolicyRule, Subject, Verdict};
+use crate::policy::{Policy, PolicyRule, Verdict};
 use crate::publisher::PublisherKey;
+use crate::standing::may_meet;
 use crate::switch;
-use crate::tables::{Grant, Group, OperatorTables, PerCapability, grants, per_capability, table};
+use crate::tables::{Grant, OperatorTables, PerCapability, Rulebook, grants};
 use crate::wall::{WallTime, until};
 
 /// Which app an instance is: the host's own record, never what the app says.
@@ -87,7 +89,12 @@ pub(crate) struct Instance {
     pub(crate) bindings: Bindings,
     /// Whether it may open a UDP socket at all: [`Act::UdpOpen`] under the current policy.
     pub(crate) udp_open: Result<Grounds, Cause>,
+    /// An allow that would have let it, had its time not been over.
+    pub(crate) udp_over: Option<RuleIndex>,
 }
+
+/// [`Instance::udp_open`] and [`Instance::udp_over`].
+type UdpOpen = (Result<Grounds, Cause>, Option<RuleIndex>);
 
 /// [`Gate::admit_like`] has no admission to go by: the instance has ended, or the policy has
 /// changed since it was admitted. [`Gate::admit`] must judge anew.
@@ -107,10 +114,9 @@ pub struct Gate {
     epoch: PolicyEpoch,
     policies: [Policy; 2],
     pub(crate) written: Vec<Written>,
-    /// Rules for every app, rules for one, and rules for all of one publisher.
-    everyone: PerCapability<OperatorTables>,
-    one: BTreeMap<AppDigest, PerCapability<OperatorTables>>,
-    published: BTreeMap<PublisherKey, PerCapability<OperatorTables>>,
+    /// The operator's rules that hold, and those whose time is over: only to say so.
+    held: Rulebook,
+    pub(crate) over: Rulebook,
     next_expiry: Instant,
     instances: BTreeMap<InstanceId, Instance>,
     /// The time of day that was told, and when.
@@ -134,9 +140,8 @@ impl Gate {
             epoch: PolicyEpoch(0),
             policies: [Policy::none(), Policy::none()],
             written: Vec::new(),
-            everyone: Default::default(),
-            one: BTreeMap::new(),
-            published: BTreeMap::new(),
+            held: Rulebook::default(),
+            over: Rulebook::default(),
             next_expiry: Instant::FAR_FUTURE,
             instances: BTreeMap::new(),
             wall: (Instant::ZERO, WallTime(0)),
@@ -289,7 +294,6 @@ impl Gate {
     fn compile(&mut self, now: Instant) {
         self.end_answers(now);
         self.epoch = self.epoch.next();
-        let live = |written: &Written| Self::holds(written, now);
         let wall = self.wall;
         let rules = self.written.iter().filter_map(|written| written.expires);
         let answers = self
@@ -302,46 +306,24 @@ impl Gate {
             .filter(|expires| *expires > now)
             .min()
             .unwrap_or(Instant::FAR_FUTURE);
-        // Grouped by app first: a policy may have as many apps as rules.
-        let mut groups: BTreeMap<Subject, Group<'_>> = BTreeMap::new();
-        for (index, written) in (0..)
+        let (held, over) = (0..)
             .zip(&self.written)
-            .filter(|(_, written)| live(written))
-        {
-            let group = groups.entry(written.rule.app).or_default();
-            group
-                .entry(written.rule.capability)
-                .or_default()
-                .push((index, &written.rule));
-        }
-        let tables = |group: &Group<'_>| -> PerCapability<OperatorTables> {
-            per_capability(|capability| {
-                let rules = group.get(&capability)?;
-                let to = rules.iter().filter_map(|(_, rule)| rule.to.as_deref());
-                let borders = index::borders(to.flatten());
-                Some(OperatorTables {
-                    forbid: table(&borders, rules, Verdict::Forbid),
-                    ask: table(&borders, rules, Verdict::Ask),
-                    allow: table(&borders, rules, Verdict::Allow),
-                    borders,
-                })
-            })
+            .partition::<Vec<_>, _>(|(_, written)| Self::holds(written, now));
+        let rules = |all: Vec<(RuleIndex, &'_ Written)>| {
+            Rulebook::of(
+                all.into_iter()
+                    .map(|(index, written)| (index, &written.rule)),
+            )
         };
-        let (mut everyone, mut one, mut published) =
-            (PerCapability::default(), BTreeMap::new(), BTreeMap::new());
-        for (subject, group) in &groups {
-            let tables = tables(group);
-            match *subject {
-                Subject::Everyone => everyone = tables,
-                Subject::App(digest) => {
-                    one.insert(digest, tables);
-                }
-                Subject::Publisher(key) => {
-                    published.insert(key, tables);
-                }
-            }
+        (self.held, self.over) = (rules(held), rules(over));
+        let mut instances = core::mem::take(&mut self.instances);
+        for instance in instances.values_mut() {
+            let app = &instance.app.identity;
+            instance
+                .bindings
+                .set_written(|name| self.is_written(app, name));
         }
-        (self.everyone, self.one, self.published) = (everyone, one, published);
+        self.instances = instances;
         self.judge_udp_open(now);
     }
 
@@ -352,22 +334,41 @@ impl Gate {
             .iter()
             .map(|(id, instance)| (*id, self.may_open_udp(now, instance)))
             .collect();
-        for (id, answer) in udp_open {
+        for (id, answers) in udp_open {
             if let Some(instance) = self.instances.get_mut(&id) {
-                instance.udp_open = answer;
+                (instance.udp_open, instance.udp_over) = answers;
             }
         }
     }
 
-    fn may_open_udp(&self, now: Instant, instance: &Instance) -> Result<Grounds, Cause> {
+    fn may_open_udp(&self, now: Instant, instance: &Instance) -> UdpOpen {
+        let app = &instance.app;
+        let capability = Capability::NetworkUdpSend;
         let examiner = Examiner {
             gate: self,
             now,
-            app: &instance.app.identity,
-            manifest: &instance.app.manifest,
-            consent: &instance.app.consent,
+            app: &app.identity,
+            manifest: &app.manifest,
+            consent: &app.consent,
         };
-        examiner.any_target(Capability::NetworkUdpSend)
+        let open = examiner.any_target(capability);
+        if open != Err(Cause::Unmentioned) {
+            return (open, None);
+        }
+        let asked = app.manifest.asked(capability);
+        let asked = asked.map_or(&[][..], |asked| &asked.rules);
+        let over = (0..).zip(&self.written).find(|(_, written)| {
+            let rule = &written.rule;
+            rule.capability == capability
+                && rule.verdict == Verdict::Allow
+                && !Self::holds(written, now)
+                && rule.app.concerns(&app.identity)
+                && rule.to.iter().flatten().any(|to| {
+                    let mut asked = asked.iter();
+                    asked.any(|asked| may_meet(&self.topology, to, asked))
+                })
+        });
+        (open, over.map(|(index, _)| index))
     }
 
     /// Puts an instance behind the gate, without asking whether it may start: see
@@ -385,8 +386,9 @@ impl Gate {
             epoch: self.epoch,
             bindings: Bindings::default(),
             udp_open: Err(Cause::NotAsked),
+            udp_over: None,
         };
-        entered.udp_open = self.may_open_udp(now, &entered);
+        (entered.udp_open, entered.udp_over) = self.may_open_udp(now, &entered);
         let expires = entered.app.consent.answers.iter();
         let expires = expires.filter_map(|answer| Some(until(self.wall, answer.expires?)));
         let expires = expires.filter(|at| *at > now).min();
@@ -416,6 +418,7 @@ impl Gate {
             epoch: like.epoch,
             bindings: Bindings::default(),
             udp_open: like.udp_open,
+            udp_over: like.udp_over,
         };
         self.instances.insert(instance, entered);
         Ok(())
@@ -451,16 +454,29 @@ impl Gate {
         if until <= now {
             return;
         }
+        let Some(app) = self.app(instance) else {
+            return;
+        };
+        let written = self.is_written(app, name);
         if let Some(instance) = self.instances.get_mut(&instance) {
             for address in addresses
                 .iter()
                 .take(nexus_types::limits::DNS_ANSWERS as usize)
             {
-                instance
-                    .bindings
-                    .insert(canonical(*address).address, name, until);
+                let address = canonical(*address).address;
+                instance.bindings.insert(now, address, name, until, written);
             }
         }
+    }
+
+    /// Whether a forbid or an ask that concerns an app is about this name.
+    fn is_written(&self, app: &AppIdentity, name: &HostName) -> bool {
+        let name = QueryName::new(name.as_str());
+        [Capability::NetworkTcpConnect, Capability::NetworkUdpSend]
+            .into_iter()
+            .flat_map(|capability| self.operator(app, capability))
+            .flat_map(|tables| [&tables.forbid, &tables.ask])
+            .any(|table| table.first_port(&name).is_some())
     }
 
     /// Judges an act. The permit is for that act and nothing else; on a refusal nothing may have
@@ -492,12 +508,27 @@ impl Gate {
         instance: InstanceId,
         acts: impl IntoIterator<Item = Act<'a>>,
     ) -> Result<Vec<Permit>, Box<Denial>> {
+        let acts = acts
+            .into_iter()
+            .take(nexus_types::limits::DNS_ANSWERS as usize);
+        if self.mode.lets_pass() {
+            let mut acts: Vec<_> = acts.collect();
+            self.keep_the_likeliest(now, instance, &mut acts);
+            self.consider_each(now, instance, acts)
+        } else {
+            self.consider_each(now, instance, acts)
+        }
+    }
+
+    fn consider_each<'a>(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        acts: impl IntoIterator<Item = Act<'a>>,
+    ) -> Result<Vec<Permit>, Box<Denial>> {
         let mut permits = Vec::new();
         let mut first = None;
-        for act in acts
-            .into_iter()
-            .take(nexus_types::limits::DNS_ANSWERS as usize)
-        {
+        for act in acts {
             match self.consider(now, instance, &act) {
                 Ok(permit) => permits.push(permit),
                 Err(denial) => {
@@ -512,6 +543,32 @@ impl Gate {
             }
             _ => Ok(permits),
         }
+    }
+
+    /// Of several ways to do one thing under a mode that lets pass: those that are allowed anyway; else those that
+    /// mean what a name means, the internet; else all. The others are dropped, as they are where nothing is let
+    /// pass: who answers for a name does not choose what is tried, or learnt.
+    fn keep_the_likeliest(&mut self, now: Instant, instance: InstanceId, acts: &mut Vec<Act<'_>>) {
+        self.handle_timeout(now);
+        let rank = |act: &Act<'_>| match self.judge(now, instance, act, false) {
+            Ok(_) => 0,
+            Err(cause) if !self.lets_pass(instance, act, cause) => 3,
+            Err(_) => match *act {
+                Act::Connect {
+                    remote,
+                    name: Some(name),
+                }
+                | Act::UdpSend {
+                    remote,
+                    name: Some(name),
+                } if self.remote_target(remote, false).class != name_means(name.as_str()) => 2,
+                _ => 1,
+            },
+        };
+        let ranks: Vec<_> = acts.iter().map(rank).collect();
+        let best = ranks.iter().min().copied();
+        let mut ranks = ranks.into_iter();
+        acts.retain(|_| ranks.next() == best);
     }
 
     /// Judges an act, and has it recorded if it is allowed.
@@ -640,18 +697,7 @@ impl Gate {
         app: &AppIdentity,
         capability: Capability,
     ) -> impl Iterator<Item = &OperatorTables> + Clone {
-        let one = if self.one.is_empty() {
-            None
-        } else {
-            self.one.get(&app.digest)
-        };
-        let published = app.publisher.and_then(|key| self.published.get(&key));
-        let at = capability as usize;
-        self.everyone[at]
-            .as_deref()
-            .into_iter()
-            .chain(one.and_then(|one| one[at].as_deref()))
-            .chain(published.and_then(|published| published[at].as_deref()))
+        self.held.concerning(app, capability)
     }
 
     /// What is judged of a far end; `open`: of what is open already.

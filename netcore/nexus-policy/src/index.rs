@@ -187,6 +187,15 @@ impl RuleTable {
             })
     }
 
+    /// As `allows_name`, at any port.
+    pub(crate) fn allows_name_somewhere(&self, name: &QueryName<'_>) -> Option<RuleIndex> {
+        let class = name_means(name.as_str());
+        self.port_maps_of(name)
+            .chain([&self.classes[class as usize]])
+            .chain((class == AddressClass::Public).then_some(&self.networks))
+            .find_map(PortMap::any)
+    }
+
     /// A port at which `name` is named.
     pub(crate) fn first_port(&self, name: &QueryName<'_>) -> Option<u16> {
         self.port_maps_of(name).find_map(PortMap::first)

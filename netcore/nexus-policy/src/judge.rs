@@ -16,6 +16,7 @@
 //! Keys 4 and 5 are turned for the same reading of a target: its address, or its address as one
 //! of its names. A name counts only while it is bound to the address, for this instance.
 
+use core::iter;
 use core::net::SocketAddr;
 
 use nexus_types::{HostName, InstanceId, Instant};
@@ -112,7 +113,9 @@ impl Gate {
         }
         match *act {
             Act::OpenDirectory { .. } | Act::SetVariable { .. } => false,
-            Act::Connect { remote, .. } | Act::UdpSend { remote, .. } => {
+            Act::Connect { remote, .. }
+            | Act::UdpSend { remote, .. }
+            | Act::UdpAnswer { remote } => {
                 self.remote_target(remote, false).class != AddressClass::Metadata
             }
             Act::Resolve { name, via } => {
@@ -134,7 +137,10 @@ impl Gate {
 pub(crate) fn permitted(act: &Act<'_>) -> Target {
     match *act {
         Act::Resolve { name, .. } => Target::Name(TargetName::new(name)),
-        Act::Connect { remote, .. } | Act::UdpSend { remote, .. } => Target::Remote(plain(remote)),
+        Act::Connect { remote, name } | Act::UdpSend { remote, name } => Target::Remote {
+            at: plain(remote),
+            name: name.map(TargetName::new),
+        },
         Act::UdpAnswer { remote } => Target::Answered(plain(remote)),
         Act::UdpOpen => Target::Unconnected,
         Act::Listen { local } | Act::UdpBind { local } => Target::Local(plain(local)),
@@ -203,6 +209,12 @@ impl Far<'_> {
             None => Ok(()),
         }
     }
+
+    /// An ask that catches it, for one reading of it.
+    fn asks(&self, name: Option<&QueryName<'_>>) -> Option<RuleIndex> {
+        self.operator()
+            .find_map(|(tables, at)| tables.ask.catches(&self.target, at, name))
+    }
 }
 
 impl Judge<'_> {
@@ -236,29 +248,31 @@ impl Judge<'_> {
         self.second_key(
             self.operator().find_map(|tables| catches(&tables.ask)),
             |verdict| self.operator().find_map(|tables| allows(verdict(tables))),
-            |answers| allows(answers(grant)),
+            allows(&grant.declined),
+            || allows(&grant.consented),
             false,
         )
     }
 
     /// Step 5. `asks`: an ask that catches the target. `allows`: a rule of that verdict that
-    /// covers it. `answered`: an answer that covers it. `explicit`: nothing short of an operator's
+    /// covers it. `declined`, `consented`: an answer that does. `explicit`: nothing short of an operator's
     /// own rule is enough.
     fn second_key(
         &self,
         asks: Option<RuleIndex>,
         allows: impl Fn(fn(&OperatorTables) -> &RuleTable) -> Option<RuleIndex>,
-        answered: impl Fn(fn(&Grant) -> &RuleTable) -> Option<RuleIndex>,
+        declined: Option<RuleIndex>,
+        consented: impl Fn() -> Option<RuleIndex>,
         explicit: bool,
     ) -> Result<Grounds, Cause> {
         let consent = || {
             if self.instance.app.consent.allow_manifest {
                 return Ok(Some(Grounds::AllowManifest));
             }
-            if let Some(answer) = answered(|grant| &grant.declined) {
+            if let Some(answer) = declined {
                 return Err(Cause::Declined(answer));
             }
-            Ok(answered(|grant| &grant.consented).map(Grounds::Answer))
+            Ok(consented().map(Grounds::Answer))
         };
         if let Some(rule) = asks {
             let named = || allows(|tables| &tables.ask).or(allows(|tables| &tables.allow));
@@ -303,13 +317,15 @@ impl Judge<'_> {
 
     /// Step 3 alone, for the far end of a socket whose binding was granted.
     fn answer(&self, remote: SocketAddr) -> Result<(), Cause> {
-        if self.instance.app.grants[Capability::NetworkUdpBind as usize].is_none() {
-            return Err(Cause::NotAsked);
-        }
         let far = self.far(remote);
         far.not_forbidden(None)?;
         self.names(self.bound(&far))
-            .try_for_each(|name| far.not_forbidden(Some(&name)))
+            .try_for_each(|name| far.not_forbidden(Some(&name)))?;
+        // After the forbids: what is missing may be let pass (`Gate::lets_pass`), what is forbidden not.
+        match self.instance.app.grants[Capability::NetworkUdpBind as usize] {
+            Some(_) => Ok(()),
+            None => Err(Cause::NotAsked),
+        }
     }
 
     fn remote(
@@ -324,29 +340,42 @@ impl Judge<'_> {
         if !target.class.is_nameable() || target.port == 0 || carried {
             return Err(Cause::Never);
         }
+        let topology = self.gate.topology();
         if target.class == AddressClass::Host
-            && self.gate.topology().owns_port(act.transport(), target.port)
+            && topology.owns_machine_port(act.transport(), target.port)
         {
             return Err(Cause::HostPort);
         }
         let said = name.map(|name| QueryName::new(name.as_str()));
         let bound = self.bound(&far);
         let others = || self.names(bound).filter(|_| name.is_none());
-        // Forbids hold for what an act says it is and for all that the address is known to be.
+        // Forbids, asks and a person's no hold for the name an act says, and where it says none for all that the
+        // address is known to be: many names share an address, and who says one is not about the others.
         far.not_forbidden(said.as_ref())?;
         for other in others() {
             far.not_forbidden(Some(&other))?;
         }
         let grant = self.grant()?;
         let at = site(&grant.borders, &target);
+        let known = || iter::once(None).chain(others().map(Some));
+        let asks = match said {
+            Some(_) => far.asks(said.as_ref()),
+            None => known().find_map(|name| far.asks(name.as_ref())),
+        };
+        let declined = match said {
+            Some(_) => grant.declined.allows(&target, at, said.as_ref()),
+            None => known().find_map(|name| grant.declined.allows(&target, at, name.as_ref())),
+        };
         let live = |name: &&HostName| bound.iter().any(|b| b.name == **name && b.until > self.now);
         let counts = self.open || name.as_ref().is_some_and(live);
-        let mut answer = self.reading((grant, at), &far, said.as_ref().filter(|_| counts));
+        let reading =
+            |name: Option<&QueryName<'_>>| self.reading((grant, at), &far, (asks, declined), name);
+        let mut answer = reading(said.as_ref().filter(|_| counts));
         for other in others() {
             if answer.is_ok() {
                 break;
             }
-            match self.reading((grant, at), &far, Some(&other)) {
+            match reading(Some(&other)) {
                 Err(Cause::NoRule) => {}
                 other => answer = other,
             }
@@ -359,6 +388,7 @@ impl Judge<'_> {
         &self,
         (grant, at): (&Grant, Site),
         far: &Far<'_>,
+        (asks, declined): (Option<RuleIndex>, Option<RuleIndex>),
         name: Option<&QueryName<'_>>,
     ) -> Result<Grounds, Cause> {
         let target = &far.target;
@@ -369,13 +399,13 @@ impl Judge<'_> {
             return Err(Cause::NoRule);
         }
         self.second_key(
-            far.operator()
-                .find_map(|(tables, at)| tables.ask.catches(target, at, name)),
+            asks,
             |verdict| {
                 far.operator()
                     .find_map(|(tables, at)| verdict(tables).allows(target, at, name))
             },
-            |answers| answers(grant).allows(target, at, name),
+            declined,
+            || grant.consented.allows(target, at, name),
             target.class == AddressClass::Metadata,
         )
     }
@@ -475,7 +505,8 @@ impl Judge<'_> {
                 self.operator()
                     .find_map(|tables| verdict(tables).allows_name(name, port))
             },
-            |answers| answers(grant).name(name, port),
+            grant.declined.name(name, port),
+            || grant.consented.name(name, port),
             false,
         )
     }

@@ -23,7 +23,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nexus_types::limits::{MANIFEST_BYTES, RULES_PER_CAPABILITY};
+use nexus_types::limits::{MANIFEST_BYTES, PORT_RANGES_PER_CAPABILITY, RULES_PER_CAPABILITY};
 use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
@@ -353,6 +353,7 @@ pub(crate) fn read_rules(
     }
     let mut seen: BTreeSet<Rule> = BTreeSet::new();
     let mut rules = Vec::with_capacity(texts.len());
+    let mut ranges = 0;
     for (index, (text, at)) in texts.into_iter().enumerate() {
         let path = format!("{path_of_list}[{index}]");
         match Rule::parse(capability, text) {
@@ -363,7 +364,17 @@ pub(crate) fn read_rules(
                     RuleError::plain(format!("`{rule}` is in the list already")),
                 );
             }
-            Ok(rule) => rules.push(rule),
+            Ok(rule) => {
+                ranges += rule.port_ranges();
+                if ranges > PORT_RANGES_PER_CAPABILITY as usize {
+                    let message = format!(
+                        "more than {PORT_RANGES_PER_CAPABILITY} ports and ranges in one list"
+                    );
+                    reader.problem(at, &path_of_list, message, None);
+                    return Vec::new();
+                }
+                rules.push(rule);
+            }
             Err(error) => reader.rule_problem(at, &path, error),
         }
     }

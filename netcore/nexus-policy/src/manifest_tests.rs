@@ -372,6 +372,25 @@ fn rules_at_and_over_the_limit() {
 }
 
 #[test]
+fn port_ranges_at_and_over_the_limit() {
+    // Sixteen rules, each with as many single ports as it takes.
+    let ranges = |more: u32| {
+        let rules = (0..16).map(|rule| {
+            let count = PORT_RANGES_PER_CAPABILITY / 16 + if rule == 0 { more } else { 0 };
+            let ports: Vec<_> = (0..count).map(|n| (2 * n + 1).to_string()).collect();
+            format!("\"h{rule}.example:{}\"", ports.join(","))
+        });
+        let rules: Vec<_> = rules.collect();
+        with_app(&format!(
+            "[capabilities.\"network.tcp.connect\"]\nallow = [{}]\n",
+            rules.join(", ")
+        ))
+    };
+    assert!(Manifest::parse(&ranges(0), "m").is_ok());
+    assert!(errors(&ranges(1)).contains("more than 2048 ports and ranges in one list"));
+}
+
+#[test]
 fn bytes_at_and_over_the_limit() {
     let padded = |bytes: usize| format!("{GOOD}#{}", "x".repeat(bytes - GOOD.len() - 1));
     assert!(Manifest::parse(&padded(MANIFEST_BYTES as usize), "m").is_ok());

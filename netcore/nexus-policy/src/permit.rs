@@ -81,7 +81,12 @@ pub enum Target {
     /// To look this name up.
     Name(TargetName),
     /// To connect or send there. An IPv4-mapped address is the IPv4 address.
-    Remote(SocketAddr),
+    Remote {
+        /// Where.
+        at: SocketAddr,
+        /// What the act said its name is: the handle is judged again as what it was opened as.
+        name: Option<TargetName>,
+    },
     /// To open a socket that may send nowhere yet.
     Unconnected,
     /// To answer there, from the socket that heard it.
@@ -105,7 +110,7 @@ impl Target {
     /// The far end of a `Remote` or `Accepted`.
     pub fn remote(&self) -> Option<SocketAddr> {
         match self {
-            Self::Remote(remote) | Self::Accepted { remote, .. } => Some(*remote),
+            Self::Remote { at: remote, .. } | Self::Accepted { remote, .. } => Some(*remote),
             _ => None,
         }
     }
@@ -118,10 +123,19 @@ impl Target {
         }
     }
 
-    /// The name of a `Name`.
+    /// As [`Target::name`], to judge the act again by.
+    pub fn host_name(&self) -> Option<HostName> {
+        // It was one before it was held in place.
+        HostName::parse(self.name()?).ok()
+    }
+
+    /// The name of a `Name`, or of a `Remote` that has one.
     pub fn name(&self) -> Option<&str> {
         match self {
-            Self::Name(name) => Some(name.as_str()),
+            Self::Name(name)
+            | Self::Remote {
+                name: Some(name), ..
+            } => Some(name.as_str()),
             _ => None,
         }
     }

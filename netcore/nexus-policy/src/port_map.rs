@@ -60,6 +60,11 @@ impl PortMap {
         (port <= range.last).then_some(range.rule)
     }
 
+    /// A rule for any port there is.
+    pub(crate) fn any(&self) -> Option<RuleIndex> {
+        Some(self.0.first()?.rule)
+    }
+
     /// The first port there is a rule for.
     pub(crate) fn first(&self) -> Option<u16> {
         Some(self.0.first()?.first)

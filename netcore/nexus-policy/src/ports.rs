@@ -85,18 +85,19 @@ impl PortSet {
 
     /// Whether all of `other` is in it.
     pub fn covers(&self, other: &Self) -> bool {
-        other
-            .0
-            .iter()
-            .all(|(a, b)| self.0.iter().any(|(first, last)| first <= a && b <= last))
+        other.0.iter().all(|(a, b)| {
+            // Sorted and disjoint: only the last that begins in time can reach as far.
+            let at = self.0.partition_point(|(first, _)| first <= a);
+            at > 0 && *b <= self.0[at - 1].1
+        })
     }
 
     /// Whether some port is in both.
     pub fn meets(&self, other: &Self) -> bool {
-        other
-            .0
-            .iter()
-            .any(|(a, b)| self.0.iter().any(|(first, last)| first <= b && a <= last))
+        other.0.iter().any(|(a, b)| {
+            let at = self.0.partition_point(|(first, _)| first <= b);
+            at > 0 && *a <= self.0[at - 1].1
+        })
     }
 }
 

@@ -12,14 +12,11 @@ use crate::decide::Act;
 use crate::denial::{Denial, DeniedTarget, Fix, RefusedBy};
 use crate::explain::escape;
 use crate::gate::Gate;
-use crate::index::{RemoteTarget, RuleIndex, RuleTable, borders, name_means, site};
+use crate::index::{RemoteTarget, RuleIndex, name_means, site};
 use crate::judge::Cause;
 use crate::manifest::Manifest;
 use crate::names::QueryName;
-use crate::policy::{PolicyRule, Verdict};
-use crate::ports::PortSet;
 use crate::rule::{HOST_INTERNAL, Rule};
-use crate::standing::may_meet;
 use crate::wasi::{DirectoryRule, VariableName};
 
 impl Gate {
@@ -51,7 +48,7 @@ impl Gate {
                 },
             ),
             Cause::Unrecorded => (Reason::Unrecorded, RefusedBy::Host),
-            Cause::Unmentioned => self.unmentioned(now, instance, act, remote.as_ref()),
+            Cause::Unmentioned => self.unmentioned(instance, act, remote.as_ref()),
             Cause::NotAsked => (Reason::NotGranted, self.manifest_of(instance)),
             Cause::NoRule => (
                 self.no_rule(now, instance, act, remote.as_ref()),
@@ -102,12 +99,11 @@ impl Gate {
     /// Nobody wrote anything about it, or what was written is over.
     fn unmentioned(
         &self,
-        now: Instant,
         instance: InstanceId,
         act: &Act<'_>,
         remote: Option<&RemoteTarget>,
     ) -> (Reason, RefusedBy) {
-        if let Some(index) = self.expired_rule(now, instance, act, remote) {
+        if let Some(index) = self.expired_rule(instance, act, remote) {
             return (Reason::Expired, self.written_by(index));
         }
         let consent_is_enough =
@@ -155,7 +151,16 @@ impl Gate {
                 vec![ask, policy, allow]
             }
             (Cause::NotAsked | Cause::NoRule, _) => vec![ask, allow],
-            (Cause::Ask(_) | Cause::Unmentioned, Reason::ConsentRequired) if !explicit => {
+            (Cause::Ask(index), _) => {
+                // An ask of everything is no rule about a metadata service: a yes does not help.
+                let yes = (!explicit).then_some(Fix::AllowManifest);
+                let run = explicit.then_some(allow);
+                yes.into_iter()
+                    .chain(self.change_rule(index))
+                    .chain(run)
+                    .collect()
+            }
+            (Cause::Unmentioned, Reason::ConsentRequired) if !explicit => {
                 vec![Fix::AllowManifest, policy]
             }
             (Cause::Declined(index), _) => {
@@ -168,10 +173,20 @@ impl Gate {
                 revoke.into_iter().chain([Fix::AllowManifest]).collect()
             }
             (Cause::Unmentioned, Reason::OperatorDenied) => vec![policy, allow],
-            (Cause::Ask(_) | Cause::Unmentioned, _) if explicit => vec![policy, allow],
-            (Cause::Ask(_) | Cause::Unmentioned, _) => vec![policy],
+            (Cause::Unmentioned, _) if explicit => vec![policy, allow],
+            (Cause::Unmentioned, _) => vec![policy],
             _ => Vec::new(),
         }
+    }
+
+    /// How the operator would allow what a rule of theirs asks about.
+    pub(crate) fn change_rule(&self, index: RuleIndex) -> Option<Fix> {
+        let written = self.written.get(index as usize)?;
+        Some(Fix::ChangeRule {
+            file: written.file.clone(),
+            line: written.rule.line,
+            rule: written.rule.id.clone(),
+        })
     }
 
     /// Whether a rule of the operator allows an act of a system-class capability, or leaves it to a
@@ -238,13 +253,9 @@ impl Gate {
         let (Some(remote), Some(entered)) = (remote, self.instance(instance)) else {
             return Reason::NotPermitted;
         };
-        let asked = entered
-            .app
-            .manifest
-            .asked(act.capability())
-            .map_or(&[][..], |asked| asked.rules.as_slice());
-        let borders = borders(asked);
-        let table = RuleTable::build(&borders, (0..).zip(asked.iter().map(Some)));
+        let Some(grant) = entered.app.grants[act.capability() as usize].as_deref() else {
+            return Reason::NotPermitted;
+        };
         let bound = self.bound_names(now, instance, remote.canonical.address);
         let given = match act {
             Act::Connect { name, .. } | Act::UdpSend { name, .. } => *name,
@@ -252,7 +263,8 @@ impl Gate {
         };
         let considered = |name: &HostName| given.is_none_or(|given| given == name);
         let named = |name: &HostName| {
-            table
+            grant
+                .asked
                 .name(&QueryName::new(name.as_str()), remote.port)
                 .is_some()
         };
@@ -279,20 +291,13 @@ impl Gate {
             return Reason::Expired;
         }
         // Everything but the port is granted.
-        let any_port = asked.iter().map(|rule| match rule {
-            Rule::Destination(rule) => Rule::Destination(crate::rule::Destination {
-                host: rule.host.clone(),
-                ports: PortSet::any(),
-            }),
-            other => other.clone(),
-        });
-        let any_port: Vec<_> = any_port.collect();
-        let table = RuleTable::build(&borders, (0..).zip(any_port.iter().map(Some)));
+        let asked = entered.app.manifest.asked(act.capability());
+        let any_port = grant.any_port(asked.map_or(&[], |asked| &asked.rules));
         if remote.class == AddressClass::Public
-            || table
+            || any_port
                 .allows(
                     remote,
-                    site(&borders, remote),
+                    site(&grant.borders, remote),
                     given.map(|name| QueryName::new(name.as_str())).as_ref(),
                 )
                 .is_some()
@@ -306,51 +311,35 @@ impl Gate {
     /// An `allow` that would have covered the act, had its time not been over.
     fn expired_rule(
         &self,
-        now: Instant,
         instance: InstanceId,
         act: &Act<'_>,
         remote: Option<&RemoteTarget>,
     ) -> Option<RuleIndex> {
-        let app = self.app(instance)?;
-        let asked = self
-            .instance(instance)
-            .and_then(|i| i.app.manifest.asked(act.capability()))
-            .map_or(&[][..], |asked| asked.rules.as_slice());
-        let concerns = |rule: &PolicyRule| {
-            rule.verdict == Verdict::Allow
-                && rule.capability == act.capability()
-                && rule.app.concerns(app)
-        };
-        (0..)
-            .zip(&self.written)
-            .filter(|(_, w)| !Self::holds(w, now) && concerns(&w.rule))
-            .find_map(|(index, w)| {
-                let to = w.rule.to.as_ref()?;
-                let borders = borders(to);
-                let table = RuleTable::build(&borders, to.iter().map(|rule| (index, Some(rule))));
-                match *act {
-                    Act::Resolve { name, .. } => {
-                        let name = QueryName::new(name.as_str());
-                        (1..=u16::MAX).find_map(|port| table.allows_name(&name, port))
-                    }
-                    Act::Connect { name, .. } | Act::UdpSend { name, .. } => table.allows(
-                        remote?,
-                        site(&borders, remote?),
-                        name.map(|name| QueryName::new(name.as_str())).as_ref(),
-                    ),
-                    Act::Listen { local } | Act::UdpBind { local } | Act::Accept { local, .. } => {
-                        table.allows_local(canonical(local.ip()).address, local.port())
-                    }
-                    Act::UdpOpen => asked
-                        .iter()
-                        .any(|asked| to.iter().any(|rule| may_meet(self.topology(), rule, asked)))
-                        .then_some(index),
-                    // No allow is asked for.
-                    Act::UdpAnswer { .. } => None,
-                    Act::OpenDirectory { path, mode } => table.allows_directory(path, mode),
-                    Act::SetVariable { name } => table.variable(name),
+        let entered = self.instance(instance)?;
+        let mut over = self
+            .over
+            .concerning(&entered.app.identity, act.capability());
+        over.find_map(|tables| {
+            let table = &tables.allow;
+            match *act {
+                Act::Resolve { name, .. } => {
+                    table.allows_name_somewhere(&QueryName::new(name.as_str()))
                 }
-            })
+                Act::Connect { name, .. } | Act::UdpSend { name, .. } => table.allows(
+                    remote?,
+                    site(&tables.borders, remote?),
+                    name.map(|name| QueryName::new(name.as_str())).as_ref(),
+                ),
+                Act::Listen { local } | Act::UdpBind { local } | Act::Accept { local, .. } => {
+                    table.allows_local(canonical(local.ip()).address, local.port())
+                }
+                Act::UdpOpen => entered.udp_over,
+                // No allow is asked for.
+                Act::UdpAnswer { .. } => None,
+                Act::OpenDirectory { path, mode } => table.allows_directory(path, mode),
+                Act::SetVariable { name } => table.variable(name),
+            }
+        })
     }
 }
 

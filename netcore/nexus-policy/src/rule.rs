@@ -23,7 +23,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nexus_types::{HostName, HostNameError};
 
-use crate::address::{AddressClass, Network, canonical, class_of};
+use crate::address::{AddressClass, Network, canonical, class_named_by, class_of};
 use crate::capability::{Capability, Parameter};
 use crate::explain::escape;
 use crate::parameter::label::{self, LabelPattern};
@@ -147,6 +147,15 @@ impl fmt::Display for RuleError {
 impl core::error::Error for RuleError {}
 
 impl Rule {
+    /// How many ports and ranges of ports it names.
+    pub(crate) fn port_ranges(&self) -> usize {
+        match self {
+            Self::Destination(rule) => rule.ports.ranges().len(),
+            Self::Local(rule) => rule.ports.ranges().len(),
+            _ => 0,
+        }
+    }
+
     /// Reads `text` as a rule of `capability`.
     pub fn parse(capability: Capability, text: &str) -> Result<Self, RuleError> {
         if text.len() > RULE_BYTES_MAX {
@@ -319,10 +328,9 @@ impl HostPattern {
             (Self::Class(AddressClass::Public), Self::Name(b)) => b.as_str() != HOST_INTERNAL,
             (Self::Class(AddressClass::Public), Self::Below(_)) => true,
             (Self::Class(a), Self::Class(b)) => a == b,
-            (Self::Class(a), Self::Network(b)) => *a == crate::address::class_named_by(*b),
+            (Self::Class(a), Self::Network(b)) => *a == class_named_by(*b),
             (Self::Network(a), Self::Network(b)) => {
-                a.covers(*b)
-                    && crate::address::class_named_by(*a) == crate::address::class_named_by(*b)
+                a.covers(*b) && class_named_by(*a) == class_named_by(*b)
             }
             _ => false,
         }
@@ -603,6 +611,12 @@ fn network(base: IpAddr, prefix: &str) -> Result<Network, RuleError> {
     };
     if network.is_host() {
         return address(base);
+    }
+    let class = class_named_by(network);
+    if !class.is_nameable() {
+        return Err(RuleError::plain(format!(
+            "{network} is {class}; no rule can name it"
+        )));
     }
     // Inside a wrapping block every address is judged as the one inside it: the rule would match nothing.
     if wraps_whole(network) {

@@ -24,7 +24,7 @@ pub(crate) fn catches_all(topology: &Topology, forbid: Option<&Rule>, asked: &Ru
     match (forbid, asked) {
         (None, _) => true,
         (Some(Rule::Destination(a)), Rule::Destination(b)) => {
-            a.ports.covers(&b.ports) && host_catches_all(topology, &a.host, &b.host)
+            host_catches_all(topology, &a.host, &b.host) && a.ports.covers(&b.ports)
         }
         (Some(Rule::Local(a)), Rule::Local(b)) => a.covers(b),
         (Some(Rule::Directory(a)), Rule::Directory(b)) => a.touches(b.path(), b.mode()),
@@ -53,9 +53,9 @@ fn host_catches_all(topology: &Topology, forbid: &HostPattern, asked: &HostPatte
 pub(crate) fn may_meet(topology: &Topology, a: &Rule, b: &Rule) -> bool {
     match (a, b) {
         (Rule::Destination(a), Rule::Destination(b)) => {
-            a.ports.meets(&b.ports)
-                && (hosts_may_meet(topology, &a.host, &b.host)
-                    || hosts_may_meet(topology, &b.host, &a.host))
+            (hosts_may_meet(topology, &a.host, &b.host)
+                || hosts_may_meet(topology, &b.host, &a.host))
+                && a.ports.meets(&b.ports)
         }
         (a, b) => others_meet(a, b),
     }
@@ -68,7 +68,7 @@ pub(crate) fn may_catch(topology: &Topology, forbid: Option<&Rule>, asked: &Rule
     match (forbid, asked) {
         (None, _) => true,
         (Some(Rule::Destination(a)), Rule::Destination(b)) => {
-            a.ports.meets(&b.ports) && host_may_catch(topology, &a.host, &b.host)
+            host_may_catch(topology, &a.host, &b.host) && a.ports.meets(&b.ports)
         }
         (Some(a), b) => others_meet(a, b),
     }

@@ -173,6 +173,16 @@ impl Supposed {
             _ => 0..=0,
         };
         let yes = self.consent.allow_manifest;
+        let answers = (0..).zip(&self.consent.answers);
+        let said = answers.filter(|(_, answer)| answer.yes && answer.capability == capability);
+        let said = Lookup::of(remote, said.map(|(at, answer)| (at, Some(&answer.rule))));
+        let consent = |act, port| {
+            if yes {
+                return Some("--allow-manifest".to_owned());
+            }
+            let answer = self.consent.answers.get(said.asks(act, port)? as usize)?;
+            Some(format!("consent {}", answer.id))
+        };
         for port in ports {
             if matches!(act, Act::Resolve { .. }) && forbid.catches(act, port).is_some() {
                 continue;
@@ -186,14 +196,14 @@ impl Supposed {
             let manifest = self.manifest.source().unwrap_or("the manifest");
             let mut words = vec![format!("`{rule}` of {manifest}")];
             match (ask.catches(act, port), allow.allows(act, port)) {
-                (Some(_), _) if !yes => continue,
-                (Some(index), _) => {
-                    words.extend(self.operator(index));
-                    words.push("--allow-manifest".to_owned());
-                }
                 (None, Some(index)) => words.extend(self.operator(index)),
-                (None, None) if !yes => continue,
-                (None, None) => words.push("--allow-manifest".to_owned()),
+                (asked, _) => {
+                    let Some(consent) = consent(act, port) else {
+                        continue;
+                    };
+                    words.extend(asked.and_then(|index| self.operator(index)));
+                    words.push(consent);
+                }
             }
             return words;
         }

@@ -213,3 +213,41 @@ fn an_instance_that_ended_has_nothing() {
     assert!(gate.judge_again(Instant::ZERO, stamp, &act).is_err());
     assert!(gate.decide(Instant::ZERO, InstanceId(99), &act).is_err());
 }
+
+/// Goal: an ask about a name, and a person's no, hold for who dials the address that the name led to, as a forbid does;
+/// and not for who says another name of that address. Method: each of the three over an allow of the internet.
+#[test]
+fn reject_an_ask_passed_by_dialling_the_address() {
+    let evil = name("evil.example.com");
+    let good = name("good.example.com");
+    let to = "93.184.216.34:443";
+    let asks = ["public:443", "evil.example.com:443", "good.example.com:443"];
+    let allowed = || Setup::connect(&asks).operator("allow", CONNECT, &["public:443"]);
+    let said = Setup::connect(&asks)
+        .said(true, "public:443")
+        .said(true, "good.example.com:443")
+        .said(false, "evil.example.com:443");
+    for (setup, reason) in [
+        (
+            allowed().operator("forbid", CONNECT, &["evil.example.com:443"]),
+            "operator-denied",
+        ),
+        (
+            allowed().operator("ask", CONNECT, &["evil.example.com:443"]),
+            "consent-required",
+        ),
+        (said, "consent-denied"),
+    ] {
+        let mut gate = setup.gate();
+        let answered = |gate: &mut nexus_policy::Gate, act: &Act<'_>| {
+            let decided = gate.decide(Instant::ZERO, APP, act);
+            decided.map_or_else(|denial| denial.reason.as_str(), |_| "allowed")
+        };
+        assert_eq!(answered(&mut gate, &connect(to)), "allowed");
+        answer(&mut gate, &evil, "93.184.216.34", 60);
+        answer(&mut gate, &good, "93.184.216.34", 60);
+        assert_eq!(answered(&mut gate, &connect(to)), reason);
+        assert_eq!(answered(&mut gate, &connect_by(&evil, to)), reason);
+        assert_eq!(answered(&mut gate, &connect_by(&good, to)), "allowed");
+    }
+}

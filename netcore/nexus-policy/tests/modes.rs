@@ -287,3 +287,51 @@ fn rules_are_learnt_up_to_the_bound() {
         assert_eq!(gate.learnt().left_out(), u64::from(port > most));
     }
 }
+
+/// Goal: an answer to who wrote first passes no forbid, though the binding it needs is missing and let pass; nor does
+/// one to a metadata service. Method: the manifest asks for nothing; a forbid of all of it but one port.
+#[test]
+fn reject_answers_past_what_is_written() {
+    let answer_to = |text: &str| Act::UdpAnswer { remote: addr(text) };
+    let mut forbids = Setup::default()
+        .operator("forbid", "network.udp.send", &["0.0.0.0/0:1-60000"])
+        .mode(Mode::Observe)
+        .gate();
+    let mut reason = |remote: &str| {
+        let decided = forbids.decide(Instant::ZERO, APP, &answer_to(remote));
+        decided.map_err(|denial| denial.reason.as_str()).err()
+    };
+    assert_eq!(reason("93.184.216.34:443"), Some("operator-denied"));
+    assert_eq!(reason("169.254.169.254:60001"), Some("not-granted"));
+    assert_eq!(reason("93.184.216.34:60001"), None);
+}
+
+/// Goal: who answers for a name chooses neither where a run under a mode goes nor what is learnt of it. Method: a name
+/// that leads to the internet and to private addresses, asked for and not.
+#[test]
+fn a_name_leads_under_a_mode_where_it_leads_without() {
+    let host = name("app.example");
+    let lead = ["10.66.0.1:80", "8.8.4.4:80", "192.168.77.1:80"];
+    for (asked, observed) in [("app.example:80", 0), ("other.example:80", 1)] {
+        let mut setup = Setup::connect(&[asked]).mode(Mode::Learn);
+        setup.allow_manifest = true;
+        let mut gate = setup.gate();
+        for remote in lead {
+            let (address, _) = remote.split_once(':').unwrap();
+            answer(&mut gate, &host, address, 60);
+        }
+        let acts = lead.map(|remote| connect_by(&host, remote));
+        let permits = gate.decide_some(Instant::ZERO, APP, acts).unwrap();
+        assert_eq!(permits.len(), 1);
+        let told: Vec<_> = std::iter::from_fn(|| gate.poll_observed()).collect();
+        assert_eq!(told.len(), observed);
+        let learnt = gate.learnt().rules(Capability::NetworkTcpConnect);
+        let learnt: Vec<_> = learnt.iter().map(ToString::to_string).collect();
+        assert_eq!(learnt, ["app.example:80"]);
+    }
+    // Where it leads to nothing else, that is what the run needs.
+    let mut gate = Setup::default().mode(Mode::Learn).gate();
+    answer(&mut gate, &host, "10.66.0.1", 60);
+    let acts = [connect_by(&host, "10.66.0.1:80")];
+    assert_eq!(gate.decide_some(Instant::ZERO, APP, acts).unwrap().len(), 1);
+}

@@ -247,19 +247,22 @@ impl World {
                 .chain(live.iter().copied().map(Some))
                 .collect(),
         };
-        let any =
-            |rules: &[Model], reading| rules.iter().any(|rule| rule.allows(address, port, reading));
-        // A no about a target holds against a yes; what is said for this run holds against both.
-        let consent = |reading| {
-            self.consent
-                || (any(&self.answered(true), reading) && !any(&self.answered(false), reading))
+        let any = |rules: &[Model], reading: Option<&str>| {
+            rules.iter().any(|rule| rule.allows(address, port, reading))
         };
+        // As with a forbid: by its address, by the name it is said to have, or by any it is known by.
+        let suspected = |rules: &dyn Fn(Option<&str>) -> bool| {
+            rules(None) || suspects.iter().any(|name| rules(Some(name)))
+        };
+        let asks = suspected(&|reading| {
+            let mut ask = self.ask.iter();
+            ask.any(|rule| rule.catches(address, port, reading))
+        });
+        // A no about a target holds against a yes; what is said for this run holds against both.
+        let declined = suspected(&|reading| any(&self.answered(false), reading));
+        let consent = |reading| self.consent || (any(&self.answered(true), reading) && !declined);
         let allowed = readings.into_iter().any(|reading| {
             let metadata = address.class == "metadata";
-            let asks = self
-                .ask
-                .iter()
-                .any(|rule| rule.catches(address, port, reading));
             any(&self.given, reading)
                 || (any(&self.asked, reading)
                     && if asks {

@@ -172,3 +172,34 @@ fn reject_what_is_here_by_an_address_that_carries_another() {
     let inside = gate.topology().classify(ip("2002:a00:203::1"));
     assert_eq!(inside, AddressClass::Infrastructure);
 }
+
+/// Goal: a port of the machine that is the host's is no app's, at any of the machine's addresses and whatever is
+/// granted; the node's own port of that number is an app's as any other. Method: both, with all that can be granted.
+#[test]
+fn reject_a_port_of_the_machine_that_is_the_hosts() {
+    let setup = Setup::asks(
+        "system",
+        &[
+            ("network.tcp.connect", &["host.internal:*"]),
+            ("network.tcp.listen", &["any:*"]),
+        ],
+    )
+    .allow("network.tcp.connect=host.internal:*")
+    .allow("network.tcp.listen=any:*");
+    for host in ["10.0.2.2", "[fd00:2::2]", "[::ffff:10.0.2.2]"] {
+        assert_eq!(
+            setup.reason(&connect(&format!("{host}:9464"))),
+            "host-owned-port"
+        );
+    }
+    let name = common::name("host.internal");
+    let mut gate = setup.gate();
+    common::answer(&mut gate, &name, "10.0.2.2", 60);
+    let next = common::connect_by(&name, "10.0.2.2:9465");
+    assert!(gate.decide(Instant::ZERO, APP, &next).is_ok());
+    let listen = |port: u16| Act::Listen {
+        local: addr(&format!("0.0.0.0:{port}")),
+    };
+    assert_eq!(setup.reason(&listen(9_464)), "allowed");
+    assert_eq!(setup.reason(&listen(7_700)), "host-owned-port");
+}

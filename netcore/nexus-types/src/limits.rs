@@ -65,6 +65,8 @@ limits! {
         "Stops a manifest embedded in a component from costing more to read than the app is worth; it is refused.";
     RULES_PER_CAPABILITY: u32 = 1_024, "rules", "rules a capability",
         "Stops a manifest from making every decision slow; one more is refused.";
+    PORT_RANGES_PER_CAPABILITY: u32 = 2_048, "port ranges", "ports and ranges a capability",
+        "Stops a manifest from making a lookup slow, which is looked at port by port; one more is refused.";
     POLICY_BYTES: u64 = 8 << 20, "policy", "bytes",
         "Stops a policy file by accident (a device, a log); it is refused.";
     PUBLISHERS: usize = 1_024, "publishers", "publishers a policy",
@@ -85,12 +87,14 @@ limits! {
         "Stops a file that is read at each start from growing for ever; one more holds for its run alone.";
     CONSENT_BYTES: u64 = 4 << 20, "answers", "bytes a state folder",
         "Stops a file that is none of ours from being read whole; no app starts.";
-    CONTROL_LINE_BYTES: u64 = 64 << 10, "control request", "bytes",
+    CONTROL_REQUEST_BYTES: u64 = 256, "control request", "bytes",
         "Stops a client of the control socket from writing for ever; it is cut off.";
+    CONTROL_ANSWER_BYTES: u64 = 64 << 10, "control answer", "bytes",
+        "Stops who answers in a host's place on the control socket from writing for ever; it counts as no answer.";
     UDP_REMOTES: u32 = 1_024, "udp remotes", "addresses a socket",
         "Stops an app that sends to everyone from filling the table of whom it may send to; the one remembered longest makes room and is judged again.";
     DNS_BINDINGS: u32 = 1_024, "name bindings", "addresses an app",
-        "Stops an app from filling the table of answers; the answer that ends soonest makes room.";
+        "Stops an app from filling the table of answers; the answer that ends soonest makes room, unless a forbid or an ask names it.";
 
     // --- a node's stack ---
     FLOWS: u32 = 65_536, "flows", "connections a node",

@@ -56,6 +56,8 @@ pub(super) struct Candidate {
     pub(super) identity: AppIdentity,
     signed: Signed,
     pub(super) manifest: Manifest,
+    /// The manifest is the one the component carries: whoever signed the one signed the other.
+    carried: bool,
 }
 
 impl Candidate {
@@ -74,6 +76,7 @@ impl Candidate {
             None => Signed::No,
         };
         // Before compiling, which takes longer: a typo is told at once.
+        let carried = manifest.is_none();
         let manifest = find_manifest(&file, manifest)?;
         let (component, _) = cache
             .component(engine.engine(), file.digest, &file.bytes)
@@ -102,7 +105,23 @@ impl Candidate {
             imports,
             asked,
             manifest,
+            carried,
         })
+    }
+
+    /// Looks at the signature again: the policies may name other keys now.
+    pub(super) fn verify_again(&mut self, publishers: &Publishers) -> Result<(), CliError> {
+        self.signed = publishers.of_app(&self.file)?;
+        self.identity.publisher = self.signed.publisher();
+        Ok(())
+    }
+
+    /// Whose answers of persons are for it. Where nobody signed what it calls itself, another app of the same publisher
+    /// could say it is this one: it is known by its digest alone, then.
+    pub(super) fn answering(&self) -> AppIdentity {
+        let mut identity = self.identity.clone();
+        identity.publisher = identity.publisher.filter(|_| self.carried);
+        identity
     }
 
     /// Who signed it, in the host's words.
@@ -167,7 +186,7 @@ impl Looked {
         let engine = engine_to_look()?;
         let mut cache = state.cache();
         let candidate = Candidate::read(app, manifest, Some(&publishers), &engine, &mut cache)?;
-        let consent = asking.known(&candidate.identity, grants.consent());
+        let consent = asking.known(&candidate, grants.consent());
         Ok(Self {
             policies,
             candidate,

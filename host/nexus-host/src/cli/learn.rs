@@ -2,10 +2,12 @@
 //!
 //! The file is new or not written at all: nothing a person has looked at is replaced by what an app
 //! did. It says at its top where it comes from; the app's arguments are left out of that, as they may
-//! hold what nobody else should read.
+//! hold what nobody else should read. The values of `[wasi] env` cannot be left out, as a manifest has no other place
+//! for them; so nobody but who runs the app can read the file.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nexus_policy::explain::escape;
@@ -16,6 +18,7 @@ use serde_json::{Value, json};
 use super::app::Candidate;
 use super::policies::wall_time;
 use super::{CliError, Kind};
+use crate::runtime::shown;
 
 /// What is known of the app before it runs, and wanted when it has.
 pub(super) struct Learning {
@@ -25,31 +28,50 @@ pub(super) struct Learning {
     digest: String,
     imported: Vec<Capability>,
     rest: String,
+    /// How many folders and variables there are in `rest`.
+    kept: [usize; 2],
     /// Folders that `host` would not lead to from the new file's folder: as written, and where they are.
     folders: Vec<(String, String)>,
 }
 
-/// Whether the file could be written, before there is anything to write.
-pub(super) fn check(out: &Path) -> Result<(), CliError> {
+/// Whether the file could be written, before there is anything to write, and is not where the report goes.
+pub(super) fn check(out: &Path, report: Option<&Path>) -> Result<(), CliError> {
     let there = || {
         let message = format!(
             "--mode learn: {} is there already, and no file is written over",
-            out.display()
+            shown::path(out)
         );
         CliError::new(Kind::Usage, message).hint("name a new file, or move that one away")
     };
-    match create(out).and_then(|_| fs::remove_file(out)) {
-        Ok(()) => Ok(()),
+    let tried = create(out).and_then(|file| {
+        let made = file.metadata()?;
+        // By what they lead to, and not by how they are written: `./x` is `x`, and a link may be.
+        let same = report
+            .and_then(|report| fs::metadata(report).ok())
+            .is_some_and(|report| (report.dev(), report.ino()) == (made.dev(), made.ino()));
+        fs::remove_file(out)?;
+        Ok(same)
+    });
+    match tried {
+        Ok(false) => Ok(()),
+        Ok(true) => {
+            let message = format!("--mode learn and --report both name {}", shown::path(out));
+            Err(CliError::new(Kind::Usage, message).hint("name two files"))
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(there()),
         Err(error) => Err(CliError::new(
             Kind::Host,
-            format!("--mode learn: {}: {error}", out.display()),
+            format!("--mode learn: {}: {error}", shown::path(out)),
         )),
     }
 }
 
 fn create(out: &Path) -> io::Result<fs::File> {
-    OpenOptions::new().write(true).create_new(true).open(out)
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(out)
 }
 
 impl Learning {
@@ -77,6 +99,7 @@ impl Learning {
             digest: candidate.identity.digest.to_string(),
             imported: Capability::ALL.into_iter().filter(imported).collect(),
             rest: manifest.rest(),
+            kept: [manifest.directories().len(), manifest.variables().len()],
             folders: folders.collect(),
         }
     }
@@ -91,7 +114,7 @@ impl Learning {
             }
             written
         });
-        let out = self.out.display();
+        let out = shown::path(&self.out);
         written.map_err(|error| {
             let message = format!("--mode learn: {out}: {error}; what was learnt is lost");
             CliError::new(Kind::Host, message)
@@ -100,11 +123,23 @@ impl Learning {
             .into_iter()
             .map(|capability| learnt.rules(capability).len())
             .sum();
-        let mut line = match rules {
-            0 => format!("learn  wrote {out}: it asks for nothing, as nothing was used"),
-            1 => format!("learn  wrote {out}: 1 rule"),
-            many => format!("learn  wrote {out}: {many} rules"),
-        };
+        let [folders, variables] = self.kept;
+        let mut line = format!("learn  wrote {out}: ");
+        line.push_str(&match (rules, folders + variables) {
+            (0, 0) => "it asks for nothing, as nothing was used".to_owned(),
+            (0, _) => "no rule, as nothing was used".to_owned(),
+            _ => count(rules, "rule"),
+        });
+        if folders + variables > 0 {
+            line.push_str(&format!(
+                "; of [wasi], as it was, {} and {}",
+                count(folders, "folder"),
+                count(variables, "variable")
+            ));
+        }
+        if variables > 0 {
+            line.push_str(" with their values: only you can read the file");
+        }
         if learnt.left_out() > 0 {
             line.push_str(&format!("; {} acts are in none", learnt.left_out()));
         }
@@ -112,6 +147,8 @@ impl Learning {
         let report = json!({
             "file": self.out.display().to_string(),
             "rules": rules,
+            "folders": folders,
+            "variables": variables,
             "left_out": learnt.left_out(),
         });
         Ok((line, report))
@@ -138,6 +175,11 @@ impl Learning {
                 "{many} acts are in no rule: no rule can name them, or there were too many.\n"
             )),
         }
+        if self.kept[1] > 0 {
+            head.push_str(
+                "The values of variables are in it as they were: mind who may read it.\n",
+            );
+        }
         for (host, was) in &self.folders {
             head.push_str(&format!(
                 "The folder {} was {}, and is now taken from the folder this file is in.\n",
@@ -150,6 +192,11 @@ impl Learning {
         let manifest = learnt.manifest(&self.id, version, &self.imported, &self.rest);
         format!("{head}\n{manifest}")
     }
+}
+
+fn count(number: usize, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{s}")
 }
 
 /// The command of this run, without what it passes to the app.

@@ -1,5 +1,6 @@
 //! The command line: what is asked for, read once, checked, and handed on as values.
 
+mod admitting;
 mod app;
 mod audit;
 mod check;

@@ -18,7 +18,8 @@ use crate::runtime::stdio::say;
 #[derive(Args)]
 pub(super) struct ModeArgs {
     /// What to do with refusals: `enforce`; `observe`: tell of what is missing and let it pass; `learn OUT.toml`: as
-    /// observe, and write the smallest manifest that allows what the run used, for review. Never past a forbid
+    /// observe, and write the smallest manifest that allows what the run used, for review, into a new file that is its
+    /// owner's alone. Never past a forbid
     #[arg(long, value_name = "MODE", value_parser = parse, default_value = "enforce")]
     mode: Chosen,
 }
@@ -93,11 +94,7 @@ impl ModeArgs {
         let Some(out) = self.out() else {
             return Ok(());
         };
-        if report == Some(out) {
-            let message = format!("--mode learn and --report both name {}", shown::path(out));
-            return Err(CliError::new(Kind::Usage, message).hint("name two files"));
-        }
-        learn::check(out)
+        learn::check(out, report)
     }
 
     /// `learn` is of one app alone.

@@ -17,7 +17,9 @@ pub(super) struct ObserveArgs {
     /// [default: RUST_LOG, else warn]
     #[arg(long, value_name = "FILTER", value_parser = Filter::parse, env = "NEXUS_LOG")]
     log: Option<Filter>,
-    /// Serve numbers for Prometheus on this machine's loopback, as http://ADDR:PORT/metrics (port 0: any)
+    /// Serve numbers for Prometheus on this machine's loopback, as http://ADDR:PORT/metrics (port 0: any). Spans and
+    /// numbers go to a collector if OTEL_EXPORTER_OTLP_ENDPOINT names one, by HTTP_PROXY, HTTPS_PROXY or ALL_PROXY but
+    /// for what NO_PROXY names
     #[arg(long, value_name = "ADDR:PORT", value_parser = telemetry::parse_address, env = "NEXUS_METRICS")]
     metrics: Option<SocketAddr>,
 }

@@ -1,16 +1,21 @@
 //! The operator's files: where they are, and that they are read.
 
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use nexus_policy::{Gate, Policy, Topology, WallTime};
+use nexus_policy::explain::escape;
+use nexus_policy::{Gate, Policy, WallTime};
 use nexus_types::{Instant, limits};
 
 use super::publishers::Publishers;
 use super::{CliError, Kind};
-use crate::runtime::load::read_text;
+use crate::driver::user_topology;
+use crate::runtime::load::{read_text, read_text_again};
 use crate::runtime::shown;
+use crate::runtime::stdio::say;
 
 /// The machine's policy: its forbids always hold.
 pub(super) const MACHINE: &str = "/etc/nexus-host/policy.toml";
@@ -20,19 +25,33 @@ pub(super) const MACHINE: &str = "/etc/nexus-host/policy.toml";
 pub(super) struct Policies {
     machine: Policy,
     operator: Policy,
+    /// Which of the files others can change, and how that is mended.
+    open: Vec<String>,
 }
 
 impl Policies {
     /// Reads the machine's file if there is one, then `named`, or else the user's if there is one.
     /// Never a file in the app's folder: an app would grant itself.
     pub(super) fn read(named: Option<&Path>) -> Result<Self, CliError> {
-        let machine = read_if_there(Path::new(MACHINE))?;
+        let mut open = Vec::new();
+        let machine = read_if_there(Path::new(MACHINE), &mut open)?;
         let operator = match (named, user_file()) {
-            (Some(path), _) => read(path)?,
-            (None, Some(path)) => read_if_there(&path)?,
+            (Some(path), _) => read_again(path, &mut open)?,
+            (None, Some(path)) => read_if_there(&path, &mut open)?,
             (None, None) => Policy::none(),
         };
-        Ok(Self { machine, operator })
+        Ok(Self {
+            machine,
+            operator,
+            open,
+        })
+    }
+
+    /// Says which of the files others can change: they decide what apps may do, then.
+    pub(super) fn warn(&self) {
+        for open in &self.open {
+            say(&format!("warning: {open}\n"));
+        }
     }
 
     /// The most memory any app can be given under these.
@@ -58,6 +77,11 @@ impl Policies {
         Publishers::of([&self.machine, &self.operator])
     }
 
+    /// Whether an app that nobody listed signed may not start.
+    pub(super) fn require_signature(&self) -> bool {
+        self.machine.requires_signature() || self.operator.requires_signature()
+    }
+
     /// Gives them to a gate.
     pub(super) fn set(&self, gate: &mut Gate, now: Instant) {
         gate.set_policies(
@@ -68,9 +92,10 @@ impl Policies {
         );
     }
 
-    /// A gate with these and nobody behind it, to ask before anything of a network stands.
+    /// A gate with these and nobody behind it, to ask before anything of a network stands: as on the one of
+    /// `--net user`.
     pub(super) fn gate(&self) -> Gate {
-        let mut gate = Gate::new(Topology::default());
+        let mut gate = Gate::new(user_topology());
         self.set(&mut gate, Instant::ZERO);
         gate
     }
@@ -98,12 +123,37 @@ pub(super) fn user_file() -> Option<PathBuf> {
 }
 
 /// No file is no policy; a file that cannot be read is an error, for it may hold a forbid.
-fn read_if_there(path: &Path) -> Result<Policy, CliError> {
+fn read_if_there(path: &Path, open: &mut Vec<String>) -> Result<Policy, CliError> {
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Policy::none()),
         // What stands in the way (a folder without rights) is reported by reading.
-        _ => read(path),
+        _ => read_again(path, open),
     }
+}
+
+/// Reads a policy that is read again at a reload.
+fn read_again(path: &Path, open: &mut Vec<String>) -> Result<Policy, CliError> {
+    let (text, metadata) = read_text_again(path, limits::POLICY_BYTES)
+        .map_err(|error| CliError::new(Kind::Config, error))?;
+    open.extend(open_to_others(path, &metadata));
+    Policy::parse(&text, &shown::path(path)).map_err(|error| CliError::new(Kind::Config, error))
+}
+
+/// Who else can change a policy.
+fn open_to_others(path: &Path, metadata: &Metadata) -> Option<String> {
+    let shown = escape(&path.display().to_string());
+    let us = rustix::process::geteuid().as_raw();
+    let (uid, mode) = (metadata.uid(), metadata.mode() & 0o777);
+    if uid != us && uid != 0 {
+        return Some(format!(
+            "{shown} belongs to user {uid}, who can grant any app anything; run: chown {us} {shown}"
+        ));
+    }
+    (mode & 0o022 != 0).then(|| {
+        format!(
+            "other users can write {shown} (mode {mode:o}), and grant any app anything; run: chmod go-w {shown}"
+        )
+    })
 }
 
 /// Reads a policy.

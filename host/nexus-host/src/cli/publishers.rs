@@ -57,6 +57,16 @@ impl Publishers {
         Self(named.collect())
     }
 
+    /// Whether any names this key.
+    pub(super) fn has(&self, key: PublisherKey) -> bool {
+        self.0.iter().any(|named| named.key == key)
+    }
+
+    /// Whether it names a key that these do not.
+    pub(super) fn has_more_than(&self, others: &Self) -> bool {
+        self.0.iter().any(|named| !others.has(named.key))
+    }
+
     /// Looks for the signature beside an app, and verifies it.
     ///
     /// # Errors

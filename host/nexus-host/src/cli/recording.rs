@@ -34,10 +34,16 @@ impl Recording {
     }
 
     /// Records why an app may not start.
-    pub(super) fn refused(&self, gate: &mut Gate, app: &AppIdentity, admission: &Admission) {
+    pub(super) fn refused(
+        &self,
+        now: Instant,
+        gate: &mut Gate,
+        app: &AppIdentity,
+        admission: &Admission,
+    ) {
         gate.set_auditor(self.auditor());
         // That it cannot be kept was said when the log was opened, or is counted by it.
-        let _ = gate.record_admission(Instant::ZERO, None, app, admission);
+        let _ = gate.record_admission(now, None, app, admission);
     }
 
     /// Records that an app has ended, and how.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use nexus_policy::switch::Site;
 use nexus_policy::{Admission, AppIdentity};
 use nexus_types::Instant;
 use serde_json::{Value, json};
 
+use super::admitting;
 use super::app::{Candidate, GrantArgs};
 use super::consent::{AskArgs, Asking};
 use super::learn::Learning;
@@ -23,9 +23,11 @@ use super::start::{self, Given, Host};
 use super::values::{parse_duration, parse_size};
 use super::{CliError, Common, Kind, Output, StateArgs};
 use crate::observe::{report, summary};
+use crate::runtime::early::Early;
 use crate::runtime::engine::{EngineOptions, HostEngine};
 use crate::runtime::instance::{Ended, Outcome};
 use crate::runtime::shown;
+use crate::runtime::signals::Signals;
 use crate::runtime::stdio::{Input, say};
 
 const EXAMPLES: &str = "Examples:
@@ -96,6 +98,15 @@ struct Progress {
     refused: Option<Box<Admission>>,
 }
 
+impl Progress {
+    /// It came no further.
+    fn refused(&mut self, admission: Box<Admission>) -> CliError {
+        let error = start::refusal(&admission);
+        self.refused = Some(admission);
+        error
+    }
+}
+
 pub(super) fn run(args: &RunArgs) -> Result<u8, CliError> {
     let mut progress = Progress::default();
     conclude(
@@ -149,12 +160,32 @@ pub(super) fn conclude<P>(
     written.map(|()| done.code)
 }
 
+/// Until the host listens for signals: one that ends it has the report written first.
+pub(super) fn reported(path: Option<&Path>) -> Result<Option<Early>, CliError> {
+    let Some(path) = path.map(Path::to_owned) else {
+        return Ok(None);
+    };
+    let early = Early::before_the_end(move |signal| {
+        let kind = Kind::Interrupted(signal);
+        let message = "interrupted: no app was started";
+        let report = report::of_refusal(kind.word(), kind.exit_code(), message, None, None);
+        // Nobody is left to be told.
+        let _ = report::write(&path, &report);
+    });
+    early
+        .map(Some)
+        .map_err(|error| CliError::new(Kind::Host, error))
+}
+
 fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
+    let signals = Signals::remember_hangups().map_err(|error| CliError::new(Kind::Host, error))?;
+    let early = reported(args.report.as_deref())?;
     args.net.check()?;
     args.mode.check(args.report.as_deref())?;
     let quiet = args.quiet || args.common.output == Output::Json;
     let wanted = args.observe.wanted(args.common.output, quiet)?;
     let policies = Policies::read(args.grants.policy.as_deref())?;
+    policies.warn();
     let mut asking = Asking::open(&args.state, &args.ask, args.common.output)?;
     let engine = HostEngine::new(EngineOptions {
         memory_bytes_cap: policies.memory_bytes_cap(),
@@ -162,7 +193,7 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     })
     .map_err(|error| CliError::new(Kind::Host, error))?;
     let mut cache = args.state.cache();
-    let candidate = Candidate::read(
+    let mut candidate = Candidate::read(
         &args.app,
         args.manifest.as_deref(),
         Some(&policies.publishers()),
@@ -180,20 +211,16 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     gate.set_auditor(recording.auditor());
     let consent = asking.settle(&mut gate, &candidate, args.grants.consent());
     let consent = consent.inspect_err(|_| recording.close(Instant::ZERO))?;
-    let admission = candidate.examine(&gate, &consent);
-    if !admission.admitted && !Site::AdmitRun.is_off() {
-        recording.refused(&mut gate, &candidate.identity, &admission);
+    let looked = admitting::look(Instant::ZERO, &mut gate, &recording, &candidate, &consent);
+    let admission = looked.map_err(|refused| {
         recording.close(Instant::ZERO);
-        let error = start::refusal(&admission);
-        progress.refused = Some(Box::new(admission));
-        return Err(error);
-    }
+        progress.refused(refused)
+    })?;
 
     args.mode.banner(args.common.output);
-    let out = args.mode.out();
-    let learning = out.map(|out| Learning::new(out, &candidate, &admission));
     let network = args.net.network(start::needs_network(&admission));
-    let mut host = Host::new(engine, policies, recording, quiet)?;
+    let mut host = Host::new(engine, policies, recording, signals, quiet)?;
+    drop(early);
     host.set_mode(args.mode.mode());
     host.observe(wanted)?;
     if let Some(path) = &args.net.pcap {
@@ -209,6 +236,22 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
         }
     }
     host.await_addresses(&[(node.id, String::new())])?;
+    let files = host.obey(
+        args.grants.policy.as_deref(),
+        args.state.dir().as_deref(),
+        quiet,
+    )?;
+    candidate.verify_again(&files.policies.publishers())?;
+    asking.renew(files.remembered);
+    let consent = asking.known(&candidate, args.grants.consent());
+    let mut gate = files.policies.gate();
+    gate.set_mode(args.mode.mode());
+    let admission = host
+        .look(&mut gate, &candidate, &consent)
+        .map_err(|refused| progress.refused(refused))?;
+    progress.app = Some(candidate.identity.clone());
+    let out = args.mode.out();
+    let learning = out.map(|out| Learning::new(out, &candidate, &admission));
     let given = Given {
         arguments: args.arguments.clone(),
         consent,
@@ -217,11 +260,6 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
         stdin: Some(Input::default()),
         outputs: host.outputs().clone(),
     };
-    host.obey(
-        args.grants.policy.as_deref(),
-        args.state.dir().as_deref(),
-        quiet,
-    );
     let ready = host.ready(node.id, candidate, given)?;
     let (identity, instance) = (ready.identity.clone(), ready.instance);
     let (limits, quota) = (ready.limits, ready.quota);

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::net::TcpListener;
 use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
@@ -15,13 +16,16 @@ use nexus_caps::NetCtx;
 use nexus_node::Quota;
 use nexus_policy::admission::{Missing, Provided, Standing};
 use nexus_policy::switch::Site;
-use nexus_policy::{Admission, AppIdentity, Consent, Learnt, Manifest, Mode, render};
-use nexus_types::{InstanceId, NodeId, Seed, limits};
+use nexus_policy::{
+    Admission, AppIdentity, Consent, Gate, Learnt, Manifest, Mode, Remembered, render,
+};
+use nexus_types::{InstanceId, NodeId, Port, Seed, Transport, limits};
 use wasmtime::component::Linker;
 
+use super::admitting;
 use super::app::Candidate;
 use super::folders::{self, Folders};
-use super::obey::Obedience;
+use super::obey::{Files, Obedience};
 use super::policies::Policies;
 use super::recording::{self, Recording};
 use super::{CliError, Kind};
@@ -62,7 +66,8 @@ fn host_error(error: &dyn std::fmt::Display) -> CliError {
 /// One process that runs apps: an engine, a shard's driver, the operator's policies.
 pub(super) struct Host {
     engine: HostEngine,
-    policies: Policies,
+    files: Rc<RefCell<Files>>,
+    by_digest: Rc<RefCell<BTreeSet<InstanceId>>>,
     mode: Mode,
     /// What each app could not have started without, were it not for the mode.
     observed: BTreeMap<InstanceId, Vec<Missing>>,
@@ -109,11 +114,12 @@ impl Host {
         engine: HostEngine,
         policies: Policies,
         recording: Recording,
+        signals: Signals,
         quiet: bool,
     ) -> Result<Self, CliError> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| host_error(&error))?;
-        let signals = Signals::install().map_err(|error| host_error(&error))?;
+        signals.install().map_err(|error| host_error(&error))?;
         engine
             .start_ticking(Some(signals.clone()))
             .map_err(|error| host_error(&error))?;
@@ -152,7 +158,11 @@ impl Host {
         }));
         Ok(Self {
             engine,
-            policies,
+            files: Rc::new(RefCell::new(Files {
+                policies,
+                remembered: Remembered::default(),
+            })),
+            by_digest: Rc::default(),
             mode: Mode::Enforce,
             observed: BTreeMap::new(),
             driver,
@@ -173,6 +183,13 @@ impl Host {
 
     /// Has spans, numbers and calls told as asked; to be called before there is a node.
     pub(super) fn observe(&mut self, wanted: Wanted) -> Result<(), CliError> {
+        // Or an app that may speak with this machine would read what all others do.
+        let page = wanted.page.as_ref().map(TcpListener::local_addr);
+        if let Some(page) = page.transpose().map_err(|error| host_error(&error))?
+            && let Some(port) = Port::new(page.port())
+        {
+            self.driver.keep_port(Transport::Tcp, port);
+        }
         let Some(telemetry) = Telemetry::start(wanted).map_err(|error| host_error(&error))? else {
             return Ok(());
         };
@@ -190,12 +207,22 @@ impl Host {
         Ok(())
     }
 
-    /// Has the operator's files read anew when they say so: `policy` is the file of `--policy`, `state` the folder
-    /// of the control socket.
-    pub(super) fn obey(&mut self, policy: Option<&Path>, state: Option<&Path>, quiet: bool) {
+    /// Has the operator's files read anew when they say so, and once now: what they say is what apps are to be admitted
+    /// by. `policy` is the file of `--policy`, `state` the folder of the control socket.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(super) fn obey(
+        &mut self,
+        policy: Option<&Path>,
+        state: Option<&Path>,
+        quiet: bool,
+    ) -> Result<Files, CliError> {
         let obedience = Obedience {
             named: policy.map(Path::to_owned),
             state: state.map(Path::to_owned),
+            files: Rc::clone(&self.files),
+            by_digest: Rc::clone(&self.by_digest),
             shard: self.driver.shard().clone(),
             nodes: Rc::clone(&self.nodes),
             folders: self.folders.clone(),
@@ -209,7 +236,7 @@ impl Host {
         let listening = state.map(Control::listen);
         match listening {
             Some(Ok((control, asked))) => {
-                drop(self.driver.spawn(obedience.on_request(asked)));
+                drop(self.driver.spawn(obedience.clone().on_request(asked)));
                 self.control = Some(control);
             }
             Some(Err(error)) => self.outputs[1].say(&format!(
@@ -217,6 +244,19 @@ impl Host {
             )),
             None => {}
         }
+        // Who changes them from here on and asks is heard; who did before is heard by this.
+        obedience.begin()
+    }
+
+    /// Whether an app may start, by what the files say now.
+    pub(super) fn look(
+        &self,
+        gate: &mut Gate,
+        candidate: &Candidate,
+        consent: &Consent,
+    ) -> Result<Admission, Box<Admission>> {
+        let now = self.driver.shard().now();
+        admitting::look(now, gate, &self.recording, candidate, consent)
     }
 
     /// What is done with refusals; to be called before there is a node.
@@ -257,7 +297,7 @@ impl Host {
             .driver
             .add_node(network, &seed)
             .map_err(|error| host_error(&error))?;
-        let policies = &self.policies;
+        let policies = &self.files.borrow().policies;
         self.driver.shard().enter(|mesh, now| {
             let gate = mesh.node_mut(node.id).gate_mut();
             gate.set_mode(self.mode);
@@ -323,6 +363,9 @@ impl Host {
                 })
             })
             .map_err(|refused| refusal(&refused))?;
+        if candidate.answering().publisher.is_none() {
+            self.by_digest.borrow_mut().insert(instance);
+        }
         self.observed.insert(instance, admission.observed.clone());
         let memory_bytes = memory(&admission, &candidate.manifest, given.memory_bytes_max)?;
         let env = environment(&admission, &candidate.manifest);

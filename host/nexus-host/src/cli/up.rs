@@ -6,18 +6,20 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use futures::stream::{FuturesUnordered, StreamExt};
-use nexus_policy::Consent;
+use nexus_policy::{Admission, Consent};
 use nexus_types::{HostName, Instant, IpAddr, limits};
 use nexus_usernet::Resolvers;
 use serde_json::{Value, json};
 
+use super::admitting;
 use super::app::{Candidate, GrantArgs};
 use super::consent::{AskArgs, Asking};
 use super::mode::ModeArgs;
+use super::obey::Files;
 use super::observing::ObserveArgs;
 use super::policies::Policies;
 use super::recording::Recording;
-use super::run::{Done, conclude, told};
+use super::run::{Done, conclude, reported, told};
 use super::start::{self, Given, Host};
 use super::values::parse_duration;
 use super::world::{Attachment, World};
@@ -27,6 +29,7 @@ use crate::observe::report;
 use crate::runtime::engine::{EngineOptions, HostEngine};
 use crate::runtime::load::read_text;
 use crate::runtime::shown;
+use crate::runtime::signals::Signals;
 use crate::runtime::stdio::say;
 
 const EXAMPLES: &str = "Examples:
@@ -117,6 +120,8 @@ pub(super) fn up(args: &UpArgs) -> Result<u8, CliError> {
 }
 
 fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
+    let signals = Signals::remember_hangups().map_err(|error| CliError::new(Kind::Host, error))?;
+    let early = reported(args.report.as_deref())?;
     args.mode.check_for_many()?;
     let quiet = args.quiet || args.common.output == Output::Json;
     let wanted = args.observe.wanted(args.common.output, quiet)?;
@@ -126,6 +131,7 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     let world = World::parse(&text, &shown::path(&args.world), folder)
         .map_err(|error| CliError::new(Kind::Config, error))?;
     let policies = Policies::read(args.grants.policy.as_deref())?;
+    policies.warn();
     let apps: usize = world.nodes.iter().map(|node| node.apps.len()).sum();
     let engine = HostEngine::new(EngineOptions {
         instances: u32::try_from(apps).unwrap_or(u32::MAX),
@@ -155,18 +161,10 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
             )?;
             let consent = asking.settle(&mut gate, &candidate, args.grants.consent());
             let consent = consent.inspect_err(|_| recording.close(Instant::ZERO))?;
-            let admission = candidate.examine(&gate, &consent);
-            if !admission.admitted && !nexus_policy::switch::Site::AdmitRun.is_off() {
-                recording.refused(&mut gate, &candidate.identity, &admission);
-                let error = start::refusal(&admission);
-                refused.push(report::of_refusal(
-                    error.kind.word(),
-                    error.kind.exit_code(),
-                    &error.message,
-                    Some(&candidate.identity),
-                    Some(&admission),
-                ));
-                refusals.push(error.message);
+            let looked =
+                admitting::look(Instant::ZERO, &mut gate, &recording, &candidate, &consent);
+            if let Err(admission) = looked {
+                refusals.push(told_refused(&candidate, &admission, refused));
             }
             placed.push(Placed {
                 node: index,
@@ -185,17 +183,58 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
         return Err(CliError::new(Kind::Refused, refusals.join("\n\n")));
     }
     args.mode.banner(args.common.output);
-    let mut host = Host::new(engine, policies, recording, quiet)?;
+    let mut host = Host::new(engine, policies, recording, signals, quiet)?;
+    drop(early);
     host.set_mode(args.mode.mode());
     host.observe(wanted)?;
-    launch(args, &world, placed, host, quiet)
+    launch(args, &world, (placed, asking), host, refused, quiet)
+}
+
+/// What is said of an app that may not start; its report goes to the others.
+fn told_refused(candidate: &Candidate, admission: &Admission, refused: &mut Refused) -> String {
+    let error = start::refusal(admission);
+    refused.push(report::of_refusal(
+        error.kind.word(),
+        error.kind.exit_code(),
+        &error.message,
+        Some(&candidate.identity),
+        Some(admission),
+    ));
+    error.message
+}
+
+/// Looks at all of them again, by what the files say now.
+fn look_again(
+    args: &UpArgs,
+    files: Files,
+    (placed, mut asking): (&mut [Placed], Asking),
+    host: &Host,
+    refused: &mut Refused,
+) -> Result<(), CliError> {
+    let mut gate = files.policies.gate();
+    gate.set_mode(args.mode.mode());
+    let publishers = files.policies.publishers();
+    asking.renew(files.remembered);
+    let mut refusals = Vec::new();
+    for app in placed {
+        app.candidate.verify_again(&publishers)?;
+        app.consent = asking.known(&app.candidate, args.grants.consent());
+        if let Err(admission) = host.look(&mut gate, &app.candidate, &app.consent) {
+            refusals.push(told_refused(&app.candidate, &admission, refused));
+        }
+    }
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::new(Kind::Refused, refusals.join("\n\n")))
 }
 
 fn launch(
     args: &UpArgs,
     world: &World,
-    placed: Vec<Placed>,
+    (mut placed, asking): (Vec<Placed>, Asking),
     mut host: Host,
+    refused: &mut Refused,
     quiet: bool,
 ) -> Result<Done, CliError> {
     if let Some(path) = &args.pcap {
@@ -247,11 +286,12 @@ fn launch(
         .collect();
     host.await_addresses(&named)?;
 
-    host.obey(
+    let files = host.obey(
         args.grants.policy.as_deref(),
         args.state.dir().as_deref(),
         quiet,
-    );
+    )?;
+    look_again(args, files, (&mut placed, asking), &host, refused)?;
     let outputs = host.outputs().clone();
     let mut started = Vec::with_capacity(placed.len());
     let mut foreground = FuturesUnordered::new();

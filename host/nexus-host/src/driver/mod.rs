@@ -29,7 +29,7 @@ use futures::channel::oneshot;
 use mio::{Events, Poll, Registry, Token, Waker};
 use nexus_caps::{Clock, Shard};
 use nexus_node::{Event, Mesh};
-use nexus_types::{Instant, NodeId};
+use nexus_types::{Instant, NodeId, Port, Transport};
 
 pub use address::{AddressError, Addresses, Source};
 pub use clock::OsClock;
@@ -75,6 +75,7 @@ pub struct Driver {
     teller: Teller,
     stations: Rc<RefCell<address::Stations>>,
     captured: Option<Arc<Mutex<capture::Captured>>>,
+    machine_ports: Vec<(Transport, Port)>,
 }
 
 impl Driver {
@@ -100,7 +101,13 @@ impl Driver {
             teller: Arc::new(|_, _, _| {}),
             stations: Rc::default(),
             captured: None,
+            machine_ports: Vec::new(),
         })
+    }
+
+    /// Keeps a port of this machine from the apps of the nodes that are added from now on, whatever they are granted.
+    pub fn keep_port(&mut self, transport: Transport, port: Port) {
+        self.machine_ports.push((transport, port));
     }
 
     /// The shard, for host calls and for setting it up.

@@ -246,7 +246,10 @@ impl Driver {
         raise_open_files();
         let mut config = NodeConfig {
             stack: network.stack(),
-            topology: network.topology(),
+            topology: Topology {
+                machine_ports: self.machine_ports.clone(),
+                ..network.topology()
+            },
             seed: seed.split("node"),
         };
         let mut nic = None;

@@ -13,8 +13,10 @@ use crate::runtime::stdio::Output;
 /// A refusal of the same app, capability and target is told again only after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// Refusals told apart. Stops an app that tries every address there is from filling the host's
-/// memory and the operator's terminal; the rest is counted together.
+/// Refusals of one instance that are told apart. Stops an app that tries every address there is from
+/// filling the host's memory (a few hundred bytes each, less than what the app itself may have) and
+/// the operator's terminal; the rest is counted together. Of each instance, so that none can use up
+/// what the others are told by.
 const TOLD_APART: usize = 1_024;
 
 /// The longest refusal there is, and room to spare. One that might not fit what waits to be
@@ -25,7 +27,6 @@ const LINE_BYTES: usize = 8 << 10;
 /// What was refused.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Key {
-    instance: InstanceId,
     capability: &'static str,
     target: String,
     reason: &'static str,
@@ -42,13 +43,22 @@ struct Seen {
     silent: u64,
 }
 
+/// The refusals of one instance.
+#[derive(Default)]
+struct OfInstance {
+    /// As whose they are told; none: they are only counted.
+    app: Option<AppIdentity>,
+    seen: BTreeMap<Key, Seen>,
+    /// Those past [`TOLD_APART`].
+    denied_others: u64,
+    /// The same, that `--mode` let pass.
+    passed_others: u64,
+}
+
 /// Every refusal of a run.
 #[derive(Default)]
 pub struct Denials {
-    apps: BTreeMap<InstanceId, AppIdentity>,
-    seen: BTreeMap<Key, Seen>,
-    /// By app, and whether `--mode` let them pass, those past [`TOLD_APART`].
-    others: BTreeMap<(InstanceId, bool), u64>,
+    instances: BTreeMap<InstanceId, OfInstance>,
     /// Where they are told; none: they are only counted.
     told: Option<Output>,
 }
@@ -57,14 +67,14 @@ impl Denials {
     /// None yet; where they are told. Without, they are only counted.
     pub fn new(told: Option<Output>) -> Self {
         Self {
+            instances: BTreeMap::new(),
             told,
-            ..Self::default()
         }
     }
 
     /// From now on refusals of this instance are told with this name.
     pub fn name(&mut self, instance: InstanceId, app: AppIdentity) {
-        self.apps.insert(instance, app);
+        self.instances.entry(instance).or_default().app = Some(app);
     }
 
     /// Takes what the nodes have to tell.
@@ -98,17 +108,21 @@ impl Denials {
         passed: bool,
         room: bool,
     ) -> Option<String> {
+        let of = self.instances.entry(denial.instance).or_default();
         let key = Key {
-            instance: denial.instance,
             capability: denial.capability.as_str(),
             target: denial.target.full(),
             reason: denial.reason.as_str(),
             passed,
         };
-        let full = self.seen.len() >= TOLD_APART;
-        let before = match self.seen.get_mut(&key) {
+        let full = of.seen.len() >= TOLD_APART;
+        let before = match of.seen.get_mut(&key) {
             None if full => {
-                *self.others.entry((denial.instance, passed)).or_default() += 1;
+                if passed {
+                    of.passed_others += 1;
+                } else {
+                    of.denied_others += 1;
+                }
                 return None;
             }
             None => {
@@ -117,7 +131,7 @@ impl Denials {
                     told: room.then_some(now),
                     silent: u64::from(!room),
                 };
-                self.seen.insert(key, seen);
+                of.seen.insert(key, seen);
                 if !room {
                     return None;
                 }
@@ -133,7 +147,7 @@ impl Denials {
                 std::mem::take(&mut seen.silent)
             }
         };
-        let app = self.apps.get(&denial.instance)?;
+        let app = of.app.as_ref()?;
         let mut text = if passed {
             render_observed(denial, app)
         } else {
@@ -151,18 +165,21 @@ impl Denials {
         if self.told.is_none() {
             return rest;
         }
-        for (key, seen) in &self.seen {
-            if seen.silent > 0 {
-                let word = if key.passed { "passed" } else { "denied" };
-                rest.push_str(&format!(
-                    "{word}  {}  {}  {} more\n",
-                    key.capability, key.target, seen.silent
-                ));
+        let (mut denied_others, mut passed_others) = (0, 0);
+        for of in self.instances.values() {
+            for (key, seen) in &of.seen {
+                if seen.silent > 0 {
+                    let word = if key.passed { "passed" } else { "denied" };
+                    rest.push_str(&format!(
+                        "{word}  {}  {}  {} more\n",
+                        key.capability, key.target, seen.silent
+                    ));
+                }
             }
+            denied_others += of.denied_others;
+            passed_others += of.passed_others;
         }
-        for (word, passed) in [("denied", false), ("passed", true)] {
-            let others = self.others.iter().filter(|((_, p), _)| *p == passed);
-            let others: u64 = others.map(|(_, count)| count).sum();
+        for (word, others) in [("denied", denied_others), ("passed", passed_others)] {
             if others > 0 {
                 rest.push_str(&format!("{word}  {others} more to other targets\n"));
             }
@@ -172,12 +189,16 @@ impl Denials {
 
     /// Refusals of one instance that [`Denials::of`] does not list, because there were too many.
     pub fn others(&self, instance: InstanceId) -> u64 {
-        self.others.get(&(instance, false)).copied().unwrap_or(0)
+        self.instances
+            .get(&instance)
+            .map_or(0, |of| of.denied_others)
     }
 
     /// What `--mode` let pass of one instance that [`Denials::passed`] does not list.
     pub fn passed_others(&self, instance: InstanceId) -> u64 {
-        self.others.get(&(instance, true)).copied().unwrap_or(0)
+        self.instances
+            .get(&instance)
+            .map_or(0, |of| of.passed_others)
     }
 
     /// The refusals of one instance, for its report.
@@ -191,9 +212,10 @@ impl Denials {
     }
 
     fn listed(&self, instance: InstanceId, passed: bool) -> Value {
-        self.seen
-            .iter()
-            .filter(|(key, _)| key.instance == instance && key.passed == passed)
+        let of = self.instances.get(&instance);
+        of.into_iter()
+            .flat_map(|of| &of.seen)
+            .filter(|(key, _)| key.passed == passed)
             .map(|(key, seen)| {
                 json!({
                     "capability": key.capability,
@@ -292,6 +314,36 @@ mod tests {
         );
         assert_eq!(denials.passed_others(INSTANCE), 1);
         assert_eq!(denials.others(INSTANCE), 1);
-        assert_eq!(denials.seen.len(), TOLD_APART);
+        assert_eq!(denials.instances[&INSTANCE].seen.len(), TOLD_APART);
+    }
+
+    /// Goal: an app that is refused without end does not silence another. Method: one has used up what
+    /// is told apart of it before the other is refused for the first time, and again much later.
+    #[test]
+    fn a_noisy_app_silences_no_other() {
+        const VICTIM: InstanceId = InstanceId(2);
+        let mut denials = denials();
+        let app = AppIdentity {
+            id: "victim".into(),
+            digest: AppDigest([2; 32]),
+            publisher: None,
+        };
+        denials.name(VICTIM, app);
+        for port in 0..=TOLD_APART {
+            let port = u16::try_from(port).expect("small");
+            let _ = denials.record(Instant::ZERO, &denial(port), false, true);
+        }
+        let of_victim = Denial {
+            instance: VICTIM,
+            ..denial(60_000)
+        };
+        for second in [0, 3_600] {
+            let now = Instant::from_secs(second);
+            let told = denials.record(now, &of_victim, false, true).expect("told");
+            assert!(told.contains("victim"), "{told}");
+        }
+        assert_eq!(denials.of(VICTIM)[0]["count"], 2);
+        assert_eq!(denials.others(VICTIM), 0);
+        assert_eq!(denials.others(INSTANCE), 1);
     }
 }

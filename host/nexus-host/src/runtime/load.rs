@@ -1,10 +1,12 @@
 //! Reads an app's file and tells what it is, before anything else looks at it.
 
-use std::fs::File;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nexus_types::{AppDigest, limits};
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 
@@ -156,8 +158,30 @@ impl AppFile {
 
 /// A text file of at most `bytes_max` bytes: a manifest, a policy, a world.
 pub fn read_text(path: &Path, bytes_max: u64) -> Result<String, String> {
+    let file = File::open(path).map_err(|error| format!("{}: {error}", shown::path(path)))?;
+    text_of(file, path, bytes_max)
+}
+
+/// The same of what is read again while apps run, and what the OS says of it. Only a regular file: a pipe could keep
+/// whoever reads it, and says what it says once.
+pub fn read_text_again(path: &Path, bytes_max: u64) -> Result<(String, Metadata), String> {
     let fail = |why: &dyn std::fmt::Display| format!("{}: {why}", shown::path(path));
-    let file = File::open(path).map_err(|error| fail(&error))?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits() as i32)
+        .open(path)
+        .map_err(|error| fail(&error))?;
+    let metadata = file.metadata().map_err(|error| fail(&error))?;
+    if !metadata.is_file() {
+        return Err(fail(
+            &"is not a regular file, which alone can be read again",
+        ));
+    }
+    Ok((text_of(file, path, bytes_max)?, metadata))
+}
+
+fn text_of(file: File, path: &Path, bytes_max: u64) -> Result<String, String> {
+    let fail = |why: &dyn std::fmt::Display| format!("{}: {why}", shown::path(path));
     let mut bytes = Vec::new();
     file.take(bytes_max + 1)
         .read_to_end(&mut bytes)

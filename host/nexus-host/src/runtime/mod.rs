@@ -9,6 +9,7 @@
 pub mod cache;
 pub mod clocks;
 pub mod control;
+pub mod early;
 pub mod engine;
 pub mod files;
 mod held;

@@ -15,8 +15,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
-    fstat, openat2, utimensat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_NOW,
+    UTIME_OMIT, fstat, openat2, utimensat,
 };
 use rustix::io::Errno;
 use wasmtime_wasi::filesystem::{Descriptor, Dir, OpenMode};
@@ -56,15 +56,17 @@ pub(super) enum Time {
     At { seconds: i64, nanoseconds: u32 },
 }
 
-/// That this kernel opens paths below a folder, which Linux does since 5.6.
-pub(super) fn check_kernel(folder: &Path) -> io::Result<()> {
+/// Opens a granted folder to look into, not to read: what is read of it is opened again. There must be no link on the
+/// way: whoever can write a folder above it could put one in its place after it was judged.
+pub(super) fn folder(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(folder, flags, Mode::empty())?;
-    match beneath(&folder, ".", OFlags::PATH, Mode::empty()) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(io::Error::other(format!(
-            "openat2(2) of Linux 5.6, without which no folder is granted: {error}"
-        ))),
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match openat2(CWD, path, flags, Mode::empty(), resolve) {
+        Err(Errno::LOOP) => Err(io::Error::other("there is a link on the way")),
+        Err(Errno::NOSYS) => Err(io::Error::other(
+            "openat2(2) of Linux 5.6 is missing, without which no folder is granted",
+        )),
+        opened => Ok(opened?),
     }
 }
 

@@ -419,3 +419,20 @@ fn both_versions_reject_files_over_the_limit() {
         }
     }
 }
+
+/// Goal: what stands where a judged folder stood is not opened through a link, the last part of its path or one before.
+/// Method: the folder, a link to it, and one to the folder above it.
+#[test]
+fn reject_a_folder_behind_a_link() {
+    use std::os::unix::fs::symlink;
+    let place = tempfile::tempdir().expect("a folder");
+    let place = place.path().canonicalize().expect("a path");
+    std::fs::create_dir_all(place.join("above/data")).expect("made");
+    symlink(place.join("above/data"), place.join("last")).expect("a link");
+    symlink(place.join("above"), place.join("middle")).expect("a link");
+    assert!(folder(&place.join("above/data")).is_ok());
+    for link in ["last", "middle/data"] {
+        let error = folder(&place.join(link)).expect_err(link);
+        assert_eq!(error.to_string(), "there is a link on the way");
+    }
+}

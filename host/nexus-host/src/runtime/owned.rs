@@ -23,13 +23,9 @@ pub fn own_dir(dir: &Path) -> io::Result<()> {
     check_own_dir(dir)
 }
 
-/// Whether a folder that is there is ours, no link, and nobody else's to look into.
+/// An error if the folder is anybody else's, or open to others, or not there.
 pub fn check_own_dir(dir: &Path) -> io::Result<()> {
-    let metadata = fs::symlink_metadata(dir)?;
-    if !metadata.is_dir() {
-        return Err(io::Error::other("is not a folder (a link is not followed)"));
-    }
-    check_owner(&metadata)?;
+    let metadata = dir_of_ours(dir)?;
     if metadata.mode() & 0o077 != 0 {
         return Err(io::Error::other(format!(
             "other users can look into it (mode {:o}); run: chmod 700 {}",
@@ -38,6 +34,28 @@ pub fn check_own_dir(dir: &Path) -> io::Result<()> {
         )));
     }
     Ok(())
+}
+
+/// An error if others can put something into the folder, or it is anybody else's, or not there.
+pub fn check_closed_dir(dir: &Path) -> io::Result<()> {
+    let metadata = dir_of_ours(dir)?;
+    if metadata.mode() & 0o022 != 0 {
+        return Err(io::Error::other(format!(
+            "other users can write it (mode {:o}); run: chmod go-w {}",
+            metadata.mode() & 0o777,
+            shown::path(dir)
+        )));
+    }
+    Ok(())
+}
+
+fn dir_of_ours(dir: &Path) -> io::Result<fs::Metadata> {
+    let metadata = fs::symlink_metadata(dir)?;
+    if !metadata.is_dir() {
+        return Err(io::Error::other("is not a folder (a link is not followed)"));
+    }
+    check_owner(&metadata)?;
+    Ok(metadata)
 }
 
 fn check_owner(metadata: &fs::Metadata) -> io::Result<()> {

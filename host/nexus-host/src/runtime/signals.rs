@@ -94,17 +94,22 @@ struct State {
 }
 
 impl Signals {
-    /// Takes over SIGINT, SIGTERM and SIGHUP of this process. From now on [`Signals::deliver`] must be
-    /// called often.
-    pub fn install() -> std::io::Result<Self> {
+    /// Takes over SIGHUP of this process: from now on it is remembered, and no longer ends the process. To be called
+    /// before the operator's files are read, or one that says they have changed would be lost, and the host with it.
+    pub fn remember_hangups() -> std::io::Result<Self> {
         let signals = Self(Arc::new(Inner {
             terminal: Terminal::find().filter(|_| !ignores_hangup()),
             ..Inner::default()
         }));
-        signal_hook::flag::register(SIGINT, Arc::clone(&signals.0.interrupt))?;
-        signal_hook::flag::register(SIGTERM, Arc::clone(&signals.0.terminate))?;
         signal_hook::flag::register(SIGHUP, Arc::clone(&signals.0.hangup))?;
         Ok(signals)
+    }
+
+    /// Takes over SIGINT and SIGTERM too. From now on [`Signals::deliver`] must be called often.
+    pub fn install(&self) -> std::io::Result<()> {
+        signal_hook::flag::register(SIGINT, Arc::clone(&self.0.interrupt))?;
+        signal_hook::flag::register(SIGTERM, Arc::clone(&self.0.terminate))?;
+        Ok(())
     }
 
     /// The signal that came, if any did.

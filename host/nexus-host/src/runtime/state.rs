@@ -7,7 +7,6 @@ use nexus_policy::wasi::DirectoryMode;
 use nexus_types::Seed;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use rustix::fs::{Mode, OFlags};
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, OpenMode};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -218,11 +217,7 @@ fn open_dirs(dirs: &[GrantedDir]) -> Result<Vec<(Dir, String)>, DirError> {
             host: dir.host.clone(),
             why,
         };
-        super::open::check_kernel(&dir.host).map_err(|error| fail(error.to_string()))?;
-        // To look into, not to read: what is read of it is opened again.
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = rustix::fs::open(&dir.host, flags, Mode::empty())
-            .map_err(|error| fail(error.to_string()))?;
+        let opened = super::open::folder(&dir.host).map_err(|error| fail(error.to_string()))?;
         let (perms, mode) = if dir.writable {
             (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE)
         } else {

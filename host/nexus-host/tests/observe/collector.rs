@@ -13,6 +13,8 @@ use serde_json::Value;
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Manner {
     Takes,
+    /// Says that it has thrown three spans away, or points.
+    Rejects,
     Fails,
     /// Reads, and never answers.
     Silent,
@@ -92,6 +94,7 @@ fn serve(stream: &TcpStream, manner: Manner, heard: &Mutex<Vec<Request>>) {
         heard.lock().expect("whole").push(Request { head, body });
         let answer = match manner {
             Manner::Takes => "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+            Manner::Rejects => "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n\x0a\x02\x08\x03",
             Manner::Fails => "HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n",
             Manner::Silent => continue,
         };

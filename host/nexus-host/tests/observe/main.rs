@@ -1,9 +1,12 @@
 //! What a run tells of itself while it runs, from outside: a collector, Prometheus, the log; and what none of them may
 //! ever be told.
 
+mod canary;
 mod collector;
 #[path = "../guests/mod.rs"]
 mod guests;
+mod noisy;
+mod proxies;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -387,116 +390,6 @@ fn page(address: &str) -> String {
     said
 }
 
-/// Goal: what an app sends and is sent, its arguments, environment, standard input, folders and files are in no sink.
-/// Method: a word in each of them; every sink there is, the log at its loudest, the page of Prometheus while the app
-/// waits for its answer.
-#[test]
-fn a_canary_is_found_in_no_sink() {
-    const CANARY: &str = "canary1f83d9";
-    let folder = folder();
-    let secret = folder.path().join(CANARY);
-    fs::create_dir(&secret).expect("made");
-    fs::write(secret.join(CANARY), CANARY).expect("written");
-    fs::write(
-        folder.path().join("nexus.toml"),
-        format!(
-            "[app]\nid = \"org.nexus.fetch\"\nclass = \"system\"\n[capabilities.\"network.tcp.connect\"]\n\
-             allow = [\"host.internal:*\"]\n[wasi]\nenv = {{ {CANARY} = \"{CANARY}\" }}\n\
-             dirs = [{{ host = \"{CANARY}\", guest = \"/{CANARY}\", mode = \"ro\" }}]\n"
-        ),
-    )
-    .expect("written");
-    let (tell, heard) = std::sync::mpsc::channel::<String>();
-    let (show, seen) = std::sync::mpsc::channel();
-    let (address, server) = serve_once("canary1f83d9", move || {
-        let address = heard.recv().expect("the host says where");
-        show.send(page(&address)).expect("somebody looks");
-    });
-    let collector = Collector::start(Manner::Takes);
-    let endpoint = collector.endpoint();
-    let fetch = component("fetch").display().to_string();
-    let real = secret.canonicalize().expect("there");
-    let url = format!(
-        "http://host.internal:{}/{CANARY}?q={CANARY}",
-        address.port()
-    );
-    let mut running = host(
-        folder.path(),
-        &[
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-            ("RUST_LOG", "trace"),
-        ],
-        &[
-            "run",
-            &fetch,
-            "--manifest",
-            "nexus.toml",
-            "--allow-manifest",
-            "--allow",
-            &format!("wasi.dirs={}:ro", real.display()),
-            "--allow",
-            &format!("wasi.env={CANARY}"),
-            "--log",
-            "trace",
-            "--metrics",
-            "127.0.0.1:0",
-            "--report",
-            "report.json",
-            "--",
-            &url,
-        ],
-    )
-    .stdin(Stdio::piped())
-    .stdout(Stdio::piped())
-    .stderr(Stdio::piped())
-    .spawn()
-    .expect("runs");
-    let mut stdin = running.stdin.take().expect("a pipe");
-    // Whether the app reads it is its business.
-    let _ = stdin.write_all(CANARY.as_bytes());
-    drop(stdin);
-    let mut said = String::new();
-    let mut reader = BufReader::new(running.stderr.take().expect("a pipe"));
-    loop {
-        let begin = said.len();
-        if reader.read_line(&mut said).expect("reads") == 0 {
-            break;
-        }
-        if let Some(rest) = said[begin..].strip_prefix("metrics: http://") {
-            let address = rest.trim_end().trim_end_matches("/metrics");
-            let _ = tell.send(address.to_owned());
-        }
-    }
-    drop(tell);
-    let ran = running.wait_with_output().expect("ends");
-    assert_eq!(ran.status.code(), Some(0), "{said}");
-    server.join().expect("served");
-    let page = seen.recv().expect("a page");
-
-    // The app had it, and the sinks had the app.
-    assert!(String::from_utf8_lossy(&ran.stdout).contains(CANARY));
-    let report = fs::read_to_string(folder.path().join("report.json")).expect("a report");
-    let everything = collector.everything();
-    for (sink, text) in [
-        ("the collector", &everything),
-        ("Prometheus", &page),
-        ("standard error", &said),
-        ("the report", &report),
-    ] {
-        assert!(
-            text.contains("org.nexus.fetch"),
-            "{sink} heard nothing: {text}"
-        );
-        assert!(!text.contains(CANARY), "{sink} has it: {text}");
-    }
-    assert!(said.contains("debug  nexus::policy: decided"), "{said}");
-    assert!(
-        page.contains("nexus_decisions_total{app=\"org.nexus.fetch\",capability=\"network.tcp.connect\",verdict=\"allow\""),
-        "{page}"
-    );
-}
-
 /// Goal: a collector that is not there, says no, or never answers costs a run no more than the bound, and changes
 /// neither its exit code nor its output. Method: an app that ends at once with 7, beside each kind of collector.
 #[test]
@@ -517,6 +410,7 @@ fn reject_to_wait_for_a_bad_collector() {
         ("silent", silent.endpoint()),
     ] {
         let begun = Instant::now();
+        let endpoint = format!("{endpoint}/hunter2");
         let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
         let ran = host(folder.path(), &variables, &["run", &app])
             .output()
@@ -527,6 +421,10 @@ fn reject_to_wait_for_a_bad_collector() {
         assert_eq!(ran.stdout, b"before the end\n", "{kind}");
         assert!(took < BOUND + SLACK, "{kind}: {took:?}");
         assert!(said.contains("exit 7"), "{kind}: {said}");
+        assert!(
+            !said.contains("hunter2"),
+            "{kind}: a path may hold a key: {said}"
+        );
         if kind != "silent" {
             assert!(
                 said.contains("the collector does not take it"),
@@ -534,8 +432,29 @@ fn reject_to_wait_for_a_bad_collector() {
             );
         }
     }
-    assert!(!fails.requests("/v1/traces").is_empty());
-    assert!(!silent.requests("/v1/traces").is_empty());
+    assert!(!fails.requests("/hunter2/v1/traces").is_empty());
+    assert!(!silent.requests("/hunter2/v1/traces").is_empty());
+}
+
+/// Goal: what a collector takes and throws away is said, and changes neither exit code nor output.
+#[test]
+fn what_a_collector_rejects_is_told() {
+    let folder = folder();
+    let app = component("hello").display().to_string();
+    let collector = Collector::start(Manner::Rejects);
+    let endpoint = collector.endpoint();
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+    let ran = host(folder.path(), &variables, &["run", &app])
+        .output()
+        .expect("runs");
+    let said = stderr(&ran);
+    assert_eq!(ran.status.code(), Some(0), "{said}");
+    assert!(!ran.stdout.is_empty(), "{said}");
+    for signal in ["traces", "metrics"] {
+        let mut lines = said.lines();
+        let told = |line: &str| line.contains("throws away") && line.contains(signal);
+        assert!(lines.any(told), "{signal}: {said}");
+    }
 }
 
 /// Goal: nothing is exported where it was switched off, or not asked for.

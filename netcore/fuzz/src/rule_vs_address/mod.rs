@@ -42,6 +42,7 @@ pub(crate) fn topology() -> Topology {
         infrastructure: vec![ip("10.0.2.3")],
         learnt: vec![ip("10.0.2.4")],
         host_owned_ports: vec![(Transport::Tcp, Port::new(7_700).expect("a port"))],
+        machine_ports: Vec::new(),
     }
 }
 

@@ -322,7 +322,7 @@ impl World {
         if self.forbid_all
             || caught(&self.forbid, None)
             || suspects
-                .into_iter()
+                .iter()
                 .any(|name| caught(&self.forbid, Some(name)))
         {
             return Outcome::Forbidden;
@@ -336,12 +336,16 @@ impl World {
         };
         let any =
             |rules: &[Model], reading| rules.iter().any(|rule| rule.allows(address, port, reading));
+        // As with a forbid: by its address, by the name it is said to have, or by any it is known by.
+        let asks = self.ask_all
+            || caught(&self.ask, None)
+            || suspects.iter().any(|name| caught(&self.ask, Some(name)));
         // A no about a target holds against a yes; what is said for this run holds against both.
-        let consent =
-            |reading| self.consent || (any(&self.yes, reading) && !any(&self.no, reading));
+        let declined =
+            any(&self.no, None) || suspects.iter().any(|name| any(&self.no, Some(name)));
+        let consent = |reading| self.consent || (any(&self.yes, reading) && !declined);
         let allowed = readings.into_iter().any(|reading| {
             let metadata = is == "metadata";
-            let asks = self.ask_all || caught(&self.ask, reading);
             any(&self.given, reading)
                 || (any(&self.asked, reading)
                     && if asks {

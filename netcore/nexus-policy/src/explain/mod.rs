@@ -170,6 +170,9 @@ fn render_fix(fix: &Fix, lead: &str, with_app: bool) -> String {
                 shell_word(&format!("{capability}={rule}"))
             )
         }
+        Fix::ChangeRule { file, line, rule } => format!(
+            "{lead}the operator can change the verdict of rule `{rule}` ({file}:{line}) from ask to allow"
+        ),
         Fix::Signature => format!(
             "{lead}put the publisher's signature beside the component, as APP.wasm.minisig\n\
              {indent}(publishers make it with `nexus-host sign` or minisign)"

@@ -69,6 +69,7 @@ pub fn topology() -> Topology {
         infrastructure: vec![ip("10.0.2.3")],
         learnt: Vec::new(),
         host_owned_ports: vec![(Transport::Tcp, Port::new(7_700).unwrap())],
+        machine_ports: vec![(Transport::Tcp, Port::new(9_464).unwrap())],
     }
 }
 

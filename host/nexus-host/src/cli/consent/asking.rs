@@ -7,13 +7,14 @@ use clap::builder::BoolishValueParser;
 use nexus_policy::admission::Question;
 use nexus_policy::remembered::{Entry, Moment};
 use nexus_policy::{
-    Answer, AnsweredBy, AppIdentity, Consent, Entry as Record, Gate, Lifetime, Recorded,
-    Remembered, Rule,
+    Answer, AnsweredBy, AppIdentity, Consent, Entry as Record, Gate, Lifetime, PublisherKey,
+    Recorded, Remembered, Rule,
 };
-use nexus_types::{AppDigest, limits};
+use nexus_types::{AppDigest, InstanceId, limits};
 
 use super::agent::{Ask, ConsentAgent, Offers, Rate, Said, Script};
 use super::terminal::Terminal;
+use super::turn::{self, Turn};
 use super::{prompt, store};
 use crate::cli::app::Candidate;
 use crate::cli::policies::wall_time;
@@ -85,8 +86,14 @@ impl Asking {
         Ok(asking)
     }
 
+    /// Goes by what is remembered now: an answer may have been taken back since.
+    pub(in crate::cli) fn renew(&mut self, remembered: Remembered) {
+        self.remembered = remembered;
+    }
+
     /// What is known already, without a question.
-    pub(in crate::cli) fn known(&self, app: &AppIdentity, consent: Consent) -> Consent {
+    pub(in crate::cli) fn known(&self, candidate: &Candidate, consent: Consent) -> Consent {
+        let app = &candidate.answering();
         let moment = Moment {
             boot: self.boot.as_deref(),
             now: wall_time(),
@@ -107,7 +114,7 @@ impl Asking {
         candidate: &Candidate,
         consent: Consent,
     ) -> Result<Consent, CliError> {
-        let mut consent = self.known(&candidate.identity, consent);
+        let mut consent = self.known(candidate, consent);
         // What nobody has allowed is let pass and told there: nobody needs to be asked.
         if gate.mode().lets_pass() {
             return Ok(consent);
@@ -139,10 +146,23 @@ impl Asking {
         if questions.is_empty() {
             return Ok(());
         }
+        // Held until what was said is written down and told.
+        let mut _turn = None;
         let said = if self.no_to_all {
             vec![Said::NoToAll; questions.len()]
         } else {
-            if let Err(why) = self.askable(identity.digest, &questions) {
+            _turn = match agent.by() {
+                AnsweredBy::Terminal => turn::take(std::io::stdin()),
+                _ => Some(Turn::nowhere()),
+            };
+            let askable = match _turn {
+                Some(_) => self.askable(identity.digest, &questions),
+                None => Err(
+                    "another host is asking at this terminal; start this one again after that"
+                        .to_owned(),
+                ),
+            };
+            if let Err(why) = askable {
                 agent.tell(&format!("note: nobody was asked: {why}\n"));
                 return Ok(());
             }
@@ -165,7 +185,7 @@ impl Asking {
         };
         self.no_to_all |= said.contains(&Said::NoToAll);
         let mut answers = answers(questions, said, agent.by());
-        let kept = self.keep(agent, identity, &mut answers);
+        let kept = self.keep(agent, &candidate.answering(), &mut answers);
         record_answers(gate, now, identity, &answers);
         for answer in &answers {
             if answer.lifetime == Lifetime::Once {
@@ -378,15 +398,22 @@ pub(in crate::cli) fn record_answers(
 }
 
 /// Gives running apps what the file says now: an answer that was taken back ends what it allowed. What was said
-/// for a run stays.
-pub(in crate::cli) fn renew(gate: &mut Gate, now: nexus_types::Instant, remembered: &Remembered) {
+/// for a run stays. `vouches` says whether what is remembered of a publisher is for what this app, signed by that
+/// key, calls itself.
+pub(in crate::cli) fn renew(
+    gate: &mut Gate,
+    now: nexus_types::Instant,
+    remembered: &Remembered,
+    vouches: impl Fn(InstanceId, PublisherKey) -> bool,
+) {
     let boot = store::boot();
     let moment = Moment {
         boot: boot.as_deref(),
         now: wall_time(),
     };
     let apps: Vec<_> = gate.apps().map(|(id, app)| (id, app.clone())).collect();
-    for (instance, app) in apps {
+    for (instance, mut app) in apps {
+        app.publisher = app.publisher.filter(|key| vouches(instance, *key));
         let Some(consent) = gate.consent(instance) else {
             continue;
         };

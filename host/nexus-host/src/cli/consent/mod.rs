@@ -5,6 +5,7 @@ mod asking;
 mod prompt;
 pub(super) mod store;
 mod terminal;
+mod turn;
 
 use clap::{Args, Subcommand};
 use nexus_policy::explain::escape;

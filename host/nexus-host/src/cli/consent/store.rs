@@ -45,10 +45,15 @@ pub(in crate::cli) fn read(state: &Path) -> Result<Remembered, CliError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Remembered::default()),
         Err(error) => return Err(fail(&error)),
     };
-    match fs::metadata(state) {
-        Ok(folder) if folder.mode() & 0o022 == 0 => {}
-        Ok(_) => return Err(fail(&"other users can write the folder it is in")),
-        Err(error) => return Err(fail(&error)),
+    // As the host makes them, and not as an unpacked archive does: an app could bring its answers along.
+    check_own_dir(state).map_err(|error| fail(&format!("the folder it is in: {error}")))?;
+    let mode = file.metadata().map_err(|error| fail(&error))?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let shown = escape(&path.display().to_string());
+        return Err(fail(&format!(
+            "other users can read it (mode {mode:o}), so it is not as the host wrote it; if the answers in it are \
+             yours, run: chmod 600 {shown}"
+        )));
     }
     let mut text = String::new();
     let most = REMEMBERED_BYTES + 1;

@@ -109,7 +109,10 @@ fn look_inside(state: &Path, findings: &mut Vec<Finding>) {
                 .advise("move away what is not the host's"),
         );
     }
-    // Others' rights on it are told above; what is in it is read as a start would.
+    // Read as a start would, which others' rights alone make fail: these are told above, each with what mends it.
+    if findings.iter().any(|finding| finding.fix.is_some()) {
+        return;
+    }
     if let Err(error) = store::read(state) {
         let finding = Finding::new("consent", Level::Error, error.message, WHY_CONSENT);
         findings.push(match error.hint {

@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use super::super::app::{Candidate, GrantArgs, Looked};
 use super::super::{CliError, Common, Kind, Output, StateArgs, say};
 use super::question::{self, Question, Wish};
-use crate::driver::user_topology;
 
 const EXAMPLES: &str = "Examples:
   nexus-host policy check app.wasm --tcp api.example.com:443
@@ -123,10 +122,8 @@ pub(super) fn check(args: &PolicyCheckArgs) -> Result<u8, CliError> {
     )?;
     // A gate for each question: what one supposes of a name is nothing to the next.
     let suppose = || {
-        let mut gate = policies.gate();
-        gate.set_topology(Instant::ZERO, user_topology());
         Supposed::new(
-            gate,
+            policies.gate(),
             Instant::ZERO,
             candidate.identity.clone(),
             candidate.manifest.clone(),

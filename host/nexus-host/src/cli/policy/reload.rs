@@ -1,14 +1,13 @@
 //! `nexus-host policy reload`: running hosts read the operator's files anew.
 
-use std::fs;
 use std::io;
 
 use clap::Args;
+use nexus_policy::explain::escape;
 use serde_json::json;
 
 use super::super::{CliError, Common, Kind, StateArgs, say};
-use crate::runtime::control::{self, Request};
-use crate::runtime::shown;
+use crate::runtime::control::{Answer, Asker, Heard, Request};
 
 const EXAMPLES: &str = "Examples:
   nexus-host policy reload                     every host that runs with this state folder
@@ -18,7 +17,8 @@ const EXAMPLES: &str = "Examples:
 What is open and no longer allowed ends with `revoked`, at once; nothing else does. A host whose
 file does not parse keeps the policy it has, and says so.
 
-Exit codes: 0 every host reads by the new policy, 78 one of them keeps the old, 1 no host runs.";
+Exit codes: 0 every host reads by the new policy, 78 one of them keeps the old or does not answer, 1 no host runs, or none
+may be asked.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -32,12 +32,52 @@ pub(super) struct PolicyReloadArgs {
     pub(super) common: Common,
 }
 
-/// What one host said.
+/// What one host said, or that it did not.
 struct Said {
-    pid: String,
+    pid: u32,
     ok: bool,
     text: String,
     ended: u64,
+}
+
+impl Said {
+    fn of(heard: Heard) -> Self {
+        let pid = heard.pid;
+        match heard.answer {
+            Ok(Answer { ok, text, ended }) => Self {
+                pid,
+                ok,
+                text,
+                ended,
+            },
+            Err(error) => Self {
+                pid,
+                ok: false,
+                text: format!("host {pid} {}", why(&error)),
+                ended: 0,
+            },
+        }
+    }
+
+    /// For a person: what a host says is no more than text, even if it is none of ours.
+    fn lines(&self) -> String {
+        let lines = self.text.lines().map(escape).collect::<Vec<_>>();
+        format!("{}  {}\n", self.pid, lines.join("\n    "))
+    }
+}
+
+/// Why there is no answer.
+fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::TimedOut => {
+            "does not answer: it is stopped or hangs, and keeps the old policy until it goes on"
+                .into()
+        }
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe => "ended while it was asked, or took too long".into(),
+        _ => format!("cannot be asked: {error}"),
+    }
 }
 
 pub(super) fn reload(args: &PolicyReloadArgs) -> Result<u8, CliError> {
@@ -47,16 +87,15 @@ pub(super) fn reload(args: &PolicyReloadArgs) -> Result<u8, CliError> {
             .pid
             .map_or_else(|| "no host".to_owned(), |pid| format!("no host {pid}"));
         return Err(
-            CliError::new(Kind::Host, format!("{whom} runs with this state folder"))
-                .hint("a host that runs with another has its own: name it with --state"),
+            CliError::new(Kind::Host, format!("{whom} runs with this state folder")).hint(
+                "one that is about to start reads the files as they are then; one that runs with another \
+                 state folder is asked with --state",
+            ),
         );
     }
-    let mut text = String::new();
-    for said in &said {
-        text.push_str(&format!("{}  {}\n", said.pid, said.text));
-    }
+    let text: String = said.iter().map(Said::lines).collect();
     let data = said.iter().map(
-        |said| json!({"pid": said.pid, "ok": said.ok, "text": said.text, "ended": said.ended}),
+        |said| json!({"pid": said.pid.to_string(), "ok": said.ok, "text": said.text, "ended": said.ended}),
     );
     let data = json!({"hosts": data.collect::<Vec<_>>()});
     say::answer(args.common.output, &text, data)?;
@@ -68,45 +107,12 @@ fn ask_all(args: &PolicyReloadArgs) -> Result<Vec<Said>, CliError> {
     let Some(state) = args.state.dir() else {
         return Ok(Vec::new());
     };
-    let folder = control::folder(&state);
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => {
-            let message = format!("{}: {error}", shown::path(&folder));
-            return Err(CliError::new(Kind::Host, message));
-        }
+    let fail = |error: io::Error| {
+        CliError::new(Kind::Host, format!("no host was asked: {error}")).hint(
+            "hosts do not listen in a folder that is not their user's alone; SIGHUP reaches them",
+        )
     };
-    let mut sockets: Vec<_> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let pid: u32 = name.strip_suffix(".sock")?.parse().ok()?;
-            args.pid
-                .is_none_or(|only| only == pid)
-                .then(|| (pid, entry.path()))
-        })
-        .collect();
-    sockets.sort();
-    let mut said = Vec::new();
-    for (pid, socket) in sockets {
-        let answer = control::ask(&socket, Request::ReloadPolicy);
-        let gone = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-        let (ok, text, ended) = match answer {
-            Ok(answer) => (answer.ok, answer.text, answer.ended),
-            // Whose it was has ended without a word.
-            Err(error) if gone(&error) => {
-                let _ = fs::remove_file(&socket);
-                continue;
-            }
-            Err(error) => (false, format!("does not answer: {error}"), 0),
-        };
-        said.push(Said {
-            pid: pid.to_string(),
-            ok,
-            text,
-            ended,
-        });
-    }
-    Ok(said)
+    let heard = Asker::of(&state).and_then(|asker| asker.ask(args.pid, Request::ReloadPolicy));
+    let heard = heard.map_err(fail)?;
+    Ok(heard.into_iter().map(Said::of).collect())
 }

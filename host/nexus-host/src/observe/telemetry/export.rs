@@ -10,21 +10,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tracing::{debug, warn};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Proxy};
-
 use super::board::Board;
+use super::client::{Client, Sent};
 use super::metrics::Metric;
 use super::otlp;
 use super::spans::Span;
 use super::variables::{Exporter, Settings};
-
-/// Of an answer nothing is used; this much is read so that the connection can be used again.
-const ANSWER_BYTES: u64 = 64 << 10;
-
-/// The most of a certificate file that is read: Mozilla's whole list is a quarter of it.
-const CERTIFICATE_BYTES: u64 = 1 << 20;
 
 /// Nanoseconds since 1970.
 pub(super) fn now_nanos() -> u64 {
@@ -77,12 +68,18 @@ impl Exporting {
             work: Condvar::new(),
             over: Condvar::new(),
         });
+        let client = |signal, exporter: &Option<Exporter>| {
+            let exporter = exporter.clone();
+            exporter
+                .map(|exporter| Client::new(signal, exporter))
+                .transpose()
+        };
         let (room, batch) = (settings.queue, settings.batch);
         let thread = Thread {
             shared: Arc::clone(&shared),
             board: Arc::clone(&board),
-            traces: settings.traces.clone().map(Client::new).transpose()?,
-            metrics: settings.metrics.clone().map(Client::new).transpose()?,
+            traces: client("traces", &settings.traces)?,
+            metrics: client("metrics", &settings.metrics)?,
             start: now_nanos(),
             settings,
         };
@@ -225,11 +222,15 @@ impl Thread {
             return;
         };
         let request = otlp::traces(&self.settings.resource, spans);
-        if !client.send(&request, limit) {
-            self.board.add(Metric::ExportsFailed, &["traces"], 1);
-            self.board
-                .add(Metric::SpansDropped, &["not-taken"], spans.len() as u64);
-        }
+        let count = spans.len() as u64;
+        let (why, lost) = match client.send(&request, limit) {
+            Sent::All => return,
+            // No more than there were, whatever it says.
+            Sent::But(rejected) => ("rejected", rejected.min(count)),
+            Sent::Nothing => ("not-taken", count),
+        };
+        self.board.add(Metric::ExportsFailed, &["traces"], 1);
+        self.board.add(Metric::SpansDropped, &[why], lost);
     }
 
     fn send_metrics(&mut self, limit: Option<Duration>) {
@@ -238,7 +239,7 @@ impl Thread {
         };
         let metrics = self.board.read();
         let request = otlp::metrics(&self.settings.resource, &metrics, self.start, now_nanos());
-        if !client.send(&request, limit) {
+        if client.send(&request, limit) != Sent::All {
             self.board.add(Metric::ExportsFailed, &["metrics"], 1);
         }
     }
@@ -246,123 +247,6 @@ impl Thread {
 
 fn left(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
-}
-
-/// One signal's way.
-struct Client {
-    exporter: Exporter,
-    agent: Agent,
-    /// The last request was not taken: that was said.
-    failing: bool,
-}
-
-impl Client {
-    fn new(exporter: Exporter) -> Result<Self, String> {
-        let mut tls = TlsConfig::builder();
-        if let Some(path) = &exporter.certificate {
-            tls = tls.root_certs(certificates(path)?);
-        }
-        let host = exporter.url.host().unwrap_or_default();
-        let here = host == "localhost"
-            || host
-                .trim_matches(['[', ']'])
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback());
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            // What is said to one host is not carried to another.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("nexus-host/", env!("CARGO_PKG_VERSION")))
-            // A proxy's loopback is not ours.
-            .proxy(if here { None } else { Proxy::try_from_env() })
-            .tls_config(tls.build())
-            .build();
-        Ok(Self {
-            agent: config.into(),
-            exporter,
-            failing: false,
-        })
-    }
-
-    /// Whether it was taken. Says when that changes, and not each time.
-    fn send(&mut self, request: &super::wire::Message, limit: Option<Duration>) -> bool {
-        let (kind, body) = otlp::encode(self.exporter.protocol, request);
-        let timeout = limit.map_or(self.exporter.timeout, |limit| {
-            limit.min(self.exporter.timeout)
-        });
-        let place = self.exporter.place();
-        match self.post(kind, &body, timeout) {
-            Ok(()) => {
-                debug!(target: "nexus::telemetry", collector = place, bytes = body.len(), "sent");
-                if std::mem::take(&mut self.failing) {
-                    warn!(target: "nexus::telemetry", collector = place, "the collector takes it again");
-                }
-                true
-            }
-            Err(why) => {
-                if !std::mem::replace(&mut self.failing, true) {
-                    warn!(
-                        target: "nexus::telemetry",
-                        collector = place,
-                        why,
-                        "the collector does not take it; dropped and counted until it does"
-                    );
-                }
-                false
-            }
-        }
-    }
-
-    fn post(&self, kind: &str, body: &[u8], timeout: Duration) -> Result<(), String> {
-        if timeout.is_zero() {
-            return Err("no time left".to_owned());
-        }
-        let mut request = self
-            .agent
-            .post(self.exporter.url.clone())
-            .header("content-type", kind);
-        for (name, value) in &self.exporter.headers {
-            request = request.header(name, value);
-        }
-        let sent = request
-            .config()
-            .timeout_global(Some(timeout))
-            .build()
-            .send(body);
-        let mut answer = sent.map_err(|error| error.to_string())?;
-        let status = answer.status();
-        let _ = answer
-            .body_mut()
-            .with_config()
-            .limit(ANSWER_BYTES)
-            .read_to_vec();
-        // Only the number: the text is the collector's.
-        if status.is_success() {
-            Ok(())
-        } else {
-            Err(format!("status {}", status.as_u16()))
-        }
-    }
-}
-
-fn certificates(path: &std::path::Path) -> Result<RootCerts, String> {
-    let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-    let about = std::fs::metadata(path).map_err(|error| wrong(&error))?;
-    if !about.is_file() || about.len() > CERTIFICATE_BYTES {
-        return Err(wrong(&"not a file of at most 1 MiB"));
-    }
-    let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
-    let mut list = Vec::new();
-    for item in parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) = item.map_err(|error| wrong(&error))? {
-            list.push(certificate);
-        }
-    }
-    if list.is_empty() {
-        return Err(wrong(&"no certificate in it (PEM is wanted)"));
-    }
-    Ok(RootCerts::from(list))
 }
 
 #[cfg(test)]
@@ -419,16 +303,61 @@ mod tests {
         assert!(begun.elapsed() < Duration::from_secs(1));
     }
 
+    /// A collector that answers each request with this, for as long as the test runs.
+    fn answers(body: &'static [u8]) -> String {
+        use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+
+        let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                // All of it: an end with something unread is a reset, which takes the answer along.
+                let mut reader = BufReader::new(&stream);
+                let mut length = 0;
+                loop {
+                    let mut line = String::new();
+                    let _ = reader.read_line(&mut line).expect("a request");
+                    if line.trim().is_empty() {
+                        break;
+                    }
+                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        length = value.trim().parse().expect("a number");
+                    }
+                }
+                let mut request = vec![0; length];
+                reader.read_exact(&mut request).expect("a body");
+                let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+                let _ = stream.write_all(&[head.as_bytes(), body].concat());
+            }
+        });
+        endpoint
+    }
+
+    /// Goal: what a collector takes and throws away is counted, and no more of it than was sent. Method: two spans,
+    /// of which it rejects one, then says a thousand; metrics of which it rejects some.
     #[test]
-    fn reject_a_certificate_that_is_none() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("ca.pem");
-        assert!(certificates(&path).is_err());
-        std::fs::write(&path, "no certificate").expect("written");
-        let said = certificates(&path).expect_err("none in it");
-        assert!(said.contains("no certificate in it"), "{said}");
-        let file = std::fs::File::create(&path).expect("made");
-        file.set_len(CERTIFICATE_BYTES + 1).expect("grown");
-        assert!(certificates(&path).is_err());
+    fn spans_that_are_rejected_are_counted() {
+        for (body, lost) in [
+            (&b""[..], 0),
+            (b"\x0a\x02\x08\x01", 1),
+            (b"\x0a\x03\x08\xe8\x07", 2),
+        ] {
+            let endpoint = answers(body);
+            let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+            let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let settings = variables::read(BTreeMap::from(owned))
+                .expect("good")
+                .expect("on");
+            let board = Arc::new(Board::default());
+            let exporting = Exporting::start(settings, Arc::clone(&board)).expect("starts");
+            exporting.push(span());
+            exporting.push(span());
+            exporting.finish(Duration::from_secs(10));
+            assert_eq!(board.get(Metric::SpansDropped, &["rejected"]), lost);
+            assert_eq!(board.get(Metric::SpansDropped, &["not-taken"]), 0);
+            let failed = |signal| board.get(Metric::ExportsFailed, &[signal]);
+            assert_eq!(failed("traces"), u64::from(lost > 0));
+            assert_eq!(failed("metrics"), u64::from(lost > 0));
+        }
     }
 }

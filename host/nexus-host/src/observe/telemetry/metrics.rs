@@ -139,14 +139,14 @@ impl Metric {
                 "nexus.telemetry.spans.dropped",
                 "{span}",
                 Counter,
-                "Spans that found no room or that the collector did not take",
+                "Spans that found no room, or that the collector did not take or rejected",
                 &["why"],
             ),
             Self::ExportsFailed => (
                 "nexus.telemetry.exports.failed",
                 "{request}",
                 Counter,
-                "Requests to the collector that failed",
+                "Requests to the collector that it did not take, or not all of",
                 &["signal"],
             ),
             Self::LogLinesDropped => (

@@ -16,15 +16,19 @@
 //! In no span and in no number: what an app sends or is sent, its arguments, its environment, its folders and files.
 //! Texts that an app chooses are where it goes (a host name) and what its manifest calls it.
 
+mod answer;
 mod board;
+mod client;
 mod export;
 mod metrics;
 mod otlp;
 mod prometheus;
+mod proxy;
 mod recorder;
 mod scrape;
 mod spans;
 mod state;
+mod values;
 pub mod variables;
 mod wire;
 

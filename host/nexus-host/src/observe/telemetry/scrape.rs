@@ -1,7 +1,8 @@
 //! `GET /metrics` on this machine's loopback, for Prometheus.
 //!
-//! One thread, one connection at a time, each with an end: what comes meanwhile waits with the kernel. Nothing else
-//! is served, and a name that is not this machine's (as a page in a browser may make up) is refused.
+//! One thread that accepts, and one for each connection, of which there are [`AT_ONCE`] at most and each has an end:
+//! who says nothing keeps out nobody else. Nothing else is served, and a name that is not this machine's (as a page in
+//! a browser may make up) is refused.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -15,7 +16,15 @@ use super::prometheus;
 /// The longest head of a request. Prometheus sends a few hundred bytes.
 const HEAD_BYTES: usize = 8 << 10;
 
-/// How long one connection may take as a whole. Stops one that says nothing from keeping out the others.
+/// Connections that are answered at once; one more is closed. Stops connections without end from being threads
+/// without end.
+const AT_ONCE: usize = 16;
+
+/// How long the head of a request may take. Who asks from this machine has it ready; who has not gives way soon, so
+/// that [`AT_ONCE`] of those keep out the others for no longer than Prometheus waits (10 s).
+const HEAD_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long one connection may take as a whole. Stops one that does not read its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long to wait after the kernel would not hand over a connection (no more descriptors).
@@ -37,17 +46,20 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-/// Answers on a thread of its own for as long as the process lives.
+/// Answers on threads of its own for as long as the process lives.
 pub(super) fn serve(listener: TcpListener, board: Arc<Board>) -> io::Result<()> {
     thread::Builder::new()
         .name("nexus-metrics".into())
         .spawn(move || {
+            // Held once here, and once by every connection that is answered.
+            let answering = Arc::new(());
             loop {
                 match listener.accept() {
-                    Ok((stream, _)) => {
-                        // Who goes away before the answer has no use for it.
-                        let _ = answer(stream, &board);
+                    Ok((stream, _)) if Arc::strong_count(&answering) <= AT_ONCE => {
+                        begin(stream, &board, &answering);
                     }
+                    // Closed by being dropped.
+                    Ok(_) => {}
                     Err(_) => thread::sleep(PAUSE),
                 }
             }
@@ -55,9 +67,23 @@ pub(super) fn serve(listener: TcpListener, board: Arc<Board>) -> io::Result<()> 
         .map(|_| ())
 }
 
-fn answer(mut stream: TcpStream, board: &Board) -> io::Result<()> {
-    let until = Instant::now() + PATIENCE;
-    let (status, kind, body) = match head(&mut stream, until)? {
+fn begin(mut stream: TcpStream, board: &Arc<Board>, answering: &Arc<()>) {
+    let (board, answering) = (Arc::clone(board), Arc::clone(answering));
+    // Where there are no more threads it is closed.
+    let _ = thread::Builder::new()
+        .name("nexus-metrics-page".into())
+        .spawn(move || {
+            // Who goes away before the answer has no use for it.
+            let _ = answer(&mut stream, &board);
+            // Before the end is seen: who asks again then finds room.
+            drop(answering);
+        });
+}
+
+fn answer(stream: &mut TcpStream, board: &Board) -> io::Result<()> {
+    let begun = Instant::now();
+    let until = begun + PATIENCE;
+    let (status, kind, body) = match head(stream, begun + HEAD_PATIENCE)? {
         None => ("431 Request Header Fields Too Large", "", String::new()),
         Some(head) => match route(&head) {
             Ok(()) => (
@@ -209,8 +235,9 @@ mod tests {
         let mut client =
             TcpStream::connect(listener.local_addr().expect("bound")).expect("reaches");
         client.write_all(send).expect("sends");
-        let (stream, _) = listener.accept().expect("accepts");
-        answer(stream, &Board::default()).expect("answers");
+        let (mut stream, _) = listener.accept().expect("accepts");
+        answer(&mut stream, &Board::default()).expect("answers");
+        drop(stream);
         let mut said = Vec::new();
         // What was not read of a request that was too long makes the end a reset.
         let _ = client.read_to_end(&mut said);
@@ -227,5 +254,50 @@ mod tests {
         assert!(said.contains("nexus_log_lines_dropped_total 0"), "{said}");
         let said = served(fill(HEAD_BYTES + 1).as_bytes());
         assert!(said.starts_with("HTTP/1.1 431 "), "{said}");
+    }
+    /// The page, as a client of this machine asks for it; empty: the connection was closed.
+    fn page(address: SocketAddr) -> String {
+        let mut client = TcpStream::connect(address).expect("reaches");
+        let mut said = String::new();
+        let asked = client.write_all(b"GET /metrics HTTP/1.1\r\n\r\n");
+        if asked
+            .and_then(|()| client.read_to_string(&mut said))
+            .is_err()
+        {
+            said.clear();
+        }
+        said
+    }
+
+    /// Goal: connections that say nothing hold up no other while there is room, are ended soon, and there are no more
+    /// of them than the bound. Method: as many as fit but one, and the page; then one too many, and the page again once
+    /// their time is over.
+    #[test]
+    fn reject_idle_connections_beyond_the_bound() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let address = listener.local_addr().expect("bound");
+        serve(listener, Arc::default()).expect("serves");
+        let idle = || TcpStream::connect(address).expect("reaches");
+        let begun = Instant::now();
+        let mut all: Vec<_> = (1..AT_ONCE).map(|_| idle()).collect();
+        let said = page(address);
+        assert!(said.starts_with("HTTP/1.1 200 OK\r\n"), "{said}");
+        // Where the machine had too much else to do, their time is over and there is nothing to see.
+        let in_time = || begun.elapsed() < HEAD_PATIENCE / 2;
+        all.push(idle());
+        all.push(idle());
+        let beyond = page(address);
+        if in_time() {
+            assert_eq!(beyond, "");
+        }
+        for mut stream in all {
+            // Closed, by them or with a reset.
+            assert!(matches!(stream.read(&mut [0]), Ok(0) | Err(_)));
+        }
+        assert!(begun.elapsed() < PATIENCE + HEAD_PATIENCE);
+        let until = Instant::now() + PATIENCE;
+        while page(address).is_empty() {
+            assert!(Instant::now() < until, "it is not answered again");
+        }
     }
 }

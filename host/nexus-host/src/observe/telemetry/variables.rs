@@ -1,4 +1,4 @@
-//! The standard `OTEL_*` variables: what they ask for, read once and checked.
+//! The standard `OTEL_*` variables, and those that name proxies: what they ask for, read once and checked.
 //!
 //! The OpenTelemetry SDKs fall back to a default where a value is wrong. Here it is refused, because who set it
 //! expects what it says; what is only not used here is warned about. Nothing of it is read while nothing is to be
@@ -12,7 +12,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ureq::Proxy;
 use ureq::http::{HeaderName, HeaderValue, Uri};
+
+use super::proxy::{self, Proxies};
+use super::values::{headers, number, pairs};
 
 /// Where a collector listens that nobody named, if one was asked for (the specification's default).
 const ENDPOINT: &str = "http://localhost:4318";
@@ -42,18 +46,20 @@ pub struct Exporter {
     pub timeout: Duration,
     /// Whom to trust instead of Mozilla's list: a PEM file.
     pub certificate: Option<PathBuf>,
+    /// What it is reached by; may hold a password. None: straight.
+    pub proxy: Option<Proxy>,
 }
 
 impl Exporter {
-    /// Where it goes, for a person.
+    /// Where it goes, for a person. Without the path: a collector may be told apart by a secret in it.
     pub fn place(&self) -> String {
         let scheme = self.url.scheme_str().unwrap_or("http");
         let authority = self.url.authority().map_or("", |a| a.as_str());
-        format!("{scheme}://{authority}{}", self.url.path())
+        format!("{scheme}://{authority}")
     }
 }
 
-/// No header in it.
+/// No header in it, and no path.
 impl fmt::Debug for Exporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({:?})", self.place(), self.protocol)
@@ -130,9 +136,18 @@ impl Signal {
 pub fn of_process() -> Result<Option<Settings>, VariableError> {
     let mut variables = BTreeMap::new();
     for (name, value) in std::env::vars_os() {
-        let Some(name) = name.to_str().filter(|name| name.starts_with("OTEL_")) else {
+        let Some(name) = name.to_str() else {
             continue;
         };
+        if proxy::is_ours(name) {
+            // Refused where it is to be used: no proxy has a name with what stands for what is not UTF-8.
+            let value = value.to_string_lossy().into_owned();
+            variables.insert(name.to_owned(), value);
+            continue;
+        }
+        if !name.starts_with("OTEL_") {
+            continue;
+        }
         match value.into_string() {
             Ok(value) => variables.insert(name.to_owned(), value),
             Err(_) => return Err(error(name, "is not UTF-8", "write it in UTF-8")),
@@ -145,21 +160,27 @@ pub fn of_process() -> Result<Option<Settings>, VariableError> {
 ///
 /// # Errors
 /// A value that cannot be obeyed.
-pub fn read(variables: BTreeMap<String, String>) -> Result<Option<Settings>, VariableError> {
-    let mut reader = Reader {
-        variables,
-        used: BTreeSet::new(),
-        warnings: Vec::new(),
-    };
-    reader.variables.retain(|_, value| {
+pub fn read(mut variables: BTreeMap<String, String>) -> Result<Option<Settings>, VariableError> {
+    variables.retain(|_, value| {
         let trimmed = value.trim();
         *value = trimmed.to_owned();
         !value.is_empty()
     });
+    let proxies = Proxies::take(&mut variables);
+    let reader = Reader {
+        variables,
+        proxies,
+        used: BTreeSet::new(),
+        warnings: Vec::new(),
+    };
     reader.settings()
 }
 
-fn error(name: &str, problem: impl Into<String>, fix: impl Into<String>) -> VariableError {
+pub(super) fn error(
+    name: &str,
+    problem: impl Into<String>,
+    fix: impl Into<String>,
+) -> VariableError {
     VariableError {
         name: name.to_owned(),
         problem: problem.into(),
@@ -169,6 +190,7 @@ fn error(name: &str, problem: impl Into<String>, fix: impl Into<String>) -> Vari
 
 struct Reader {
     variables: BTreeMap<String, String>,
+    proxies: Proxies,
     used: BTreeSet<String>,
     warnings: Vec<String>,
 }
@@ -315,6 +337,7 @@ impl Reader {
             }
         }
         Ok(Some(Exporter {
+            proxy: self.proxies.of(&url)?,
             url,
             protocol,
             headers,
@@ -349,8 +372,8 @@ impl Reader {
         if url.query().is_some() || text.contains('#') {
             return Err(error(name, "has a query or fragment in it", secret));
         }
-        if authority.host().is_empty() || authority.port_u16() == Some(0) {
-            return Err(error(name, "names no host, or port 0", fix));
+        if !proxy::names_a_host(authority) {
+            return Err(error(name, "names no host, or a port there is not", fix));
         }
         Ok(Some(url))
     }
@@ -418,81 +441,6 @@ impl Reader {
 
 fn below(base: &str, signal: Signal) -> String {
     format!("{}/{}", base.trim_end_matches('/'), signal.path())
-}
-
-fn number(name: &str, text: &str, max: u64) -> Result<u64, VariableError> {
-    match text.parse::<u64>() {
-        Ok(number) if (1..=max).contains(&number) => Ok(number),
-        _ => Err(error(
-            name,
-            "not a number it can be",
-            format!("a whole number from 1 to {max}"),
-        )),
-    }
-}
-
-/// `key=value,key=value`, values percent-encoded (the W3C's baggage).
-fn pairs(name: &str, text: &str) -> Result<Vec<(String, String)>, VariableError> {
-    let fix = "write it as key=value,key=value, with %2C for a comma in a value";
-    let mut pairs = Vec::new();
-    for (number, entry) in text.split(',').enumerate() {
-        if entry.trim().is_empty() {
-            continue;
-        }
-        let wrong = |what: &str| error(name, format!("entry {} {what}", number + 1), fix);
-        let (key, value) = entry.split_once('=').ok_or_else(|| wrong("has no `=`"))?;
-        let key = key.trim();
-        if key.is_empty() {
-            return Err(wrong("has no name before its `=`"));
-        }
-        let value = decoded(value.trim()).ok_or_else(|| wrong("has a `%` that encodes nothing"))?;
-        pairs.push((key.to_owned(), value));
-    }
-    Ok(pairs)
-}
-
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        if *first == b'%' {
-            let hex = tail.get(..2)?;
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            bytes.push(u8::try_from(digit(hex[0])? * 16 + digit(hex[1])?).ok()?);
-            rest = &tail[2..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn headers(name: &str, text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, VariableError> {
-    let ours = [
-        "content-type",
-        "content-length",
-        "host",
-        "transfer-encoding",
-    ];
-    pairs(name, text)?
-        .into_iter()
-        .enumerate()
-        .map(|(number, (key, value))| {
-            let wrong = |what: &str| {
-                let fix = "leave it out, or write it as HTTP has it";
-                error(name, format!("entry {} {what}", number + 1), fix)
-            };
-            let key = HeaderName::try_from(key).map_err(|_| wrong("is no name of a header"))?;
-            if ours.contains(&key.as_str()) {
-                return Err(wrong("is a header that the exporter itself sets"));
-            }
-            let mut value = HeaderValue::try_from(value)
-                .map_err(|_| wrong("has no value a header may have"))?;
-            value.set_sensitive(true);
-            Ok((key, value))
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ fn off_unless_an_endpoint_or_exporter_is_named() {
     }
     let asked = on(&[("OTEL_TRACES_EXPORTER", "otlp")]);
     let traces = asked.traces.expect("traces");
-    assert_eq!(traces.place(), "http://localhost:4318/v1/traces");
+    assert_eq!(traces.url, "http://localhost:4318/v1/traces");
     assert_eq!(asked.metrics, None);
 }
 
@@ -40,9 +40,21 @@ fn off_unless_an_endpoint_or_exporter_is_named() {
 fn endpoints_are_put_together_as_specified() {
     let one = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://m.example/x");
     let settings = on(&[ENDPOINT, one]);
-    let place = |exporter: Option<Exporter>| exporter.expect("there").place();
-    assert_eq!(place(settings.traces), "http://127.0.0.1:4318/v1/traces");
-    assert_eq!(place(settings.metrics), "https://m.example/x");
+    let url = |exporter: Option<Exporter>| exporter.expect("there").url;
+    assert_eq!(url(settings.traces), "http://127.0.0.1:4318/v1/traces");
+    assert_eq!(url(settings.metrics), "https://m.example/x");
+}
+
+/// Goal: what is said of a collector has no path, which may hold a key.
+#[test]
+fn reject_to_show_the_path_of_an_endpoint() {
+    let settings = on(&[(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "https://m.example:4318/hunter2",
+    )]);
+    let traces = settings.traces.clone().expect("there");
+    assert_eq!(traces.place(), "https://m.example:4318");
+    assert!(!format!("{settings:?}").contains("hunter2"));
 }
 
 #[test]
@@ -105,6 +117,7 @@ fn reject_what_cannot_be_obeyed_without_repeating_it() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://hunter2"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:0"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:99999"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:hunter2@a"),
         ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://a/?hunter2"),
         ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://a/#hunter2"),
