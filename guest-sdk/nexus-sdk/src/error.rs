@@ -58,18 +58,10 @@ impl Error {
     /// What to do about it.
     pub fn advice(&self) -> &'static str {
         match self.code {
-            ErrorCode::Denied => match self.reason.as_str() {
-                "operator-denied" | "consent-denied" => {
-                    "the operator of this host says no; changing nexus.toml does not help"
-                }
-                "revoked" | "expired" => "the grant has ended; ask the operator for a new one",
-                "blocked-range" => {
-                    "name the address, or its class, in nexus.toml: a rule does not reach into this address range by itself"
-                }
-                _ => {
-                    "name the target in the app's nexus.toml; `nexus-host check` shows what is granted"
-                }
-            },
+            ErrorCode::Denied => refused(&self.reason),
+            ErrorCode::Unavailable if self.reason == "unrecorded" => {
+                "who runs this host must make its audit log writable; `nexus-host doctor` looks at it"
+            }
             ErrorCode::InvalidArgument => "correct the argument; it can never be right as it is",
             ErrorCode::InvalidState => "see the documentation of the call for when it may be made",
             ErrorCode::NotFound => "check the name",
@@ -92,6 +84,37 @@ impl Error {
 
     pub(crate) fn invalid(why: impl AsRef<str>) -> Self {
         Self::new(ErrorCode::InvalidArgument, "invalid-argument", why)
+    }
+}
+
+/// What to do about a refusal: by its reason, for each is somebody else's to mend.
+fn refused(reason: &str) -> &'static str {
+    match reason {
+        "not-granted" => {
+            "ask for the capability in the app's nexus.toml; `nexus-host check` shows what is granted"
+        }
+        "consent-required" => {
+            "nexus.toml asks for it already; who runs the app must say yes: at a terminal, with --allow-manifest, \
+             or by a rule of the operator's policy"
+        }
+        "consent-denied" => {
+            "who runs the app said no; it is asked again once that answer is over or taken back \
+             (`nexus-host consent list`)"
+        }
+        "operator-denied" => "the operator of this host says no; changing nexus.toml does not help",
+        "host-owned-port" => "take another port; the host keeps this one, and no rule gives it",
+        "revoked" => "the grant was taken back; ask the operator for a new one",
+        "expired" => {
+            "look the name up again; if that does not help, the grant is over: ask the operator for a new one"
+        }
+        "blocked-range" => {
+            "no rule reaches into this address range by itself; `nexus-host policy check` says whether one in \
+             nexus.toml can name it"
+        }
+        "method-not-permitted" => "add the method to the rule in the app's nexus.toml",
+        "redirect-not-permitted" => "name where the redirect leads in the app's nexus.toml",
+        "rule-error" => "a rule could not be evaluated; please report it",
+        _ => "name the target in the app's nexus.toml; `nexus-host check` shows what is granted",
     }
 }
 
@@ -182,6 +205,34 @@ mod tests {
         // No advice to edit a manifest when the operator refused.
         let error = Error::new(ErrorCode::Denied, "operator-denied", "");
         assert!(error.to_string().contains("does not help"), "{error}");
+    }
+
+    /// Goal: nobody is sent to a manifest that asks already, or that cannot help. Method: each reason there is.
+    #[test]
+    fn a_manifest_is_blamed_for_what_it_can_mend_alone() {
+        use nexus_types::Reason;
+        for reason in Reason::ALL {
+            let error = Error::new(ErrorCode::Denied, reason.as_str(), "");
+            let blamed = error.advice().contains("in the app's nexus.toml");
+            let can_mend = matches!(
+                reason,
+                Reason::NotGranted
+                    | Reason::NotPermitted
+                    | Reason::NameNotPermitted
+                    | Reason::BindNotPermitted
+                    | Reason::MethodNotPermitted
+                    | Reason::RedirectNotPermitted
+            );
+            // These two have codes of their own, and are never `denied`.
+            if !matches!(
+                reason,
+                Reason::NoCapacity | Reason::Deadline | Reason::Unrecorded
+            ) {
+                assert_eq!(blamed, can_mend, "{reason:?}: {}", error.advice());
+            }
+        }
+        let error = Error::new(ErrorCode::Unavailable, Reason::Unrecorded.as_str(), "");
+        assert!(error.advice().contains("audit log"), "{error}");
     }
 
     #[test]

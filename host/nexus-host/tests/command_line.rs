@@ -617,3 +617,46 @@ fn variables_of_flags_are_yes_or_no_in_any_way_and_nothing_when_empty() {
         &["--report"],
     );
 }
+
+/// Goal: nobody who chose a name, of a file or in one, draws on the terminal. Method: an escape sequence and a turn of the
+/// writing in every argument that is a file, in a value that is none, and in what an app imports.
+#[test]
+fn reject_names_that_would_repaint_the_terminal() {
+    const ODD: &str = "g\u{1b}[31mil\u{202e}";
+    let world = World::new();
+    let text = world.file(ODD, "neither wasm nor toml");
+    let none = world.path(&format!("none{ODD}"));
+    let app = world.component("app.wasm", QUIET);
+    let bidi = r#"(component (import "g\u{1b}[31mil\u{202e}" (func)))"#;
+    let bidi = world.component("bidi.wasm", bidi);
+    let [text, none, app, bidi] =
+        [&text, &none, &app, &bidi].map(|path| path.to_str().expect("UTF-8"));
+    let rule = format!("network.tcp.connect={ODD}:1");
+    for arguments in [
+        &["run", text][..],
+        &["run", none],
+        &["inspect", text],
+        &["check", none],
+        &["check", bidi],
+        &["check", app, "--manifest", text],
+        &["check", app, "--policy", none],
+        &["check", app, "--allow", &rule],
+        &["pack", app, "--manifest", none],
+        &["pack", text, "--manifest", text],
+        &["up", none],
+        &["up", text],
+        &["sim", none],
+        &["test", none],
+        &["policy", "diff", text, none],
+        &["policy", text],
+        &[ODD, ODD],
+    ] {
+        let output = world.host(arguments);
+        assert_ne!(output.status.code(), Some(0), "{arguments:?}");
+        let said = stderr(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert!(
+            !said.contains(['\u{1b}', '\u{202e}']),
+            "{arguments:?}: {said:?}"
+        );
+    }
+}

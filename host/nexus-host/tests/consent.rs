@@ -35,6 +35,9 @@ fn app(mark: &str) -> Vec<u8> {
     wat::parse_str(text).expect("wat")
 }
 
+/// Ends what an app may have done to the terminal (DECSTR, SGR 0).
+const RESET: &str = "\u{1b}[!p\u{1b}[0m";
+
 const RUN: [&str; 4] = ["run", "app.wasm", "--manifest", "nexus.toml"];
 
 struct World {
@@ -155,6 +158,15 @@ impl World {
         }
         let code = child.wait().expect("ends").code();
         let shown = String::from_utf8_lossy(&shown).replace("\r\n", "\n");
+        // Each heading, and nothing else, sets the terminal to draw as it should.
+        let headings = shown.matches("consent  an app asks").count();
+        assert_eq!(
+            shown
+                .matches(&format!("{RESET}consent  an app asks"))
+                .count(),
+            headings
+        );
+        let shown = shown.replace(RESET, "");
         assert_eq!(answers.len(), 0, "not all was asked:\n{shown}");
         (code, shown)
     }
@@ -255,7 +267,9 @@ fn a_yes_holds_for_as_long_as_it_says() {
     world.asks(&["api.example.com:443", "api.example.com:80"]);
     let shown = world.asked(0, &RUN, &["n\r"]);
     assert!(
-        shown.contains("1 of 1  network.tcp.connect api.example.com:80"),
+        shown.contains(
+            "1 of 1  network.tcp.connect api.example.com:80\n        for app.wasm (sha256:"
+        ),
         "{shown}"
     );
     world.file("app.wasm", app("2"));
@@ -635,6 +649,133 @@ fn as_many_questions_as_may_be_and_reject_one_more() {
         shown.contains("nobody was asked: it asks for 33 things"),
         "{shown}"
     );
+}
+
+/// Goal: a rule that moves the host's words off the screen is not asked about. Method: as long as may be, one longer.
+#[test]
+fn as_long_a_rule_as_may_be_and_reject_one_longer() {
+    let name = "abcdefghi.".repeat(15);
+    // `:80` is the rest.
+    let rule = |length: usize| format!("{}{name}e:80", "x".repeat(length - name.len() - 4));
+    let world = World::new(&[&rule(160)]);
+    world.asked(77, &RUN, &["n\r"]);
+    world.asks(&["a.example:1", &rule(161)]);
+    let shown = world.asked(77, &RUN, &[]);
+    let says = "nobody was asked: a rule of network.tcp.connect has 161 characters";
+    assert!(shown.contains(says), "{shown}");
+}
+
+/// Goal: a folder's name is no place for a line of the host's own. Method: blanks that fill the line, others than the
+/// space, characters nobody sees.
+#[test]
+fn reject_rules_that_are_not_seen_as_they_are() {
+    for name in [
+        "a      publisher  acme",
+        "a\u{3000}b",
+        "a\u{2800}b",
+        "a\u{1d173}b",
+    ] {
+        let world = World::new(&[]);
+        fs::create_dir(world.path(name)).expect("a folder");
+        let dirs = format!(
+            "[app]\nid = \"com.example.weather\"\n[capabilities.\"network.tcp.connect\"]\nallow = [\"a.example:1\"]\n[wasi]\ndirs = [{{ host = \"./{name}\", guest = \"/data\", mode = \"ro\" }}]\n"
+        );
+        world.file("nexus.toml", dirs);
+        world.file(
+            "policy.toml",
+            "[[rule]]\nid = \"ask\"\ncapability = \"wasi.dirs\"\nverdict = \"ask\"\n",
+        );
+        let run = [&RUN[..], &["--policy", "policy.toml"]].concat();
+        let shown = world.asked(77, &run, &[]);
+        assert!(
+            shown.contains("cannot be shown as what it is"),
+            "{name:?}: {shown}"
+        );
+    }
+}
+
+/// Different apps of one world, each asking for `rules` things of its own.
+fn world_of(world: &World, apps: usize, rules: usize) {
+    let mut text = "[[node]]\nname = \"n\"\nnet = \"none\"\n".to_owned();
+    for number in 0..apps {
+        world.file(&format!("app{number}.wasm"), app(&number.to_string()));
+        let rules: Vec<_> = (1..=rules)
+            .map(|port| format!("h{number}.example:{port}"))
+            .collect();
+        world.asks(&rules.iter().map(String::as_str).collect::<Vec<_>>());
+        fs::rename(
+            world.path("nexus.toml"),
+            world.path(&format!("m{number}.toml")),
+        )
+        .expect("moves");
+        text += &format!(
+            "[[node.app]]\ncomponent = \"app{number}.wasm\"\nmanifest = \"m{number}.toml\"\n"
+        );
+    }
+    world.file("world.toml", text);
+}
+
+/// Goal: a no to all that follow is one for the apps that follow, too. Method: three apps, `N` at the first.
+#[test]
+fn a_no_to_all_is_for_the_apps_that_follow_as_well() {
+    let world = World::new(&[]);
+    world_of(&world, 3, 2);
+    let shown = world.asked(77, &["up", "world.toml"], &["y\r", "N\r"]);
+    assert_eq!(
+        shown.matches("a person said no, for this run").count(),
+        2,
+        "{shown}"
+    );
+    assert_eq!(shown.matches("consent  an app asks").count(), 1, "{shown}");
+}
+
+/// Goal: apps of one world do not ask together what none may alone. Method: as many questions as may be, and an app more.
+#[test]
+fn as_many_questions_of_a_world_as_may_be_and_reject_the_next() {
+    let world = World::new(&[]);
+    world_of(&world, 3, 32);
+    let answers = ["n\r"; 64];
+    let shown = world.asked(77, &["up", "world.toml"], &answers);
+    let says = "nobody was asked: it asks for 32 things, and 64 were asked about before it";
+    assert_eq!(shown.matches(says).count(), 1, "{shown}");
+}
+
+/// Goal: what cannot be kept is not offered. Method: a state folder that others can look into.
+#[test]
+fn reject_always_where_nothing_can_be_kept() {
+    let world = World::new(&["api.example.com:443"]);
+    let state = world.path("state/nexus-host");
+    fs::create_dir_all(&state).expect("made");
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o755)).expect("set");
+    let shown = world.asked(77, &RUN, &["a\r"]);
+    let told = shown.find("No answer can be kept for another run");
+    assert!(told.is_some() && told < shown.find("[y n N]"), "{shown}");
+    assert!(!shown.contains("yes, always"), "{shown}");
+    assert!(!world.answers().exists());
+}
+
+/// Goal: an app is named as `list` names it. Method: two versions of one app; by the digits shown, with what is around
+/// them, by too few.
+#[test]
+fn the_digits_that_are_listed_are_enough_to_revoke() {
+    let world = World::new(&["api.example.com:443"]);
+    for mark in ["", "2", "3"] {
+        world.file("app.wasm", app(mark));
+        world.asked(0, &RUN, &["a\r"]);
+    }
+    let list = world.ends(0, &["consent", "list"]);
+    let shown: Vec<_> = list
+        .lines()
+        .filter_map(|line| line.split(['(', ')']).nth(1))
+        .collect();
+    assert_eq!(shown.len(), 3, "{list}");
+    let digits = &shown[0]["sha256:".len()..][..8];
+    let said = world.ends(2, &["consent", "revoke", "--app", &digits[..7]]);
+    assert!(said.contains("nothing is remembered of an app"), "{said}");
+    for app in [digits, shown[1], shown[2].trim_end_matches('…')] {
+        let said = world.ends(0, &["consent", "revoke", "--app", app]);
+        assert_eq!(said.matches("revoked  ").count(), 1, "{said}");
+    }
 }
 
 /// Goal: nothing an app chose changes what a person sees. Method: escape sequences in the file's name; the id and the

@@ -417,3 +417,95 @@ fn reject_secrets_in_any_output() {
         assert!(!shown.contains(hidden), "{hidden} in:\n{shown}");
     }
 }
+
+/// Goal: a signal at the prompt leaves the terminal as it was, and the process ends by it. Method: each signal that ends
+/// one, at the first prompt and at the second.
+#[test]
+fn a_signal_at_the_prompt_leaves_the_terminal_as_it_was() {
+    use rustix::process::{Pid, Signal, kill_process};
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 130)] {
+        for answers in [0, 1] {
+            let world = World::new();
+            let (mut person, program) = terminal();
+            let kept = program.try_clone().expect("another");
+            let mut command = world.command(&["sign", "--new-key", "acme"]);
+            command.stdin(program.try_clone().expect("another"));
+            command.stderr(program).stdout(Stdio::piped());
+            let mut child = command.spawn().expect("starts");
+            drop(command);
+            for answer in 0..=answers {
+                let mut line = Vec::new();
+                while !line.ends_with(b": ") {
+                    let mut byte = [0];
+                    person.read_exact(&mut byte).expect("a prompt");
+                    line.push(byte[0]);
+                }
+                if answer < answers {
+                    person.write_all(b"secret\r").expect("types");
+                }
+            }
+            let pid = Pid::from_child(&child);
+            kill_process(pid, signal).expect("signalled");
+            assert_eq!(child.wait().expect("ends").code(), Some(code), "{signal:?}");
+            let modes = rustix::termios::tcgetattr(&kept)
+                .expect("modes")
+                .local_modes;
+            let all = LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+            assert!(modes.contains(all), "{signal:?} {modes:?}");
+            assert!(!world.path("acme.key").exists());
+        }
+    }
+}
+
+/// Goal: what is signed is not lost to its signature, nor a key. Method: `--to` the component by two names, and the key;
+/// the variable of `pack`, which `sign` once had as well.
+#[test]
+fn reject_a_signature_over_what_is_signed() {
+    let world = World::new();
+    world.component("app.wasm", QUIET);
+    world.key("acme");
+    std::os::unix::fs::symlink(world.path("app.wasm"), world.path("link")).expect("links");
+    let (app, key) = (
+        fs::read(world.path("app.wasm")).expect("reads"),
+        world.read("acme.key"),
+    );
+    for to in ["app.wasm", "./app.wasm", "link", "acme.key"] {
+        let said = world.ends(2, &["sign", "app.wasm", "--key", "acme.key", "--to", to]);
+        assert!(said.contains("it would be lost"), "{said}");
+    }
+    let mut command = world.command(&["sign", "app.wasm", "--key", "acme.key"]);
+    command
+        .env("NEXUS_TO", "app.wasm")
+        .env("NEXUS_PACK_TO", "app.wasm");
+    assert!(command.output().expect("runs").status.success());
+    assert_eq!(fs::read(world.path("app.wasm")).expect("reads"), app);
+    assert_eq!(world.read("acme.key"), key);
+    world.ends(0, &["verify", "app.wasm", "--publisher", "acme.pub"]);
+}
+
+/// Goal: `pack` keeps a file's rights, writes through no link, and says what it did to a signature. Method: a component
+/// of its owner's alone, signed and packed; packed again to the same; a manifest as the target.
+#[test]
+fn pack_keeps_rights_and_tells_of_a_signature_it_ended() {
+    let world = World::new();
+    world.component("app.wasm", QUIET);
+    world.file("nexus.toml", "[app]\nid = \"com.example.a\"\n");
+    let path = world.path("app.wasm");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("chmod");
+    world.key("acme");
+    world.sign("app.wasm", "acme");
+    let pack = ["pack", "app.wasm", "--manifest", "nexus.toml"];
+    let said = world.ends(0, &pack);
+    assert!(
+        said.contains("note: app.wasm.minisig is of the component as it was"),
+        "{said}"
+    );
+    let mode = fs::metadata(&path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    world.sign("app.wasm", "acme");
+    // It was packed before, so nothing changes.
+    assert_eq!(world.ends(0, &pack), "");
+    world.ends(0, &["verify", "app.wasm", "--publisher", "acme.pub"]);
+    let said = world.ends(2, &[&pack[..], &["--to", "nexus.toml"]].concat());
+    assert!(said.contains("it would be lost"), "{said}");
+}

@@ -201,6 +201,86 @@ fn reject_permissions_that_let_others_in_and_mend_them() {
     );
 }
 
+/// Goal: what is in the folders of the state folder is looked at as well. Method: a key, a file of the log, compiled
+/// code and a folder with modes that are too wide; a link for a folder; then mended.
+#[test]
+fn reject_rights_below_the_first_level_and_mend_them() {
+    let home = Home::healthy();
+    for folder in ["keys", "audit", "audit/old", "code-cache"] {
+        home.folder(&format!("state/nexus-host/{folder}"), 0o700);
+    }
+    let open = [
+        home.file("state/nexus-host/keys/audit.key", &"k".repeat(32), 0o666),
+        home.file("state/nexus-host/audit/1.log", "", 0o666),
+        home.file("state/nexus-host/audit/old/1.log", "", 0o644),
+        home.file("state/nexus-host/code-cache/x", "", 0o666),
+        home.folder("state/nexus-host/audit", 0o755),
+    ];
+    let elsewhere = home.folder("elsewhere", 0o777);
+    std::os::unix::fs::symlink(&elsewhere, home.path("state/nexus-host/control")).expect("linked");
+    let (json, code) = home.doctor(&[]);
+    assert_eq!(code, Some(1));
+    let found = wrong(&json);
+    for path in &open {
+        let of = |what: &str| what.contains(&format!("{} is open", path.display()));
+        let one: Vec<_> = found.iter().filter(|(.., what)| of(what)).collect();
+        assert_eq!(one.len(), 1, "{}: {json:#}", path.display());
+        let is_key = path.extension().is_some_and(|extension| extension == "key");
+        assert_eq!(
+            (one[0].0, one[0].1),
+            if is_key {
+                ("keys", "error")
+            } else {
+                ("state", "warning")
+            }
+        );
+    }
+    assert!(
+        found
+            .iter()
+            .any(|(.., what)| what.contains("control is not a folder")),
+        "{json:#}"
+    );
+    fs::remove_file(home.path("state/nexus-host/control")).expect("gone");
+    let (json, code) = home.doctor(&["--fix"]);
+    assert_eq!((wrong(&json), code), (Vec::new(), Some(0)), "{json:#}");
+    assert!(open.iter().all(|path| mode(path) & 0o077 == 0));
+    assert_eq!(mode(&elsewhere), 0o777);
+}
+
+/// Goal: answers that no app would start with are told before one is tried. Method: a file with a slip.
+#[test]
+fn reject_answers_that_do_not_read() {
+    let home = Home::healthy();
+    home.file("state/nexus-host/consent.toml", "[[answr]]\n", 0o600);
+    let (json, code) = home.doctor(&[]);
+    let found = wrong(&json);
+    assert_eq!(
+        (found.len(), found[0].0, code),
+        (1, "consent", Some(1)),
+        "{json:#}"
+    );
+    assert!(found[0].2.contains("consent.toml:1:"), "{json:#}");
+}
+
+/// Goal: a policy that is a link is mended where it lies. Method: one that others can write, in a folder of its own
+/// that they can write, too.
+#[test]
+fn reject_a_linked_policy_that_others_can_write_and_mend_it() {
+    let home = Home::healthy();
+    let link = home.path("config/nexus-host/policy.toml");
+    fs::remove_file(&link).expect("gone");
+    let folder = home.folder("dotfiles", 0o777);
+    let real = home.file("dotfiles/policy.toml", "", 0o666);
+    std::os::unix::fs::symlink(&real, &link).expect("linked");
+    let (json, code) = home.doctor(&[]);
+    assert_eq!((wrong(&json).len(), code), (2, Some(1)), "{json:#}");
+    let (json, code) = home.doctor(&["--fix"]);
+    assert_eq!((wrong(&json), code), (Vec::new(), Some(0)), "{json:#}");
+    assert_eq!((mode(&real), mode(&folder)), (0o644, 0o755));
+    assert!(link.is_symlink());
+}
+
 /// Goal: on a terminal nothing is changed without a yes. Method: a person who types each answer before
 /// they are asked, and one who has gone.
 #[test]
@@ -350,6 +430,42 @@ fn completions_have_every_verb_and_bash_reads_its_own() {
         }
     }
     assert_eq!(home.host(&["completions", "tcsh"]).status.code(), Some(2));
+}
+
+/// Goal: what is completed is what can be typed there, at every depth. Method: bash reads its script and calls the
+/// function as it does for a line with the cursor at its end.
+#[test]
+fn bash_completes_verbs_and_flags_at_every_depth() {
+    let home = Home::new();
+    let script = home.host(&["completions", "bash"]).stdout;
+    let script = String::from_utf8(script).expect("UTF-8");
+    let path = home.file("completion.bash", &script, 0o644);
+    let completed = |words: &[&str]| -> Vec<String> {
+        let call = r#"source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+            _nexus__host "$1" "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}"; printf '%s\n' "${COMPREPLY[@]}""#;
+        let output = Command::new("bash")
+            .args(["-c", call, "bash"])
+            .arg(&path)
+            .arg("nexus-host")
+            .args(words)
+            .output()
+            .expect("bash");
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{output:?}"
+        );
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        text.lines().map(str::to_owned).collect()
+    };
+    assert_eq!(completed(&["pol"]), ["policy"]);
+    assert_eq!(completed(&["policy", "re"]), ["reload"]);
+    assert_eq!(completed(&["policy", "check", "--manif"]), ["--manifest"]);
+    assert_eq!(completed(&["consent", "revoke", "--ap"]), ["--app"]);
+    assert_eq!(completed(&["run", "--output", "j"]), ["json"]);
+    assert_eq!(completed(&["completions", "z"]), ["zsh"]);
+    for verb in verbs(&home) {
+        assert_eq!(completed(&[&verb, "--hel"]), ["--help"], "{verb}");
+    }
 }
 
 /// The sections of a page, each with its text.

@@ -24,6 +24,10 @@ use crate::switch;
 
 /// Imports looked at. A component has tens; more are a component made to be slow to refuse.
 pub const IMPORTS_MAX: usize = 1_024;
+/// Things that are missing, and functions of each, that the text names; of more it says how many. An app that imports
+/// 90,000 functions would fill a terminal, or a log, with the megabytes of their names.
+const MISSING_SHOWN: usize = 64;
+const FUNCTIONS_SHOWN: usize = 16;
 
 /// One import of a component, as its type says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -446,10 +450,15 @@ impl Admission {
         let _ = write!(out, "refused  {} cannot start: {count}", who(&app));
         // A manifest that is yet to be written begins with [app], once.
         let mut whole_file_shown = false;
-        for missing in &self.missing {
+        for missing in self.missing.iter().take(MISSING_SHOWN) {
             let _ = write!(out, "\n\n  {}", missing.what);
             if !missing.functions.is_empty() {
-                let _ = write!(out, "  ({})", missing.functions.join(", "));
+                let shown = missing.functions.len().min(FUNCTIONS_SHOWN);
+                let _ = write!(out, "  ({}", missing.functions[..shown].join(", "));
+                if let more @ 1.. = missing.functions.len() - shown {
+                    let _ = write!(out, " and {more} more");
+                }
+                out.push(')');
             }
             if !missing.needs.is_empty() {
                 let needs: Vec<_> = missing.needs.iter().map(|c| c.as_str()).collect();
@@ -461,6 +470,9 @@ impl Admission {
                 .fixes
                 .iter()
                 .any(|fix| matches!(fix, Fix::Manifest { file: None, .. }));
+        }
+        if let more @ 1.. = self.missing.len().saturating_sub(MISSING_SHOWN) {
+            let _ = write!(out, "\n\n  and {more} more");
         }
         for note in &self.notes {
             let _ = write!(out, "\n\nnote: {note}");

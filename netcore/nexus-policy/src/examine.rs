@@ -697,8 +697,15 @@ impl Examiner<'_> {
             ) => {
                 format!("rule `{rule}` of the operator's policy ({file}:{line}) forbids it")
             }
-            (Standing::ConsentDenied, Word::Answer { id, .. }) => {
-                format!("{manifest} asks for it, and a person said no (answer `{id}`)")
+            (Standing::ConsentDenied, Word::Answer { index, id }) => {
+                let answer = self.consent.answers.get(*index as usize);
+                match answer.map(|answer| answer.lifetime) {
+                    // It is in no list, so its id would lead nowhere.
+                    Some(Lifetime::Once) => {
+                        format!("{manifest} asks for it, and a person said no, for this run")
+                    }
+                    _ => format!("{manifest} asks for it, and a person said no (answer `{id}`)"),
+                }
             }
             _ => format!("{manifest} asks for it, and only the operator's policy can allow it"),
         }

@@ -24,7 +24,7 @@ use crate::config::{Reader, get, join};
 use crate::keys;
 
 /// Publishers listed in one policy. Every rule that names one looks through them.
-pub const PUBLISHERS_MAX: usize = 1_024;
+pub const PUBLISHERS_MAX: usize = nexus_types::limits::PUBLISHERS;
 
 /// The characters of a key's text: 42 bytes, so base64 needs no padding and no bit is left over.
 const TEXT_LEN: usize = 56;

@@ -243,6 +243,45 @@ fn imports_at_and_over_the_limit() {
     );
 }
 
+/// Goal: what an app imports does not decide how long the refusal is. Method: as many functions as are named, one more,
+/// and tens of thousands; then more imports than are named.
+#[test]
+fn reject_without_naming_more_than_anybody_reads() {
+    let refused = |imports: usize, functions: usize| {
+        let names: Vec<_> = (0..functions)
+            .map(|n| format!("{}-{n}", "f".repeat(200)))
+            .collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let app = Setup {
+            imports: (0..imports)
+                .map(|n| import(&format!("evil:a/b{n}@0.1.0"), &names))
+                .collect(),
+            ..Setup::default()
+        };
+        examine(&app).text()
+    };
+    let text = refused(1, 16);
+    assert!(text.contains("-15)") && !text.contains("more)"), "{text}");
+    let text = refused(1, 17);
+    assert!(text.contains("-15 and 1 more)"), "{text}");
+    let text = refused(1, 90_000);
+    assert!(
+        text.contains(" and 89984 more)") && text.len() < 8_000,
+        "{}",
+        text.len()
+    );
+    let text = refused(64, 1);
+    assert!(
+        text.contains("64 things are missing") && !text.contains("  and "),
+        "{text}"
+    );
+    let text = refused(66, 1);
+    assert!(
+        text.contains("66 things are missing") && text.contains("\n\n  and 2 more\n"),
+        "{text}"
+    );
+}
+
 #[test]
 fn an_expired_allow_is_none_at_load() {
     let mut app = needs_connect(Setup::connect(&["public:443"]));

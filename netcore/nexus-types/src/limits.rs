@@ -69,6 +69,28 @@ limits! {
         "Stops a manifest from making a lookup slow, which is looked at port by port; one more is refused.";
     POLICY_BYTES: u64 = 8 << 20, "policy", "bytes",
         "Stops a policy file by accident (a device, a log); it is refused.";
+    PUBLISHERS: usize = 1_024, "publishers", "publishers a policy",
+        "Stops a list that every rule for a publisher looks through from growing for ever; the policy is refused.";
+    SIGNATURE_BYTES: usize = 16 << 10, "signature", "bytes",
+        "Stops a file beside a component from costing memory before it is looked at; it is refused, and so is the app.";
+    CONSENT_QUESTIONS: usize = 32, "questions", "questions an app",
+        "Stops an app that asks for more than anybody reads, for a yes to be done with it; nobody is asked.";
+    CONSENT_QUESTIONS_ALL: usize = 64, "questions", "questions a host",
+        "Stops the apps of one world from wearing a person down together; about one more app nobody is asked.";
+    CONSENT_RULE_CHARS: usize = 160, "asked rule", "characters",
+        "Stops a rule so long that it moves what the host says of the app off the screen; nobody is asked.";
+    CONSENT_ASKED: usize = 3, "asked about", "times a minute, an app",
+        "Stops whoever can start an app from asking until a person gives in; nobody is asked.";
+    CONSENT_SECONDS: u64 = 60, "answer", "s",
+        "Stops a question to nobody from keeping a host that has not started for ever; it is a no.";
+    CONSENT_ANSWERS: usize = 1_024, "answers", "answers a state folder",
+        "Stops a file that is read at each start from growing for ever; one more holds for its run alone.";
+    CONSENT_BYTES: u64 = 4 << 20, "answers", "bytes a state folder",
+        "Stops a file that is none of ours from being read whole; no app starts.";
+    CONTROL_REQUEST_BYTES: u64 = 256, "control request", "bytes",
+        "Stops a client of the control socket from writing for ever; it is cut off.";
+    CONTROL_ANSWER_BYTES: u64 = 64 << 10, "control answer", "bytes",
+        "Stops who answers in a host's place on the control socket from writing for ever; it counts as no answer.";
     UDP_REMOTES: u32 = 1_024, "udp remotes", "addresses a socket",
         "Stops an app that sends to everyone from filling the table of whom it may send to; the one remembered longest makes room and is judged again.";
     DNS_BINDINGS: u32 = 1_024, "name bindings", "addresses an app",

@@ -15,6 +15,7 @@ use crate::runtime::cache::CodeCache;
 use crate::runtime::engine::{EngineOptions, HostEngine};
 use crate::runtime::imports;
 use crate::runtime::load::{AppFile, read_text};
+use crate::runtime::shown;
 
 /// The keys a person at the keyboard turns for one run.
 #[derive(Args, Clone, Default)]
@@ -197,7 +198,7 @@ impl Looked {
 /// What an app is called that does not say: its file's name.
 pub(super) fn name_of(app: &Path) -> String {
     app.file_stem()
-        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+        .map_or_else(String::new, |stem| shown::path(Path::new(stem)))
 }
 
 /// `--manifest` first, then the one the component carries. None: it asks for nothing.
@@ -206,7 +207,7 @@ fn find_manifest(file: &AppFile, named: Option<&Path>) -> Result<Manifest, CliEr
     if let Some(path) = named {
         let text = read_text(path, limits::MANIFEST_BYTES).map_err(|error| config(&error))?;
         let manifest =
-            Manifest::parse(&text, &path.display().to_string()).map_err(|error| config(&error))?;
+            Manifest::parse(&text, &shown::path(path)).map_err(|error| config(&error))?;
         // Its folders are relative to it, wherever the host was started.
         return match path.canonicalize().ok().as_deref().and_then(Path::parent) {
             Some(folder) => Ok(with_base(manifest, folder)),
@@ -216,7 +217,7 @@ fn find_manifest(file: &AppFile, named: Option<&Path>) -> Result<Manifest, CliEr
     let Some(text) = &file.manifest else {
         return Ok(Manifest::none());
     };
-    let source = format!("the manifest in {}", file.path.display());
+    let source = format!("the manifest in {}", shown::path(&file.path));
     let manifest = Manifest::parse(text, &source).map_err(|error| config(&error))?;
     match std::env::current_dir() {
         Ok(folder) => Ok(with_base(manifest, &folder)),

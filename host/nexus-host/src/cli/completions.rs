@@ -22,7 +22,12 @@ pub(super) struct CompletionsArgs {
 pub(super) fn completions(args: &CompletionsArgs) -> Result<u8, CliError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "nexus-host", &mut script);
-    let script = String::from_utf8_lossy(&script);
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    if args.shell == Shell::Bash {
+        // clap_complete 4.6 takes the `-` of our own name for the seam between a verb and its own where it writes
+        // labels, and not where it looks for them: behind the first word nothing would be completed.
+        script = script.replace("nexus__subcmd__host", "nexus__host");
+    }
     say::answer(Output::Text, &script, Value::Null)?;
     Ok(0)
 }

@@ -13,6 +13,7 @@ use super::policies::Policies;
 use super::publishers::Signed;
 use super::{CliError, Common, StateArgs, say};
 use crate::runtime::imports;
+use crate::runtime::shown;
 
 const EXAMPLES: &str = "Examples:
   nexus-host inspect app.wasm
@@ -93,8 +94,8 @@ fn text(
     };
     let mut text = format!(
         "{}\n  app       {}\n  digest    {}\n  signature {signature}\n  manifest  {manifest}\nimports\n",
-        file.path.display(),
-        candidate.identity.id,
+        shown::path(&file.path),
+        escape(&candidate.identity.id),
         file.digest,
     );
     for import in imports {

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::app::Candidate;
 use super::policies::wall_time;
 use super::{CliError, Kind};
+use crate::runtime::shown;
 
 /// What is known of the app before it runs, and wanted when it has.
 pub(super) struct Learning {
@@ -38,7 +39,7 @@ pub(super) fn check(out: &Path, report: Option<&Path>) -> Result<(), CliError> {
     let there = || {
         let message = format!(
             "--mode learn: {} is there already, and no file is written over",
-            out.display()
+            shown::path(out)
         );
         CliError::new(Kind::Usage, message).hint("name a new file, or move that one away")
     };
@@ -54,13 +55,13 @@ pub(super) fn check(out: &Path, report: Option<&Path>) -> Result<(), CliError> {
     match tried {
         Ok(false) => Ok(()),
         Ok(true) => {
-            let message = format!("--mode learn and --report both name {}", out.display());
+            let message = format!("--mode learn and --report both name {}", shown::path(out));
             Err(CliError::new(Kind::Usage, message).hint("name two files"))
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(there()),
         Err(error) => Err(CliError::new(
             Kind::Host,
-            format!("--mode learn: {}: {error}", out.display()),
+            format!("--mode learn: {}: {error}", shown::path(out)),
         )),
     }
 }
@@ -113,7 +114,7 @@ impl Learning {
             }
             written
         });
-        let out = self.out.display();
+        let out = shown::path(&self.out);
         written.map_err(|error| {
             let message = format!("--mode learn: {out}: {error}; what was learnt is lost");
             CliError::new(Kind::Host, message)

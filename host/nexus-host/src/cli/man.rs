@@ -8,6 +8,7 @@ use clap_mangen::Man;
 use serde_json::Value;
 
 use super::{ABOUT, Cli, CliError, Kind, Output, say};
+use crate::runtime::shown;
 
 const EXAMPLES: &str = "Examples:
   nexus-host man | man -l -                       read the page of nexus-host
@@ -39,6 +40,6 @@ pub(super) fn man(args: &ManArgs) -> Result<u8, CliError> {
     };
     fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(command(), folder))
-        .map_err(|error| CliError::new(Kind::Host, format!("{}: {error}", folder.display())))?;
+        .map_err(|error| CliError::new(Kind::Host, format!("{}: {error}", shown::path(folder))))?;
     Ok(0)
 }

@@ -32,6 +32,7 @@ mod test;
 mod up;
 mod values;
 mod verify;
+mod whole;
 mod world;
 
 use std::ffi::OsString;
@@ -40,6 +41,9 @@ use std::process::ExitCode;
 
 use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::runtime::shown;
+use crate::runtime::stdio::say_last;
 
 pub use error::{CliError, Kind};
 pub use values::{Net, parse_duration, parse_size};
@@ -176,6 +180,11 @@ pub fn main() -> ExitCode {
 
 /// Does what a command line says, the name of the program first; the exit code.
 pub fn answer(arguments: Vec<OsString>) -> u8 {
+    // An error of clap's quotes what was typed, as it was.
+    let odd = arguments.iter().any(|word| {
+        let word = word.to_string_lossy();
+        shown::line(&word, usize::MAX) != word
+    });
     let arguments = mode::with_learn_joined(with_default_verb(arguments));
     let parsed = without_empty_variables(Cli::command())
         .try_get_matches_from(arguments)
@@ -183,8 +192,16 @@ pub fn answer(arguments: Vec<OsString>) -> u8 {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            // Help asked for goes to standard output and is no error; clap knows which.
-            let _ = error.print();
+            if odd && error.use_stderr() {
+                let text = error.render().to_string();
+                let lines = text
+                    .lines()
+                    .map(|line| shown::line(line, usize::MAX) + "\n");
+                say_last(&lines.collect::<String>());
+            } else {
+                // Help asked for goes to standard output and is no error; clap knows which.
+                let _ = error.print();
+            }
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
@@ -300,6 +317,9 @@ mod tests {
                     let variable = match (verb.get_name(), name) {
                         // NEXUS_UNTIL is when a scenario ends.
                         ("query", "until") => "NEXUS_AUDIT_UNTIL".to_owned(),
+                        // Of one variable for both, what `pack` wrote would be written over by its signature.
+                        ("pack", "to") => "NEXUS_PACK_TO".to_owned(),
+                        ("sign", "to") => "NEXUS_SIGN_TO".to_owned(),
                         _ => format!("NEXUS_{}", name.to_uppercase()),
                     };
                     assert_eq!(flag.get_env(), Some(variable.as_ref()), "--{name}");

@@ -11,6 +11,7 @@ use nexus_policy::Mode;
 use serde_json::json;
 
 use super::{CliError, Kind, Output, learn};
+use crate::runtime::shown;
 use crate::runtime::stdio::say;
 
 /// What is done with refusals.
@@ -118,7 +119,7 @@ impl ModeArgs {
             None => "in this run what is not granted is told and let pass".to_owned(),
             Some(out) => format!(
                 "in this run what is not granted is told and let pass; what it uses is written to {}",
-                out.display()
+                shown::path(out)
             ),
         };
         match output {

@@ -1,15 +1,17 @@
 //! `nexus-host pack`: puts a manifest into a component.
 
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use nexus_policy::Manifest;
 use serde_json::json;
 
+use super::whole::{is_same, write_whole};
 use super::{CliError, Common, Kind, say};
 use crate::runtime::load::{self, AppFile};
+use crate::runtime::shown;
+use crate::runtime::stdio;
+use crate::signature;
 
 const EXAMPLES: &str = "Examples:
   nexus-host pack app.wasm --manifest nexus.toml
@@ -25,7 +27,7 @@ pub(super) struct PackArgs {
     #[arg(long, value_name = "FILE")]
     manifest: PathBuf,
     /// Where to write the result [default: back to APP.wasm]
-    #[arg(long, value_name = "FILE", env = "NEXUS_TO")]
+    #[arg(long, value_name = "FILE", env = "NEXUS_PACK_TO")]
     to: Option<PathBuf>,
     #[command(flatten)]
     pub(super) common: Common,
@@ -33,11 +35,16 @@ pub(super) struct PackArgs {
 
 pub(super) fn pack(args: &PackArgs) -> Result<u8, CliError> {
     let host = |error: &dyn std::fmt::Display| CliError::new(Kind::Host, error);
+    let to = args.to.as_deref().unwrap_or(&args.app);
+    if is_same(to, &args.manifest) {
+        let message = format!("{} is the manifest: it would be lost", shown::path(to));
+        return Err(CliError::new(Kind::Usage, message).hint("name another file with --to"));
+    }
     let file = AppFile::read(&args.app).map_err(|error| host(&error))?;
     let manifest = load::read_text(&args.manifest, nexus_types::limits::MANIFEST_BYTES)
         .map_err(|error| CliError::new(Kind::Config, error))?;
     // A typo is told to its author, not to everybody who runs the app.
-    Manifest::parse(&manifest, &args.manifest.display().to_string())
+    Manifest::parse(&manifest, &shown::path(&args.manifest))
         .map_err(|error| CliError::new(Kind::Config, error))?;
     let bytes = load::with_manifest(&file.bytes, &manifest).map_err(|kind| {
         host(&load::LoadError {
@@ -45,25 +52,19 @@ pub(super) fn pack(args: &PackArgs) -> Result<u8, CliError> {
             kind,
         })
     })?;
-    let to = args.to.as_deref().unwrap_or(&args.app);
-    write_whole(to, &bytes).map_err(|error| host(&format!("{}: {error}", to.display())))?;
+    let (written, shown_to) = (write_whole(to, &bytes, Some(&args.app)), shown::path(to));
+    written.map_err(|error| host(&format!("{shown_to}: {error}")))?;
     let packed = AppFile::read(to).map_err(|error| host(&error))?;
-    let text = format!("{}\n  {}\n", to.display(), packed.digest);
-    let data = json!({"file": to, "digest": packed.digest.to_string()});
+    let text = format!("{shown_to}\n  {}\n", packed.digest);
+    let signature = Some(signature::beside(to)).filter(|path| path.symlink_metadata().is_ok());
+    let stale = signature.filter(|_| packed.digest != file.digest);
+    if let Some(path) = &stale {
+        let path = shown::path(path);
+        stdio::say(&format!(
+            "note: {path} is of the component as it was, and does not verify any more: sign it again, or remove it\n"
+        ));
+    }
+    let data = json!({"file": to, "digest": packed.digest.to_string(), "stale_signature": stale});
     say::answer(args.common.output, &text, data)?;
     Ok(0)
-}
-
-/// Another file first, then renamed: a reader never sees half of it.
-pub(super) fn write_whole(to: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = to.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let temporary = to.with_file_name(name);
-    let written = fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| fs::rename(&temporary, to));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written
 }

@@ -1,12 +1,18 @@
 //! A passphrase, read from the terminal without showing it.
 //!
 //! The terminal is put into a mode where every key comes to us: with echo off alone, ctrl-c would
-//! end the process and leave the terminal mute.
+//! end the process and leave the terminal mute. A signal that ends the process is waited for as well, for the same
+//! reason.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use zeroize::Zeroizing;
 
 use super::{CliError, Kind};
@@ -27,12 +33,24 @@ pub(super) fn can_ask() -> bool {
 
 /// Asks once.
 pub(super) fn ask(prompt: &str) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    // Before the terminal is mute, and until it no longer is.
+    let ends = Held::new()?;
     let quiet = Quiet::new()?;
     say(prompt);
     let answer = read_line(|| {
         let mut byte = [0];
         loop {
-            match rustix::io::read(std::io::stdin(), &mut byte) {
+            if let Some(signal) = ends.0.came() {
+                return Err(interrupted(signal));
+            }
+            let stdin = std::io::stdin();
+            let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+            match poll(&mut fds, Some(&LOOK)) {
+                Ok(0) | Err(Errno::INTR) => continue,
+                Ok(_) => {}
+                Err(error) => return Err(terminal(error)),
+            }
+            match rustix::io::read(&stdin, &mut byte) {
                 Ok(0) => return Ok(None),
                 Ok(_) => return Ok(Some(byte[0])),
                 Err(Errno::INTR) => {}
@@ -42,7 +60,11 @@ pub(super) fn ask(prompt: &str) -> Result<Zeroizing<Vec<u8>>, CliError> {
     });
     drop(quiet);
     say("\n");
-    answer
+    match ends.0.came() {
+        // After the last key, it is none the less meant.
+        Some(signal) => Err(interrupted(signal)),
+        None => answer,
+    }
 }
 
 /// Asks for a new one, twice.
@@ -67,10 +89,7 @@ fn read_line(
     loop {
         match key()? {
             Some(b'\r' | b'\n') => return Ok(line),
-            Some(INTERRUPT) => {
-                let message = "interrupted: nothing was done";
-                return Err(CliError::new(Kind::Interrupted(Signal::Interrupt), message));
-            }
+            Some(INTERRUPT) => return Err(interrupted(Signal::Interrupt)),
             None | Some(END) => {
                 return Err(CliError::new(Kind::Usage, "no passphrase was given"));
             }
@@ -86,6 +105,69 @@ fn read_line(
                 return Err(CliError::new(Kind::Usage, message));
             }
         }
+    }
+}
+
+fn interrupted(signal: Signal) -> CliError {
+    let message = "interrupted: nothing was done";
+    CliError::new(Kind::Interrupted(signal), message)
+}
+
+/// How often it is looked whether a signal came just before the wait for a key.
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
+
+/// The signals that end a process.
+struct Ends {
+    /// They end it as ever.
+    let_go: Arc<AtomicBool>,
+    came: [(Arc<AtomicBool>, Signal); 3],
+}
+
+impl Ends {
+    /// Handlers are not taken back, so there is one set of them. They do what would be done without them, once let go.
+    fn install() -> std::io::Result<Self> {
+        let let_go = Arc::new(AtomicBool::new(false));
+        let came = [
+            (SIGINT, Arc::default(), Signal::Interrupt),
+            (SIGTERM, Arc::default(), Signal::Terminate),
+            (SIGHUP, Arc::default(), Signal::Hangup),
+        ];
+        for (number, flag, _) in &came {
+            flag::register_conditional_default(*number, Arc::clone(&let_go))?;
+            flag::register(*number, Arc::clone(flag))?;
+        }
+        let came = came.map(|(_, flag, signal)| (flag, signal));
+        Ok(Self { let_go, came })
+    }
+
+    fn came(&self) -> Option<Signal> {
+        let mut came = self.came.iter();
+        let found = came.find(|(flag, _)| flag.load(Ordering::Relaxed));
+        found.map(|(_, signal)| *signal)
+    }
+}
+
+/// They are held off until this is dropped.
+struct Held(&'static Ends);
+
+impl Held {
+    fn new() -> Result<Self, CliError> {
+        static ENDS: OnceLock<Result<Ends, String>> = OnceLock::new();
+        let ends = ENDS.get_or_init(|| Ends::install().map_err(|error| error.to_string()));
+        let ends = ends
+            .as_ref()
+            .map_err(|error| CliError::new(Kind::Host, error))?;
+        ends.let_go.store(false, Ordering::Relaxed);
+        Ok(Self(ends))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.let_go.store(true, Ordering::Relaxed);
     }
 }
 

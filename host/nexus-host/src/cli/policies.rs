@@ -14,6 +14,7 @@ use super::publishers::Publishers;
 use super::{CliError, Kind};
 use crate::driver::user_topology;
 use crate::runtime::load::{read_text, read_text_again};
+use crate::runtime::shown;
 use crate::runtime::stdio::say;
 
 /// The machine's policy: its forbids always hold.
@@ -135,8 +136,7 @@ fn read_again(path: &Path, open: &mut Vec<String>) -> Result<Policy, CliError> {
     let (text, metadata) = read_text_again(path, limits::POLICY_BYTES)
         .map_err(|error| CliError::new(Kind::Config, error))?;
     open.extend(open_to_others(path, &metadata));
-    Policy::parse(&text, &path.display().to_string())
-        .map_err(|error| CliError::new(Kind::Config, error))
+    Policy::parse(&text, &shown::path(path)).map_err(|error| CliError::new(Kind::Config, error))
 }
 
 /// Who else can change a policy.
@@ -160,6 +160,5 @@ fn open_to_others(path: &Path, metadata: &Metadata) -> Option<String> {
 pub(super) fn read(path: &Path) -> Result<Policy, CliError> {
     let text = read_text(path, limits::POLICY_BYTES)
         .map_err(|error| CliError::new(Kind::Config, error))?;
-    Policy::parse(&text, &path.display().to_string())
-        .map_err(|error| CliError::new(Kind::Config, error))
+    Policy::parse(&text, &shown::path(path)).map_err(|error| CliError::new(Kind::Config, error))
 }

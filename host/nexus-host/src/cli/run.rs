@@ -26,6 +26,7 @@ use crate::observe::{report, summary};
 use crate::runtime::early::Early;
 use crate::runtime::engine::{EngineOptions, HostEngine};
 use crate::runtime::instance::{Ended, Outcome};
+use crate::runtime::shown;
 use crate::runtime::signals::Signals;
 use crate::runtime::stdio::{Input, say};
 
@@ -134,7 +135,7 @@ pub(super) fn conclude<P>(
     of_error: impl FnOnce(&CliError, &P) -> Value,
 ) -> Result<u8, CliError> {
     let of_file = |path: &Path, result: io::Result<()>| {
-        result.map_err(|error| CliError::new(Kind::Host, format!("{}: {error}", path.display())))
+        result.map_err(|error| CliError::new(Kind::Host, format!("{}: {error}", shown::path(path))))
     };
     // An app does what cannot be done again: not when nobody would learn of it.
     if let Some(path) = path {

@@ -11,10 +11,10 @@ use clap::builder::BoolishValueParser;
 use nexus_policy::explain::escape;
 use serde_json::json;
 
-use super::pack::write_whole;
+use super::whole::{is_same, write_whole};
 use super::{CliError, Common, Kind, passphrase, say};
 use crate::runtime::load::AppFile;
-use crate::runtime::stdio;
+use crate::runtime::{shown, stdio};
 use crate::signature::secret::{SecretError, SecretFile, SecretKey};
 use crate::signature::{self, COMMENT_BYTES};
 
@@ -44,7 +44,7 @@ pub(super) struct SignArgs {
     #[arg(long, value_name = "TEXT", env = "NEXUS_COMMENT", value_parser = comment)]
     comment: Option<String>,
     /// Where to write the signature [default: APP.wasm.minisig]
-    #[arg(long, short = 'o', value_name = "SIG", env = "NEXUS_TO")]
+    #[arg(long, short = 'o', value_name = "SIG", env = "NEXUS_SIGN_TO")]
     to: Option<PathBuf>,
     /// Make a key pair instead: NAME.key, readable by you alone, and NAME.pub
     #[arg(
@@ -86,6 +86,17 @@ pub(super) fn sign(args: &SignArgs) -> Result<u8, CliError> {
 
 fn sign_app(args: &SignArgs, app: &Path, key: &Path) -> Result<u8, CliError> {
     let host = |error: &dyn std::fmt::Display| CliError::new(Kind::Host, error);
+    let to = match &args.to {
+        Some(to) => to.clone(),
+        None => signature::beside(app),
+    };
+    for (path, what) in [(app, "the component"), (key, "the secret key")] {
+        if is_same(&to, path) {
+            let message = format!("{} is {what}: it would be lost", shown::path(&to));
+            let hint = "name another file with --to, or leave it away";
+            return Err(CliError::new(Kind::Usage, message).hint(hint));
+        }
+    }
     let file = AppFile::read(app).map_err(|error| host(&error))?;
     let key = open(key)?;
     let comment = match &args.comment {
@@ -95,12 +106,8 @@ fn sign_app(args: &SignArgs, app: &Path, key: &Path) -> Result<u8, CliError> {
     let text = key
         .sign(&file.bytes, &comment)
         .map_err(|error| host(&error))?;
-    let to = match &args.to {
-        Some(to) => to.clone(),
-        None => signature::beside(app),
-    };
-    write_whole(&to, text.as_bytes())
-        .map_err(|error| host(&format!("{}: {error}", to.display())))?;
+    write_whole(&to, text.as_bytes(), None)
+        .map_err(|error| host(&format!("{}: {error}", shown::path(&to))))?;
     let publisher = key.public();
     let said = format!(
         "{}\n  digest     {}\n  publisher  {publisher}\n",
@@ -234,13 +241,13 @@ fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), CliError> {
         .open(path);
     let mut file = made.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => there_already(path),
-        _ => CliError::new(Kind::Host, format!("{}: {error}", path.display())),
+        _ => CliError::new(Kind::Host, format!("{}: {error}", shown::path(path))),
     })?;
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
         .map_err(|error| {
             let _ = fs::remove_file(path);
-            CliError::new(Kind::Host, format!("{}: {error}", path.display()))
+            CliError::new(Kind::Host, format!("{}: {error}", shown::path(path)))
         })
 }
 

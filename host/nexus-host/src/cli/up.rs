@@ -28,6 +28,7 @@ use crate::driver::Network;
 use crate::observe::report;
 use crate::runtime::engine::{EngineOptions, HostEngine};
 use crate::runtime::load::read_text;
+use crate::runtime::shown;
 use crate::runtime::signals::Signals;
 use crate::runtime::stdio::say;
 
@@ -127,7 +128,7 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     let text = read_text(&args.world, limits::POLICY_BYTES)
         .map_err(|error| CliError::new(Kind::Config, error))?;
     let folder = args.world.parent().unwrap_or(Path::new("."));
-    let world = World::parse(&text, &args.world.display().to_string(), folder)
+    let world = World::parse(&text, &shown::path(&args.world), folder)
         .map_err(|error| CliError::new(Kind::Config, error))?;
     let policies = Policies::read(args.grants.policy.as_deref())?;
     policies.warn();

@@ -27,6 +27,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::owned::{KEY_BYTES, open_own, own_dir, read_or_make_key};
+use super::shown;
 
 /// All entries together. Stops the cache from filling the disk; the entries longest unused go.
 const CACHE_BYTES: u64 = 1 << 30;
@@ -78,7 +79,7 @@ impl CodeCache {
                 place: None,
                 warnings: vec![format!(
                     "compiled code is not cached: {}: {error}",
-                    state.display()
+                    shown::path(state)
                 )],
             },
         }
@@ -105,14 +106,14 @@ impl CodeCache {
             Ok(None) => {}
             Err(why) => self.warnings.push(format!(
                 "compiled code in the cache was not used, the app is compiled again: {}: {why}",
-                place.path(&key).display()
+                shown::path(&place.path(&key))
             )),
         }
         let component = Component::from_binary(engine, bytes)?;
         if let Err(error) = place.store(&component, &key) {
             self.warnings.push(format!(
                 "compiled code could not be cached: {}: {error:#}",
-                place.path(&key).display()
+                shown::path(&place.path(&key))
             ));
         }
         Ok((component, Origin::Compiled))

@@ -14,6 +14,7 @@ use wasmtime_wasi::{p2, p3};
 use super::engine::Slices;
 use super::imports;
 use super::limits::Refused;
+use super::shown;
 use super::signals::Signal;
 use super::state::AppState;
 use super::stdio::Output;
@@ -346,14 +347,15 @@ fn of_start_error(error: &wasmtime::Error) -> Outcome {
     if error.downcast_ref::<Trap>().is_some() {
         return Outcome::Trap(describe(error));
     }
-    Outcome::Failed(format!("the app does not start: {error:#}"))
+    let why = shown::line(&format!("{error:#}"), 400);
+    Outcome::Failed(format!("the app does not start: {why}"))
 }
 
 /// The cause in one line, then the innermost frames.
 fn describe(error: &wasmtime::Error) -> String {
     let mut text = match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
-        None => error.root_cause().to_string(),
+        None => shown::line(&error.root_cause().to_string(), 400),
     };
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         let frames = backtrace.frames();
@@ -372,11 +374,7 @@ fn describe(error: &wasmtime::Error) -> String {
 
 /// A name out of the app's file, fit for a terminal.
 fn shown_name(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(name))
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(160)
-        .collect()
+    shown::line(&format!("{:#}", rustc_demangle::demangle(name)), 160)
 }
 
 /// Says which limit an app ran into, if it did: the trap itself only says `unreachable`.

@@ -10,6 +10,8 @@ use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 
+use super::shown;
+
 /// The custom section that carries an app's manifest.
 pub const MANIFEST_SECTION: &str = "nexus:manifest";
 
@@ -70,7 +72,7 @@ pub enum LoadErrorKind {
 
 impl std::fmt::Display for LoadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let path = self.path.display();
+        let path = shown::path(&self.path);
         match &self.kind {
             LoadErrorKind::Io(error) => write!(f, "{path}: {error}"),
             LoadErrorKind::TooLarge => write!(
@@ -139,12 +141,7 @@ impl AppFile {
 impl AppFile {
     /// The error for bytes that the compiler refuses. Its message can quote the app's own names.
     pub fn invalid(&self, error: &wasmtime::Error) -> LoadError {
-        let line = |text: String| -> String {
-            text.chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .take(400)
-                .collect()
-        };
+        let line = |text: String| shown::line(&text, 400);
         let whole = line(format!("{error:#}"));
         // wasmtime has no type for it: the module is sound, and does not fit the reserved slots.
         let kind = if whole.contains("pooling allocator requirements") {
@@ -161,14 +158,14 @@ impl AppFile {
 
 /// A text file of at most `bytes_max` bytes: a manifest, a policy, a world.
 pub fn read_text(path: &Path, bytes_max: u64) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let file = File::open(path).map_err(|error| format!("{}: {error}", shown::path(path)))?;
     text_of(file, path, bytes_max)
 }
 
 /// The same of what is read again while apps run, and what the OS says of it. Only a regular file: a pipe could keep
 /// whoever reads it, and says what it says once.
 pub fn read_text_again(path: &Path, bytes_max: u64) -> Result<(String, Metadata), String> {
-    let fail = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let fail = |why: &dyn std::fmt::Display| format!("{}: {why}", shown::path(path));
     let file = OpenOptions::new()
         .read(true)
         .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits() as i32)
@@ -184,7 +181,7 @@ pub fn read_text_again(path: &Path, bytes_max: u64) -> Result<(String, Metadata)
 }
 
 fn text_of(file: File, path: &Path, bytes_max: u64) -> Result<String, String> {
-    let fail = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let fail = |why: &dyn std::fmt::Display| format!("{}: {why}", shown::path(path));
     let mut bytes = Vec::new();
     file.take(bytes_max + 1)
         .read_to_end(&mut bytes)

@@ -22,6 +22,7 @@ pub mod load;
 mod open;
 pub mod owned;
 pub mod revoked;
+pub mod shown;
 pub mod signals;
 pub mod state;
 pub mod stdio;

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use super::shown;
+
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
 
@@ -28,7 +30,7 @@ pub fn check_own_dir(dir: &Path) -> io::Result<()> {
         return Err(io::Error::other(format!(
             "other users can look into it (mode {:o}); run: chmod 700 {}",
             metadata.mode() & 0o777,
-            dir.display()
+            shown::path(dir)
         )));
     }
     Ok(())
@@ -41,7 +43,7 @@ pub fn check_closed_dir(dir: &Path) -> io::Result<()> {
         return Err(io::Error::other(format!(
             "other users can write it (mode {:o}); run: chmod go-w {}",
             metadata.mode() & 0o777,
-            dir.display()
+            shown::path(dir)
         )));
     }
     Ok(())
@@ -114,18 +116,22 @@ pub fn read_or_make_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
 }
 
 fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
-    let mut file = open_own(path)?;
+    let mut file = open_own(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => error,
+        // Whoever is told names the folder, and what is wrong is the file.
+        kind => io::Error::new(kind, format!("the key {}: {error}", shown::path(path))),
+    })?;
     if file.metadata()?.mode() & 0o077 != 0 {
         return Err(io::Error::other(format!(
             "the key {} is open to other users; remove it, and a new one is made",
-            path.display()
+            shown::path(path)
         )));
     }
     let mut key = [0; KEY_BYTES];
     file.read_exact(&mut key).map_err(|_| {
         io::Error::other(format!(
             "the key {} is cut off; remove it, and a new one is made",
-            path.display()
+            shown::path(path)
         ))
     })?;
     Ok(key)

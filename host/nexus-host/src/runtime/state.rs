@@ -17,6 +17,7 @@ use super::engine::Slices;
 use super::held::OpenFiles;
 use super::limits::{AppLimits, Ledger};
 use super::revoked::{Revocations, Watch, What};
+use super::shown;
 use super::stdio::{Input, Stdout};
 
 /// A directory the app was granted.
@@ -68,7 +69,7 @@ impl std::fmt::Display for DirError {
         write!(
             f,
             "the granted directory {} cannot be opened: {}",
-            self.host.display(),
+            shown::path(&self.host),
             self.why
         )
     }
@@ -254,7 +255,7 @@ fn check_path(dir: &GrantedDir) -> Result<(), DirError> {
     } else {
         Err(fail(format!(
             "a link on the way leads to {}; name that folder instead",
-            real.display()
+            shown::path(&real)
         )))
     }
 }

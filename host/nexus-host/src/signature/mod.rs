@@ -20,12 +20,14 @@ use ct_codecs::{Base64, Decoder};
 use nexus_policy::{KeyError, KeyId, PublisherKey};
 use rustix::fs::{Mode, OFlags};
 
+use crate::runtime::shown;
+
 /// What is added to a component's file name.
 const SUFFIX: &str = ".minisig";
 
 /// The longest file read as a signature. The longest minisign makes has two comments, of 1024 and
 /// 8192 bytes (minisign.h, `COMMENTMAXBYTES` and `TRUSTEDCOMMENTMAXBYTES`), and 330 bytes more.
-pub const SIGNATURE_BYTES: usize = 16 << 10;
+pub const SIGNATURE_BYTES: usize = nexus_types::limits::SIGNATURE_BYTES;
 /// The longest trusted comment, minisign's `TRUSTEDCOMMENTMAXBYTES`.
 pub const COMMENT_BYTES: usize = 8 << 10;
 /// What a public key file may have: two lines, of at most 1024 and 56 characters.
@@ -97,8 +99,11 @@ impl Detached {
         }
     }
 
-    /// The four lines.
+    /// The four lines, and nothing behind them: what nobody has signed is not to look like a part of it.
     pub fn parse(text: &str) -> Option<Self> {
+        if text.lines().count() != 4 || text.contains('\0') {
+            return None;
+        }
         let signature = minisign_verify::Signature::decode(text).ok()?;
         let mut bytes = [0; DECODED_BYTES];
         let decoded = Base64::decode(&mut bytes, text.lines().nth(1)?, None).ok()?;
@@ -153,7 +158,7 @@ pub fn read_public(text_or_path: &str) -> Result<PublisherKey, String> {
         Err(error) if !path.exists() => return Err(error.to_string()),
         Err(_) => {}
     }
-    let fail = |why: &dyn fmt::Display| format!("{}: {why}", path.display());
+    let fail = |why: &dyn fmt::Display| format!("{}: {why}", shown::path(path));
     let text = read_regular(path, PUBLIC_BYTES).map_err(|why| match why {
         ReadError::TooLarge | ReadError::NoSignature => fail(&KeyError::NoKey),
         why => fail(&why),

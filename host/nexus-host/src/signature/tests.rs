@@ -41,6 +41,27 @@ fn a_signature_by_minisign_verifies() {
     assert_eq!(detached.made_by([key()], b"test"), Ok(Some(key())));
 }
 
+/// Goal: what is behind the four lines is no part of a signature, so there is nothing. Method: lines, blanks and NULs
+/// behind minisign's own; with and without the end of the last line.
+#[test]
+fn reject_more_than_the_four_lines() {
+    assert!(Detached::parse(PREHASHED.trim_end()).is_some());
+    for more in [
+        "junk\n",
+        "\n",
+        "\0\0\0",
+        "\0\n",
+        " \n",
+        "trusted comment: x\n",
+    ] {
+        assert!(
+            Detached::parse(&format!("{PREHASHED}{more}")).is_none(),
+            "{more:?}"
+        );
+    }
+    assert!(Detached::parse(&PREHASHED.replacen('\n', "\0\n", 1)).is_none());
+}
+
 /// Goal: any other content, comment, signature or key does not. Method: the vector, changed.
 #[test]
 fn reject_what_that_key_did_not_sign() {

@@ -45,13 +45,18 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// Whether a character can change how a terminal or a reader sees the rest of the line.
+/// Whether a character can change how a terminal or a reader sees the rest of the line, or is not seen there: what
+/// Unicode calls default-ignorable (DerivedCoreProperties.txt), every blank but the space, and what is drawn as one.
 pub(crate) fn is_hidden(c: char) -> bool {
-    let invisible = matches!(c,
+    let ignorable = matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
-    c.is_control() || invisible
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}');
+    // An empty Braille cell, a note without a head, the fillers of Khitan and of hieroglyphs, and their joiners.
+    let empty = matches!(c,
+        '\u{2800}' | '\u{16fe4}' | '\u{1d159}' | '\u{13430}'..='\u{13440}' | '\u{13441}'..='\u{13442}');
+    c.is_control() || ignorable || empty || (c.is_whitespace() && c != ' ')
 }
 
 /// `id (sha256:9c1f…)`
@@ -305,7 +310,11 @@ fn reason(denial: &Denial) -> String {
         (Reason::ConsentRequired, Some(rule)) => format!("{rule} leaves it to a person, and nobody was asked"),
         (Reason::ConsentRequired, None) => format!("{} asks for it, and nobody has said yes", "the manifest"),
         (Reason::ConsentDenied, _) => match &denial.refused_by {
-            RefusedBy::Person { answer } => format!("a person said no (answer `{}`)", escape(answer)),
+            // What was said for this run alone is in no list, so its id would lead nowhere.
+            RefusedBy::Person { answer } if denial.fixes.iter().any(|fix| matches!(fix, Fix::RevokeConsent { .. })) => {
+                format!("a person said no (answer `{}`)", escape(answer))
+            }
+            RefusedBy::Person { .. } => "a person said no, for this run".to_owned(),
             _ => "a person said no".to_owned(),
         },
         (Reason::Expired, Some(rule)) => format!("{rule} allowed it until its time was over"),
@@ -380,6 +389,43 @@ mod tests {
         );
         assert_eq!(escape("büro 東京"), "büro 東京");
         assert_eq!(escape(&"x".repeat(300)).chars().count(), 257);
+    }
+
+    /// Goal: what nobody sees is written out, to the last. Method: both ends of each range, and the letters beside them.
+    #[test]
+    fn reject_characters_that_nobody_sees() {
+        for (first, last) in [
+            (0x7f, 0xa0),
+            (0xad, 0xad),
+            (0x34f, 0x34f),
+            (0x61c, 0x61c),
+            (0x115f, 0x1160),
+            (0x1680, 0x1680),
+            (0x17b4, 0x17b5),
+            (0x180b, 0x180f),
+            (0x2000, 0x200f),
+            (0x2028, 0x202f),
+            (0x205f, 0x206f),
+            (0x2800, 0x2800),
+            (0x3000, 0x3000),
+            (0x3164, 0x3164),
+            (0xfe00, 0xfe0f),
+            (0xfeff, 0xfeff),
+            (0xffa0, 0xffa0),
+            (0xfff0, 0xfffb),
+            (0x13430, 0x13442),
+            (0x16fe4, 0x16fe4),
+            (0x1bca0, 0x1bca3),
+            (0x1d159, 0x1d159),
+            (0x1d173, 0x1d17a),
+            (0xe0000, 0xe0fff),
+        ] {
+            let hidden = |code: u32| is_hidden(char::from_u32(code).expect("a character"));
+            assert!(hidden(first) && hidden(last), "{first:x}");
+            assert!(!hidden(last + 1), "{last:x}");
+            assert!(!hidden(first - 1), "{first:x}");
+        }
+        assert!(!is_hidden(' ') && is_hidden('\u{85}'));
     }
 
     #[test]

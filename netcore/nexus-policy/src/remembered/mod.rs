@@ -36,9 +36,9 @@ use crate::wall::WallTime;
 
 /// Answers in one file. A person gave each of them, one by one; stops a file that is read at each start
 /// from growing for ever.
-pub const ANSWERS_MAX: usize = 1_024;
+pub const ANSWERS_MAX: usize = nexus_types::limits::CONSENT_ANSWERS;
 /// The longest file. A rule has at most a few kilobytes, of a folder's path; stops one that is none of ours.
-pub const REMEMBERED_BYTES: u64 = 4 << 20;
+pub const REMEMBERED_BYTES: u64 = nexus_types::limits::CONSENT_BYTES;
 
 /// The file, read.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

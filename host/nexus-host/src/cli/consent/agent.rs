@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nexus_policy::admission::Question;
 use nexus_policy::{AnsweredBy, Capability, Lifetime, Rule};
-use nexus_types::AppDigest;
+use nexus_types::{AppDigest, limits};
 
 use crate::cli::CliError;
 
@@ -22,6 +22,8 @@ pub(in crate::cli) struct Ask<'a> {
     pub(in crate::cli) questions: &'a [Question],
     /// Which lifetimes there are beside [`Lifetime::Once`].
     pub(in crate::cli) offers: Offers,
+    /// Why there are no others, where an answer cannot be kept.
+    pub(in crate::cli) unkept: Option<&'a str>,
 }
 
 /// How long an answer can be remembered.
@@ -38,6 +40,8 @@ pub(in crate::cli) struct Offers {
 pub(in crate::cli) enum Said {
     Yes(Lifetime),
     No(Lifetime),
+    /// No, and to all that this process would ask after it.
+    NoToAll,
     /// No answer: it stays a question, and is not allowed.
     Nothing,
 }
@@ -64,7 +68,7 @@ pub(in crate::cli) trait ConsentAgent {
 
 /// Most times one app is asked about in [`PERIOD`], by one process. Stops whoever can start apps from wearing
 /// a person down.
-pub(in crate::cli) const ASKED_MAX: usize = 3;
+pub(in crate::cli) const ASKED_MAX: usize = limits::CONSENT_ASKED;
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// Apps kept in mind for that; of more, the oldest is forgotten.
@@ -121,7 +125,7 @@ impl ConsentAgent for Script {
         for (question, said) in ask.questions.iter().zip(&said) {
             let word = match said {
                 Said::Yes(_) => "yes",
-                Said::No(_) => "no",
+                Said::No(_) | Said::NoToAll => "no",
                 Said::Nothing => continue,
             };
             let (capability, rule) = (question.capability, &question.rule);

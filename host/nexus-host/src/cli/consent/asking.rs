@@ -10,7 +10,7 @@ use nexus_policy::{
     Answer, AnsweredBy, AppIdentity, Consent, Entry as Record, Gate, Lifetime, PublisherKey,
     Recorded, Remembered, Rule,
 };
-use nexus_types::{AppDigest, InstanceId};
+use nexus_types::{AppDigest, InstanceId, limits};
 
 use super::agent::{Ask, ConsentAgent, Offers, Rate, Said, Script};
 use super::terminal::Terminal;
@@ -19,10 +19,15 @@ use super::{prompt, store};
 use crate::cli::app::Candidate;
 use crate::cli::policies::wall_time;
 use crate::cli::{CliError, Kind, Output, StateArgs};
+use crate::runtime::shown;
 use crate::runtime::stdio::say;
 
 /// Questions of one app at most: nobody reads more, and says yes to all to be done with it.
-const QUESTIONS_MAX: usize = 32;
+const QUESTIONS_MAX: usize = limits::CONSENT_QUESTIONS;
+/// The longest rule that is asked about: with it, the app's name stays in sight.
+const RULE_CHARS_MAX: usize = limits::CONSENT_RULE_CHARS;
+/// Of all apps of this process.
+const QUESTIONS_ALL_MAX: usize = limits::CONSENT_QUESTIONS_ALL;
 
 /// Whether a person may be asked.
 #[derive(Args)]
@@ -41,6 +46,10 @@ pub(in crate::cli) struct Asking {
     rate: Rate,
     /// What was said for this run: an app that a world has twice is asked about once.
     here: Vec<(AppDigest, Answer)>,
+    /// Questions asked so far.
+    asked: usize,
+    /// Somebody said no to all that follow.
+    no_to_all: bool,
 }
 
 impl Asking {
@@ -58,6 +67,8 @@ impl Asking {
             boot: store::boot(),
             rate: Rate::default(),
             here: Vec::new(),
+            asked: 0,
+            no_to_all: false,
         })
     }
 
@@ -136,34 +147,43 @@ impl Asking {
             return Ok(());
         }
         // Held until what was said is written down and told.
-        let turn = match agent.by() {
-            AnsweredBy::Terminal => turn::take(std::io::stdin()),
-            _ => Some(Turn::nowhere()),
+        let mut _turn = None;
+        let said = if self.no_to_all {
+            vec![Said::NoToAll; questions.len()]
+        } else {
+            _turn = match agent.by() {
+                AnsweredBy::Terminal => turn::take(std::io::stdin()),
+                _ => Some(Turn::nowhere()),
+            };
+            let askable = match _turn {
+                Some(_) => self.askable(identity.digest, &questions),
+                None => Err(
+                    "another host is asking at this terminal; start this one again after that"
+                        .to_owned(),
+                ),
+            };
+            if let Err(why) = askable {
+                agent.tell(&format!("note: nobody was asked: {why}\n"));
+                return Ok(());
+            }
+            self.asked += questions.len();
+            let unkept = self.unkept();
+            let signed = candidate.signed_words(gate);
+            let app = candidate.manifest.app();
+            agent.ask(&Ask {
+                file: &candidate.file.path,
+                digest: identity.digest,
+                signed: &signed,
+                claims: app.map(|app| (app.id.as_str(), app.version.as_deref())),
+                questions: &questions,
+                offers: Offers {
+                    session: unkept.is_none() && self.boot.is_some(),
+                    always: unkept.is_none(),
+                },
+                unkept: unkept.as_deref(),
+            })?
         };
-        let askable = match turn {
-            Some(_) => self.askable(identity.digest, &questions),
-            None => Err(
-                "another host is asking at this terminal; start this one again after that"
-                    .to_owned(),
-            ),
-        };
-        if let Err(why) = askable {
-            agent.tell(&format!("note: nobody was asked: {why}\n"));
-            return Ok(());
-        }
-        let signed = candidate.signed_words(gate);
-        let app = candidate.manifest.app();
-        let said = agent.ask(&Ask {
-            file: &candidate.file.path,
-            digest: identity.digest,
-            signed: &signed,
-            claims: app.map(|app| (app.id.as_str(), app.version.as_deref())),
-            questions: &questions,
-            offers: Offers {
-                session: self.state.is_some() && self.boot.is_some(),
-                always: self.state.is_some(),
-            },
-        })?;
+        self.no_to_all |= said.contains(&Said::NoToAll);
         let mut answers = answers(questions, said, agent.by());
         let kept = self.keep(agent, &candidate.answering(), &mut answers);
         record_answers(gate, now, identity, &answers);
@@ -184,21 +204,43 @@ impl Asking {
                 "it asks for {count} things, and more than {QUESTIONS_MAX} nobody reads; a policy can allow them"
             ));
         }
-        // One that is shown as something else must not be said yes to.
-        let as_shown = |question: &&Question| {
-            let shown = Rule::parse(question.capability, &question.rule.to_string());
-            shown.as_ref() != Ok(&question.rule)
-        };
-        if let Some(hidden) = questions.iter().find(as_shown) {
+        for Question {
+            capability, rule, ..
+        } in questions
+        {
+            let text = rule.to_string();
+            let long = text.chars().count();
+            if long > RULE_CHARS_MAX {
+                return Err(format!(
+                    "a rule of {capability} has {long} characters, and of more than {RULE_CHARS_MAX} nobody sees which app it is for; a policy can allow it"
+                ));
+            }
+            // One that is shown as something else must not be said yes to, nor one that goes on as a line of ours.
+            if Rule::parse(*capability, &text).as_ref() != Ok(rule) || text.contains("  ") {
+                return Err(format!("{capability} {text} cannot be shown as what it is"));
+            }
+        }
+        if self.asked + count > QUESTIONS_ALL_MAX {
             return Err(format!(
-                "{} {} cannot be shown as what it is",
-                hidden.capability, hidden.rule
+                "it asks for {count} things, and {} were asked about before it; more than {QUESTIONS_ALL_MAX} nobody reads; a policy can allow them",
+                self.asked
             ));
         }
         if !self.rate.admits(digest, Instant::now()) {
             return Err("it was asked about three times within a minute".to_owned());
         }
         Ok(())
+    }
+
+    /// Why no answer could be kept; nothing is made for it.
+    fn unkept(&self) -> Option<String> {
+        let Some(state) = self.state.as_deref() else {
+            return Some(
+                "there is no state folder (HOME is not set, --state names none)".to_owned(),
+            );
+        };
+        let why = store::keeps(state).err()?;
+        Some(format!("{}: {why}", shown::path(state)))
     }
 
     /// Writes down what is to outlive the run, and gives each answer its id. What cannot be written holds for
@@ -275,6 +317,7 @@ fn answers(questions: Vec<Question>, said: Vec<Said>, by: AnsweredBy) -> Vec<Ans
         let (yes, lifetime) = match said {
             Said::Yes(lifetime) => (true, lifetime),
             Said::No(lifetime) => (false, lifetime),
+            Said::NoToAll => (false, Lifetime::Once),
             Said::Nothing => return None,
         };
         Some(Answer {
@@ -317,6 +360,7 @@ pub(in crate::cli) fn scripted(
             session: false,
             always: false,
         },
+        unkept: None,
     })?;
     let mut answers = answers(questions, said, script.by());
     for (number, answer) in (1..).zip(&mut answers) {

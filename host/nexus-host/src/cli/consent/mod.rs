@@ -3,13 +3,14 @@
 mod agent;
 mod asking;
 mod prompt;
-mod store;
+pub(super) mod store;
 mod terminal;
 mod turn;
 
 use clap::{Args, Subcommand};
 use nexus_policy::explain::escape;
 use nexus_policy::remembered::{Entry, Moment, Whose};
+use nexus_types::AppDigest;
 use serde_json::{Value, json};
 
 pub(super) use agent::Script;
@@ -55,7 +56,7 @@ struct RevokeArgs {
     /// Answers, by their ids
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    /// All of one app, by what it calls itself or its digest
+    /// All of one app, by what it calls itself or its digest; the digits that `list` shows are enough
     #[arg(long, value_name = "APP", env = "NEXUS_APP")]
     app: Option<String>,
     /// All of every app
@@ -157,6 +158,46 @@ fn data(entry: &Entry, moment: &Moment<'_>) -> Value {
     })
 }
 
+/// The fewest digits of a digest that are taken for one: as many as `list` shows.
+const DIGITS_MIN: usize = 8;
+
+/// The one digest that begins so, as `list` shows it: `sha256:9c1f22ab…`, with or without what is around the digits.
+/// None: none does, or it is none.
+///
+/// # Errors
+/// Several do.
+fn by_short(entries: &[Entry], text: &str) -> Result<Option<AppDigest>, CliError> {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    let digits = digits.strip_suffix('…').unwrap_or(digits);
+    if digits.len() < DIGITS_MIN || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(None);
+    }
+    let begin = format!("sha256:{}", digits.to_ascii_lowercase());
+    let mut found: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| match entry.whose {
+            Whose::Version(digest) => Some(digest),
+            Whose::Publisher(_) => None,
+        })
+        .filter(|digest| digest.to_string().starts_with(&begin))
+        .collect();
+    found.sort_by_key(|digest| digest.0);
+    found.dedup();
+    match found[..] {
+        [] => Ok(None),
+        [digest] => Ok(Some(digest)),
+        _ => {
+            let message = format!(
+                "{} versions begin with `{digits}`; nothing was revoked",
+                found.len()
+            );
+            Err(CliError::new(Kind::Usage, message).hint(
+                "give more of the digest: nexus-host consent list --output json has it whole",
+            ))
+        }
+    }
+}
+
 fn revoke(args: &RevokeArgs) -> Result<u8, CliError> {
     let state = folder(&args.state)?;
     if args.ids.is_empty() && args.app.is_none() && !args.all {
@@ -170,9 +211,16 @@ fn revoke(args: &RevokeArgs) -> Result<u8, CliError> {
         let message = format!("no answer is called `{}`; nothing was revoked", escape(id));
         return Err(CliError::new(Kind::Usage, message).hint("nexus-host consent list shows them"));
     }
+    let digest = match &args.app {
+        Some(app) => by_short(known.entries(), app)?,
+        None => None,
+    };
     let of_app = |entry: &Entry, app: &str| {
-        entry.app == app
-            || matches!(entry.whose, Whose::Version(digest) if digest.to_string() == app)
+        let version = match entry.whose {
+            Whose::Version(digest) => Some(digest),
+            Whose::Publisher(_) => None,
+        };
+        entry.app == app || (digest.is_some() && version == digest)
     };
     if let Some(app) = &args.app
         && !args.all

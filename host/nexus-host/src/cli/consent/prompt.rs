@@ -10,23 +10,42 @@ use nexus_policy::explain::{escape, topics};
 
 use super::agent::{Ask, Offers, Said};
 
+/// Characters of a file's name that each question repeats.
+const NAME_CHARS: usize = 40;
+
+/// Sets a terminal to draw as it does when it is turned on (DECSTR, and SGR 0 for those that do not know it): what an
+/// app wrote before may have hidden what is written after it, or kept it to a few lines.
+pub(super) const RESET: &str = "\x1b[!p\x1b[0m";
+
+/// What somebody else chose: nothing hidden in it, and no blanks with which it could go on as a line of the host's own.
+fn shown(text: &str) -> String {
+    let mut out = String::new();
+    for c in escape(text).chars() {
+        match c {
+            ' ' if out.ends_with(' ') || out.ends_with("\\u{20}") => out.push_str("\\u{20}"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// All that is asked of one app, and how to answer.
 pub(super) fn heading(ask: &Ask<'_>, timeout: Duration) -> String {
     let mut out = format!(
         "consent  an app asks for what only a person can allow\n\n  file       {}\n  digest     {}\n  publisher  {}\n",
-        escape(&ask.file.display().to_string()),
+        shown(&ask.file.display().to_string()),
         ask.digest,
         ask.signed
     );
     // Writing to a String cannot fail.
     if let Some((id, version)) = ask.claims {
         let version = version.map_or_else(String::new, |version| {
-            format!(", version {}", escape(version))
+            format!(", version {}", shown(version))
         });
         let _ = writeln!(
             out,
             "  calls itself {}{version} (its own word: any app could)",
-            escape(id)
+            shown(id)
         );
     }
     let topics = topics();
@@ -58,34 +77,47 @@ pub(super) fn heading(ask: &Ask<'_>, timeout: Duration) -> String {
     }
     let _ = writeln!(
         out,
-        "  Anything else is a no, and so is no answer within {} s.\n",
+        "  Anything else is a no, and so is no answer within {} s.",
         timeout.as_secs_f64()
     );
+    if let Some(why) = ask.unkept {
+        let _ = writeln!(out, "  No answer can be kept for another run: {why}");
+    }
+    out.push('\n');
     out
 }
 
-/// The line that waits for an answer.
-pub(super) fn line(number: usize, of: usize, question: &Question, offers: Offers) -> String {
-    let words = match (offers.session, offers.always) {
+/// The question that waits for an answer: of which app as well, for the heading may be out of sight.
+pub(super) fn line(number: usize, ask: &Ask<'_>, question: &Question) -> String {
+    let words = match (ask.offers.session, ask.offers.always) {
         (true, true) => "y s a n N never",
         (false, true) => "y a n N never",
         _ => "y n N",
     };
+    let name = ask.file.file_name().unwrap_or_default().to_string_lossy();
+    let mut name = shown(&name);
+    if let Some((end, _)) = name.char_indices().nth(NAME_CHARS) {
+        name.truncate(end);
+        name.push('…');
+    }
     format!(
-        "{number} of {of}  {} {}  [{words}] ",
-        question.capability, question.rule
+        "{number} of {}  {} {}\n        for {name} (sha256:{}…)  [{words}] ",
+        ask.questions.len(),
+        question.capability,
+        question.rule,
+        ask.digest.short()
     )
 }
 
-/// What a line of an answer means, and whether it is for all that follow; none: it is no answer.
-pub(super) fn meaning(line: &str, offers: Offers) -> Option<(Said, bool)> {
+/// What a line of an answer means; none: it is no answer.
+pub(super) fn meaning(line: &str, offers: Offers) -> Option<Said> {
     Some(match line.trim() {
-        "y" | "Y" | "yes" => (Said::Yes(Lifetime::Once), false),
-        "s" | "session" if offers.session => (Said::Yes(Lifetime::Session), false),
-        "a" | "always" if offers.always => (Said::Yes(Lifetime::Always), false),
-        "n" | "no" => (Said::No(Lifetime::Once), false),
-        "N" => (Said::No(Lifetime::Once), true),
-        "never" if offers.always => (Said::No(Lifetime::Always), false),
+        "y" | "Y" | "yes" => Said::Yes(Lifetime::Once),
+        "s" | "session" if offers.session => Said::Yes(Lifetime::Session),
+        "a" | "always" if offers.always => Said::Yes(Lifetime::Always),
+        "n" | "no" => Said::No(Lifetime::Once),
+        "N" => Said::NoToAll,
+        "never" if offers.always => Said::No(Lifetime::Always),
         _ => return None,
     })
 }
@@ -105,4 +137,20 @@ pub(super) fn written(path: &str, blocks: &[(String, String)]) -> String {
         ids.join(" ")
     );
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a name cannot go on as a line of the host's own. Method: blanks that would fill a line, single ones.
+    #[test]
+    fn reject_blanks_that_fill_a_line() {
+        assert_eq!(shown("a file.wasm"), "a file.wasm");
+        assert_eq!(
+            shown("a   publisher  acme"),
+            "a \\u{20}\\u{20}publisher \\u{20}acme"
+        );
+        assert_eq!(shown("a\u{3000}\u{a0}b"), "a\\u{3000}\\u{a0}b");
+    }
 }

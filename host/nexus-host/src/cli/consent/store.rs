@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use nexus_policy::Remembered;
 use nexus_policy::explain::escape;
 use nexus_policy::remembered::REMEMBERED_BYTES;
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{Access, FlockOperation, OFlags, access, flock};
 
 use crate::cli::{CliError, Kind};
 use crate::runtime::owned::{check_own_dir, open_own, own_dir};
+use crate::runtime::shown;
 
 /// What tells this start of the machine from every other.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -60,10 +61,27 @@ pub(in crate::cli) fn read(state: &Path) -> Result<Remembered, CliError> {
         Ok(_) => {}
         Err(error) => return Err(fail(&error)),
     }
-    Remembered::parse(&text, &path.display().to_string()).map_err(|error| {
+    Remembered::parse(&text, &shown::path(&path)).map_err(|error| {
         CliError::new(Kind::Config, error)
             .hint("mend it, or remove it: what was answered is asked again then")
     })
+}
+
+/// Whether something could be kept there: the folder is ours and can be written, or can be made. Makes nothing.
+///
+/// # Errors
+/// Why not.
+pub(in crate::cli) fn keeps(state: &Path) -> io::Result<()> {
+    let there = match check_own_dir(state) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut above = state.ancestors().skip(1);
+            above
+                .find(|folder| folder.is_dir())
+                .unwrap_or(Path::new("."))
+        }
+        ours => ours.map(|()| state)?,
+    };
+    access(there, Access::WRITE_OK).map_err(io::Error::from)
 }
 
 /// Changes what is remembered, as it is now; another host waits until that is done.

@@ -9,16 +9,17 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nexus_policy::AnsweredBy;
+use nexus_types::limits;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::termios::{QueueSelector, isatty, tcflush};
+use rustix::termios::{QueueSelector, isatty, tcdrain, tcflush};
 
 use super::agent::{Ask, ConsentAgent, Said};
 use super::prompt;
 use crate::cli::{CliError, Kind};
 
 /// How long one question waits.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(limits::CONSENT_SECONDS);
 
 /// The longest line that can be an answer.
 const LINE_BYTES: usize = 16;
@@ -73,13 +74,15 @@ impl<I: AsFd, O: AsFd> ConsentAgent for Terminal<I, O> {
 
     fn ask(&mut self, ask: &Ask<'_>) -> Result<Vec<Said>, CliError> {
         let before = self.what()?;
+        self.show(prompt::RESET)?;
         self.show(&prompt::heading(ask, self.timeout))?;
         let of = ask.questions.len();
         let mut said = Vec::with_capacity(of);
         for (index, question) in ask.questions.iter().enumerate() {
-            // What was typed so far was typed for something else.
+            // What was typed so far was typed for something else: also while a slow line still drew what is above.
+            self.drain()?;
             tcflush(&self.input, QueueSelector::IFlush).map_err(terminal)?;
-            self.show(&prompt::line(index + 1, of, question, ask.offers))?;
+            self.show(&prompt::line(index + 1, ask, question))?;
             let line = self.line()?;
             if self.what()? != before {
                 let message =
@@ -88,11 +91,11 @@ impl<I: AsFd, O: AsFd> ConsentAgent for Terminal<I, O> {
             }
             match line {
                 Line::Text(text) => match prompt::meaning(&text, ask.offers) {
-                    Some((no, true)) => {
-                        said.resize(of, no);
+                    Some(Said::NoToAll) => {
+                        said.resize(of, Said::NoToAll);
                         break;
                     }
-                    Some((answer, false)) => said.push(answer),
+                    Some(answer) => said.push(answer),
                     None => {
                         self.show("not an answer: taken as no\n")?;
                         said.push(Said::Nothing);
@@ -131,6 +134,16 @@ impl<I: AsFd, O: AsFd> Terminal<I, O> {
     fn what(&self) -> Result<(u64, u64, u64), CliError> {
         let stat = rustix::fs::fstat(&self.input).map_err(terminal)?;
         Ok((stat.st_dev, stat.st_ino, stat.st_rdev))
+    }
+
+    /// Waits until all that was written is shown.
+    fn drain(&self) -> Result<(), CliError> {
+        loop {
+            match tcdrain(&self.output) {
+                Err(Errno::INTR) => {}
+                done => return done.map_err(terminal),
+            }
+        }
     }
 
     /// Writes all of it.

@@ -69,6 +69,7 @@ fn asked(
             claims: Some(("com.example.weather", Some("1"))),
             questions: &questions,
             offers,
+            unkept: (!offers.always).then_some("the disk is full"),
         })
     });
     let mut shown = Vec::new();
@@ -135,14 +136,15 @@ fn reject_lifetimes_that_were_not_offered() {
         shown.contains("[y n N]") && !shown.contains("always"),
         "{shown}"
     );
+    let told = shown.find("No answer can be kept for another run: the disk is full");
+    assert!(told.is_some() && told < shown.find("[y n N]"), "{shown}");
 }
 
 /// Goal: one no for all that follow. Method: `N` at the second of four.
 #[test]
 fn a_no_to_all_is_for_what_follows() {
     let (said, _) = asked("", &["y\r", "N\r"], 4, ALL, LONG);
-    let no = Said::No(Lifetime::Once);
-    assert_eq!(said, [YES, no, no, no]);
+    assert_eq!(said, [YES, Said::NoToAll, Said::NoToAll, Said::NoToAll]);
 }
 
 /// Goal: what was typed before a question was seen is no answer to it. Method: a yes and half a yes typed ahead;
@@ -178,5 +180,16 @@ fn reject_no_answer_at_all() {
 fn what_an_app_chose_is_written_out() {
     let (_, shown) = asked("", &["n\r"], 1, ALL, LONG);
     assert!(shown.contains("odd\\u{1b}[2J\\u{202e}.wasm"), "{shown}");
+    let (before, shown) = shown.split_once("consent ").expect("a heading");
+    assert_eq!(before, prompt::RESET);
     assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
+}
+
+/// Goal: which app a question is about is seen where it is answered. Method: a heading far above, a long name.
+#[test]
+fn each_question_names_the_app() {
+    let (_, shown) = asked("", &["n\r", "n\r"], 2, ALL, LONG);
+    let digest = AppDigest([7; 32]).short().to_string();
+    let named = format!("for odd\\u{{1b}}[2J\\u{{202e}}.wasm (sha256:{digest}…)  [y ");
+    assert_eq!(shown.matches(&named).count(), 2, "{shown}");
 }

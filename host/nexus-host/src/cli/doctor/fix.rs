@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::runtime::shown;
 use rustix::fs::{Mode, OFlags, fchmod, fstat, open};
 use serde::{Serialize, Serializer};
 
@@ -36,7 +37,7 @@ impl fmt::Display for Fix {
         } else {
             "go="
         };
-        write!(f, "chmod {what} {}", self.path.display())
+        write!(f, "chmod {what} {}", shown::path(&self.path))
     }
 }
 

@@ -9,15 +9,24 @@ use rustix::fs::{Access, access};
 
 use super::finding::{Finding, Level};
 use super::fix::Fix;
+use crate::cli::consent::store;
 use crate::runtime::cache::CodeCache;
 
-/// Entries looked at. What we keep is a dozen; more is not ours.
-const ENTRIES_MAX: usize = 1_024;
+/// Entries looked at, all folders together. What we keep is a dozen beside compiled code and the log's files; more is
+/// not ours.
+const ENTRIES_MAX: usize = 16 << 10;
+
+/// Folders in folders. We make none below those of the state folder.
+const DEPTH_MAX: usize = 3;
+
+/// Those we make; a link in their place is not followed by who would use it.
+const FOLDERS: [&str; 5] = ["keys", "audit", "audit-heads", "control", "code-cache"];
 
 const WHY_FOLDER: &str =
     "it holds keys and what you have agreed to: who can write it can answer for you";
 const WHY_KEY: &str = "who reads a key can pass for this host, or have code run unchecked";
 const WHY_FILE: &str = "what the host remembers of you is nobody else's";
+const WHY_CONSENT: &str = "an app starts only where all answers were read: one may be a no";
 const WHY_CACHE: &str = "without it apps are compiled at each start";
 
 pub(super) fn look(state: Option<&Path>, no_cache: bool, findings: &mut Vec<Finding>) {
@@ -86,31 +95,68 @@ fn to_be_made(state: &Path) -> Finding {
     }
 }
 
-/// Every file and folder in it: keys first of all, but nothing there is others' to see.
+/// Every file and folder in it, and in those: keys first of all, but nothing there is others' to see.
 fn look_inside(state: &Path, findings: &mut Vec<Finding>) {
-    let entries = match fs::read_dir(state) {
+    let mut left = ENTRIES_MAX;
+    look_into(state, 0, &mut left, findings);
+    if left == 0 {
+        let what = format!(
+            "{} has more than {ENTRIES_MAX} entries; the rest was not looked at",
+            state.display()
+        );
+        findings.push(
+            Finding::new("state", Level::Warning, what, WHY_FILE)
+                .advise("move away what is not the host's"),
+        );
+    }
+    // Read as a start would, which others' rights alone make fail: these are told above, each with what mends it.
+    if findings.iter().any(|finding| finding.fix.is_some()) {
+        return;
+    }
+    if let Err(error) = store::read(state) {
+        let finding = Finding::new("consent", Level::Error, error.message, WHY_CONSENT);
+        findings.push(match error.hint {
+            Some(hint) => finding.advise(hint),
+            None => finding,
+        });
+    }
+}
+
+fn look_into(folder: &Path, depth: usize, left: &mut usize, findings: &mut Vec<Finding>) {
+    let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => {
-            let what = format!("{}: {error}", state.display());
+            let what = format!("{}: {error}", folder.display());
             findings.push(
                 Finding::new("state", Level::Error, what, WHY_FOLDER)
-                    .advise(format!("chmod u+rwx {}", state.display())),
+                    .advise(format!("chmod u+rwx {}", folder.display())),
             );
             return;
         }
     };
     let mut paths: Vec<_> = entries
         .flatten()
-        .take(ENTRIES_MAX)
+        .take(*left)
         .map(|entry| entry.path())
         .collect();
+    *left -= paths.len();
     paths.sort();
     for path in paths {
         let Ok(metadata) = fs::symlink_metadata(&path) else {
             continue;
         };
+        let name = path.file_name().unwrap_or_default();
         let finding = if path.extension().is_some_and(|extension| extension == "key") {
             key(&path, &metadata)
+        } else if depth == 0 && FOLDERS.iter().any(|ours| name == *ours) && !metadata.is_dir() {
+            let what = format!(
+                "{} is not a folder (a link is not followed)",
+                path.display()
+            );
+            Some(
+                Finding::new("state", Level::Error, what, WHY_FILE)
+                    .advise("move it away; a new one is made"),
+            )
         } else if metadata.is_symlink() {
             // What it leads to is not ours to judge, and none of ours is followed.
             None
@@ -118,6 +164,9 @@ fn look_inside(state: &Path, findings: &mut Vec<Finding>) {
             exposed(&path, &metadata, "state", WHY_FILE, Level::Warning)
         };
         findings.extend(finding);
+        if metadata.is_dir() && depth < DEPTH_MAX {
+            look_into(&path, depth + 1, left, findings);
+        }
     }
 }
 

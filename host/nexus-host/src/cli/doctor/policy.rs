@@ -47,9 +47,19 @@ fn file(path: &Path, whose: &str, findings: &mut Vec<Finding>) {
         Err(error) => Finding::new("policy", Level::Error, error.message, WHY)
             .advise("mend the file; until then no app starts"),
     });
-    // The file's own name can be replaced by whoever can write the folder.
-    for path in [Some(path), path.parent()].into_iter().flatten() {
-        findings.extend(writable(path));
+    // What a link leads to is what is read; and a name can be led elsewhere by whoever can write its folder.
+    let real = fs::canonicalize(path).ok();
+    let folder = path
+        .parent()
+        .and_then(|folder| fs::canonicalize(folder).ok());
+    let real_folder = real
+        .as_deref()
+        .and_then(Path::parent)
+        .map(Path::to_path_buf);
+    let mut paths: Vec<_> = [real, folder, real_folder].into_iter().flatten().collect();
+    paths.dedup();
+    for path in paths {
+        findings.extend(writable(&path));
     }
 }
 

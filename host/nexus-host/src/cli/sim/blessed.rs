@@ -14,6 +14,7 @@ use super::seeds::Seeds;
 use super::verdict::{Failure, Kind};
 use crate::cli::{self, CliError};
 use crate::runtime::load::read_text;
+use crate::runtime::shown;
 
 /// Of the file. A file of another one is not read: its hash may be of other things.
 const VERSION: u32 = 1;
@@ -68,8 +69,11 @@ impl Blessed {
             _ => regular(&path)?,
         }
         let config = |error: &dyn std::fmt::Display| {
-            CliError::new(cli::Kind::Config, format!("{}: {error}", path.display()))
-                .hint("--bless writes it anew")
+            CliError::new(
+                cli::Kind::Config,
+                format!("{}: {error}", shown::path(&path)),
+            )
+            .hint("--bless writes it anew")
         };
         let text = read_text(&path, limits::POLICY_BYTES)
             .map_err(|error| CliError::new(cli::Kind::Config, error))?;
@@ -101,7 +105,7 @@ impl Blessed {
             text: format!(
                 "the run is another one than that of {}: its hash is {}, it was {}. If that is meant, `--bless` \
                  (`nexus-host test --update`) takes it over",
-                self.path.display(),
+                shown::path(&self.path),
                 ran.hash,
                 self.file.hash
             ),
@@ -139,7 +143,7 @@ pub(in crate::cli) fn bless(
         component: components(scene),
     };
     let host = |error: &dyn std::fmt::Display| {
-        CliError::new(cli::Kind::Host, format!("{}: {error}", path.display()))
+        CliError::new(cli::Kind::Host, format!("{}: {error}", shown::path(&path)))
     };
     let text = toml::to_string(&file).map_err(|error| host(&error))?;
     let text = format!(

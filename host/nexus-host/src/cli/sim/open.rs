@@ -14,14 +14,14 @@ use crate::driver::SLICE_FUEL;
 use crate::runtime::cache::CodeCache;
 use crate::runtime::engine::{EngineOptions, HostEngine, Slices};
 use crate::runtime::load::read_text;
+use crate::runtime::shown;
 
 /// Reads a scenario; `until` goes before what it says.
 pub(in crate::cli) fn parse(path: &Path, until: Option<Duration>) -> Result<Scenario, CliError> {
     let config = |error: &dyn std::fmt::Display| CliError::new(Kind::Config, error);
     let text = read_text(path, limits::POLICY_BYTES).map_err(|error| config(&error))?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    Scenario::parse(&text, &path.display().to_string(), folder, until)
-        .map_err(|error| config(&error))
+    Scenario::parse(&text, &shown::path(path), folder, until).map_err(|error| config(&error))
 }
 
 /// Makes it ready to be run, so many times at once.

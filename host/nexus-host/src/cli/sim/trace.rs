@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::cli::{CliError, Kind};
+use crate::runtime::shown;
 
 /// The file, while it is written.
 pub(super) struct Trace {
@@ -46,5 +47,5 @@ impl Trace {
 }
 
 fn of_file(path: &Path, error: &io::Error) -> CliError {
-    CliError::new(Kind::Host, format!("{}: {error}", path.display()))
+    CliError::new(Kind::Host, format!("{}: {error}", shown::path(path)))
 }

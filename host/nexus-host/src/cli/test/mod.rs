@@ -14,6 +14,7 @@ use nexus_policy::explain::escape;
 use super::sim::{self, Blessed, Failure, FailureKind, Prepared, Ran, Seeds};
 use super::{CliError, Common, Kind, Output, StateArgs, say};
 use crate::runtime::cache::CodeCache;
+use crate::runtime::shown;
 use crate::runtime::stdio::say as tell;
 
 const EXAMPLES: &str = "Examples:
@@ -130,7 +131,10 @@ pub(super) fn test(args: &TestArgs) -> Result<u8, CliError> {
 fn scenarios(args: &TestArgs) -> Result<Vec<(String, PathBuf)>, CliError> {
     let dir = &args.dir;
     if !dir.join("nexus.toml").is_file() {
-        let message = format!("{} has no nexus.toml: it is no app's folder", dir.display());
+        let message = format!(
+            "{} has no nexus.toml: it is no app's folder",
+            shown::path(dir)
+        );
         return Err(CliError::new(Kind::Usage, message)
             .hint("nexus-host test DIR, with DIR/nexus.toml and DIR/tests/*.toml"));
     }
@@ -151,7 +155,7 @@ fn scenarios(args: &TestArgs) -> Result<Vec<(String, PathBuf)>, CliError> {
     }
     found.sort();
     if found.is_empty() {
-        let message = format!("{} has no scenario (*.toml)", folder.display());
+        let message = format!("{} has no scenario (*.toml)", shown::path(&folder));
         return Err(
             CliError::new(Kind::Usage, message).hint("`nexus-host sim --help` shows one whole")
         );
@@ -171,7 +175,7 @@ fn scenarios(args: &TestArgs) -> Result<Vec<(String, PathBuf)>, CliError> {
 }
 
 fn of_file(path: &Path, error: &std::io::Error) -> CliError {
-    CliError::new(Kind::Host, format!("{}: {error}", path.display()))
+    CliError::new(Kind::Host, format!("{}: {error}", shown::path(path)))
 }
 
 /// Runs a scenario with all its seeds.
@@ -208,7 +212,7 @@ fn run(args: &TestArgs, test: &mut Test, cache: &mut CodeCache) -> Result<(), Cl
     match (blessed, first_ran) {
         (Some(_), Some(ran)) if test.failed == 0 => {
             let path = sim::bless(&test.scenario, &scene, &ran)?;
-            tell(&format!("wrote {}\n", path.display()));
+            tell(&format!("wrote {}\n", shown::path(&path)));
         }
         (Some(blessed), None) => {
             if let Some(note) = blessed.note(seeds, false) {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Test;
 use crate::cli::{CliError, Kind, sim};
 use crate::observe::summary;
+use crate::runtime::shown;
 use crate::runtime::stdio::Sink;
 
 /// Writes a part of the report.
@@ -23,7 +24,7 @@ pub(super) fn tell(text: &str) -> Result<(), CliError> {
 
 pub(super) fn head(dir: &Path, count: usize) -> String {
     let s = if count == 1 { "" } else { "s" };
-    format!("running {count} scenario{s} of {}\n", dir.display())
+    format!("running {count} scenario{s} of {}\n", shown::path(dir))
 }
 
 /// A test, as soon as it is over.

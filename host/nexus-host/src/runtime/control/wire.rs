@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 /// The longest request. A hostile client of the same user could write for ever.
-pub(super) const REQUEST_BYTES_MAX: u64 = 256;
+pub(super) const REQUEST_BYTES_MAX: u64 = nexus_types::limits::CONTROL_REQUEST_BYTES;
 /// The longest answer: an error names a file, a line of it and what is wrong.
-pub(super) const ANSWER_BYTES_MAX: u64 = 64 << 10;
+pub(super) const ANSWER_BYTES_MAX: u64 = nexus_types::limits::CONTROL_ANSWER_BYTES;
 /// How long a client may take to say what it wants, all of it, and again to take the answer.
 pub(super) const CLIENT_TIME: Duration = Duration::from_secs(2);
 /// How long the shard may take. It is longer than any turn of its guests.
