@@ -123,7 +123,7 @@ impl Situation {
             "$ nexus-host {}\n{}{}exit {}\n",
             all.join(" "),
             String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
+            app_first(&String::from_utf8_lossy(&output.stderr)),
             output.status.code().expect("no signal"),
         );
         let said = normal(&said, self.folder.path());
@@ -140,6 +140,13 @@ impl Situation {
             self.name
         );
     }
+}
+
+/// What the app says of a refusal comes before the host's word or after it, as the two take turns: here it is first.
+fn app_first(said: &str) -> String {
+    let lines = said.split_inclusive('\n');
+    let (app, host): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with("error: denied ("));
+    app.concat() + &host.concat()
 }
 
 fn golden(name: &str) -> PathBuf {
