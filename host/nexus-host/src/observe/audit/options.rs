@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use nexus_types::Duration;
 
 use super::room::Bounds;
+use super::{HEAD_AFTER, HEAD_RECORDS, SEGMENT_BYTES_MAX};
 
 /// Bounds, and how often a head is signed.
 #[derive(Clone, Copy, Debug)]
@@ -33,12 +34,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            segment_bytes: 8 << 20,
+            segment_bytes: SEGMENT_BYTES_MAX,
             disk_bytes: 256 << 20,
             files_max: 1024,
             buffer_bytes: 64 << 10,
-            head_records: 1024,
-            head_after: Duration::from_secs(10),
+            head_records: HEAD_RECORDS,
+            head_after: HEAD_AFTER,
             heads_max: 512,
         }
     }

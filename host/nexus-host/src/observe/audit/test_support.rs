@@ -89,7 +89,7 @@ impl State {
 
     pub(super) fn verify(&self) -> Vec<Chain> {
         let key = PublicKey::read(&self.place().public_key()).expect("a key");
-        verify_state(&self.place(), &key).expect("readable")
+        verify_state(&self.place(), &key, None).expect("readable")
     }
 
     /// The one chain there is.

@@ -17,6 +17,7 @@ use nexus_types::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::head::{Head, Kind};
+use super::heads::HEADS_MAX;
 use super::key::HostKey;
 use super::line::{self, Link};
 use super::names::SegmentName;
@@ -67,8 +68,9 @@ pub struct Writer {
     /// Records not kept and not told of in the chain yet; and all.
     untold: u64,
     dropped: u64,
-    /// The last record a head speaks for.
+    /// The last record a head speaks for, and when the last head was signed.
     signed: u64,
+    head_millis: u64,
     flush_at: Option<Instant>,
     head_at: Option<Instant>,
     /// A head that could not be written is not signed again for each record.
@@ -164,6 +166,7 @@ impl Writer {
             untold: 0,
             dropped: 0,
             signed: 0,
+            head_millis: 0,
             flush_at: None,
             head_at: None,
             head_not_before: Instant::ZERO,
@@ -226,8 +229,9 @@ impl Writer {
         let target = self.segment.to_string();
         // Room for it is kept in every segment. A chain that did not end by itself says so by its lack.
         let mark = self.mark();
-        self.tell_dropped();
-        self.event(CHAIN_CLOSED, &target);
+        let millis = self.now();
+        self.tell_dropped(millis);
+        self.add(&own(CHAIN_CLOSED, &target), millis);
         if self.write_out(now).is_ok() {
             let _ = self.head(Kind::Closed);
         } else {
@@ -260,41 +264,42 @@ impl Writer {
         (self.seq, self.hash, self.untold) = (mark.seq, mark.hash, mark.untold);
     }
 
+    /// The time of day.
+    fn now(&mut self) -> u64 {
+        time::millis((self.clock)())
+    }
+
     /// Adds a line to the buffer.
-    fn add(&mut self, entry: &Entry<'_>) {
-        self.make_line(entry);
+    fn add(&mut self, entry: &Entry<'_>, millis: u64) {
+        self.make_line(entry, millis);
         self.seq += 1;
         self.hash = Sha256::digest(self.line.as_bytes()).into();
         self.pending.extend_from_slice(self.line.as_bytes());
         self.pending.push(b'\n');
     }
 
-    fn make_line(&mut self, entry: &Entry<'_>) {
+    fn make_line(&mut self, entry: &Entry<'_>, millis: u64) {
         let link = Link {
             seq: self.seq + 1,
             prev: self.hash,
-            millis: time::millis((self.clock)()),
+            millis,
         };
         line::write(&mut self.line, &link, entry);
     }
 
-    /// Adds a record of the host's own.
-    fn event(&mut self, reason: &str, target: &dyn fmt::Display) {
-        self.add(&own(reason, target));
-    }
-
-    fn tell_dropped(&mut self) {
+    fn tell_dropped(&mut self, millis: u64) {
         if self.untold > 0 {
             let told = format!("{} records", self.untold);
             self.untold = 0;
-            self.event(RECORDS_DROPPED, &told);
+            self.add(&own(RECORDS_DROPPED, &told), millis);
         }
     }
 
     /// The first line of a segment goes to the file before anything else does.
     pub(super) fn first_line(&mut self, reason: &str) -> io::Result<()> {
         let target = self.segment.to_string();
-        self.make_line(&own(reason, &target));
+        let millis = self.now();
+        self.make_line(&own(reason, &target), millis);
         let hash: Hash = Sha256::digest(self.line.as_bytes()).into();
         self.line.push('\n');
         self.log.write_whole(self.line.as_bytes())?;
@@ -318,7 +323,8 @@ impl Writer {
     /// Writes the buffer and signs a head for it, unless one speaks for all of it already.
     fn sign(&mut self, now: Instant) {
         self.head_at = None;
-        let wanted = self.signed < self.seq && self.heads_written < self.options.heads_max;
+        // A segment that cannot end has more of them, up to what a reader takes.
+        let wanted = self.signed < self.seq && self.heads_written < HEADS_MAX as u32 - 2;
         if self.write_out(now).is_err() || (wanted && self.head(Kind::Reached).is_err()) {
             self.head_not_before = now + RETRY_AFTER;
             self.head_at = Some(self.head_not_before);
@@ -327,12 +333,13 @@ impl Writer {
 
     /// Signs a head for the last record; all of them are in the file.
     pub(super) fn head(&mut self, kind: Kind) -> io::Result<()> {
+        let millis = self.now();
         let head = Head {
             kind,
             segment: self.segment.clone(),
             seq: self.seq,
             hash: self.hash,
-            millis: time::millis((self.clock)()),
+            millis,
         };
         if self.heads.is_none() {
             let path = self.place.heads_file(&self.segment);
@@ -346,15 +353,29 @@ impl Writer {
             heads.write_whole(head.line(&self.key).as_bytes())?;
         }
         self.heads_written += 1;
-        self.signed = self.seq;
+        (self.signed, self.head_millis) = (self.seq, millis);
         Ok(())
     }
 
     fn keep(&mut self, now: Instant, entry: &Entry<'_>) -> Result<(), Unrecorded> {
         self.make_room(now)?;
+        let millis = self.now();
+        if self.signed < self.seq {
+            // No record comes long after the last head without one before it, by the clock of the records: what
+            // stands there without was put in.
+            if self.heads_ago(millis) >= 1 && now >= self.head_not_before {
+                self.sign(now);
+            }
+            let unsigned = self.seq - self.signed;
+            let too_many = unsigned >= self.options.head_records.saturating_mul(2);
+            if too_many || (unsigned > 0 && self.heads_ago(millis) >= 2) {
+                return Err(Unrecorded);
+            }
+        }
+        let late = self.heads_ago(millis) >= 1;
         let mark = self.mark();
-        self.tell_dropped();
-        self.add(entry);
+        self.tell_dropped(millis);
+        self.add(entry, millis);
         if through(entry) && self.write_out(now).is_err() {
             self.back_to(mark);
             return Err(Unrecorded);
@@ -365,10 +386,17 @@ impl Writer {
         if self.head_at.is_none() {
             self.head_at = Some(now + self.options.head_after);
         }
-        if self.seq - self.signed >= self.options.head_records && now >= self.head_not_before {
+        let due = late || self.seq - self.signed >= self.options.head_records;
+        if due && now >= self.head_not_before {
             self.sign(now);
         }
         Ok(())
+    }
+
+    /// How many times the longest between heads have gone since the last one.
+    fn heads_ago(&self, millis: u64) -> u64 {
+        let often = self.options.head_after.as_millis().max(1) as u64;
+        millis.abs_diff(self.head_millis) / often
     }
 }
 
