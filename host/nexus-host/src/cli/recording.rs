@@ -25,7 +25,15 @@ impl Recording {
                 "warning: nothing is recorded: {error}; sensitive capabilities are refused\n"
             ));
         }
-        Self(log)
+        let opened = Self(log);
+        say(&opened.warnings());
+        opened
+    }
+
+    /// What a person should know of the log and was not told yet: lines for standard error.
+    pub(super) fn warnings(&self) -> String {
+        let lines = self.0.warnings().into_iter();
+        lines.map(|line| format!("warning: {line}\n")).collect()
     }
 
     /// For a gate.

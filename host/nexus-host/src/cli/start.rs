@@ -133,6 +133,7 @@ impl Host {
             }
         });
         let told = (!quiet).then(|| outputs[1].clone());
+        let stderr = outputs[1].clone();
         let denials = Rc::new(RefCell::new(Denials::new(told)));
         // What is refused while no app is polled: what ends because the policy has changed.
         let (taken, at) = (Rc::clone(&denials), driver.shard().clone());
@@ -148,6 +149,9 @@ impl Host {
                 // A rule whose time is over, say; after a reload it was done already.
                 judged.judge(&shard, &told);
                 flushed.poll(shard.latest());
+                if stderr.has_room(NOTICE_BYTES) {
+                    stderr.say(&flushed.warnings());
+                }
             }
         }));
         Ok(Self {
@@ -243,7 +247,8 @@ impl Host {
         // After a first signal the next ends the process, see `Signals::deliver`.
         let already = self.signals.raised();
         self.recording.close(self.driver.shard().latest());
-        self.outputs[1].finish(text, &|| self.signals.raised() != already);
+        let text = self.recording.warnings() + text;
+        self.outputs[1].finish(&text, &|| self.signals.raised() != already);
         if let Some(telemetry) = &self.telemetry {
             telemetry.finish();
         }

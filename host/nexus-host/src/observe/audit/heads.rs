@@ -77,7 +77,7 @@ pub(super) fn of_chain<'a>(
         .take_while(move |(name, _)| name.chain == chain)
 }
 
-fn read_heads_file(
+pub(super) fn read_heads_file(
     path: &Path,
     key: &PublicKey,
     name: &SegmentName,

@@ -17,6 +17,7 @@
 //!
 //! Nothing here reads a clock: the one who opens a [`Writer`] gives it one.
 
+mod evict;
 pub mod fault;
 mod follow;
 mod head;
@@ -36,6 +37,8 @@ pub mod time;
 pub mod verify;
 mod writer;
 
+#[cfg(test)]
+mod room_tests;
 #[cfg(test)]
 mod tamper_tests;
 #[cfg(test)]

@@ -1,9 +1,15 @@
 //! A file that only grows, and of which no half line is left behind.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+/// How long who looks at a file that was just made is waited for, and how often it is tried again.
+const LOCK_WAIT: Duration = Duration::from_millis(100);
+const LOCK_STEP: Duration = Duration::from_millis(2);
 
 /// A file that is written at its end.
 pub(super) struct Out {
@@ -80,8 +86,26 @@ impl Out {
     }
 }
 
-/// Says to others that somebody writes it, for as long as it is open.
-pub(super) fn locked(out: Out) -> io::Result<Out> {
-    out.file.try_lock()?;
+/// Says to others that somebody writes it, for as long as it is open. Who looks at it may be in the way for a
+/// moment; where that lasts nothing is left of the file.
+pub(super) fn locked(out: Out, path: &Path) -> io::Result<Out> {
+    if let Err(error) = lock_within(&out.file, LOCK_WAIT) {
+        let _ = fs::remove_file(path);
+        return Err(error.into());
+    }
     Ok(out)
+}
+
+/// Locks a file; waits for who has it, for a bounded time.
+pub(super) fn lock_within(file: &File, time: Duration) -> Result<(), TryLockError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if waited < time => {
+                thread::sleep(LOCK_STEP);
+                waited += LOCK_STEP;
+            }
+            locked => return locked,
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 
 use nexus_policy::Unrecorded;
-use nexus_types::Instant;
+use nexus_types::{Duration, Instant};
 
 use super::head::Kind;
 use super::names::{SEGMENT_MAX, SegmentName};
@@ -12,6 +12,9 @@ use super::out::{Out, locked};
 use super::read::SEGMENT_OPENED;
 use super::writer::{RETRY_AFTER, ROOM_BYTES, Writer};
 use super::{room, time};
+
+/// How long other hosts that make room are waited for; records wait meanwhile.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 impl Writer {
     /// Makes sure that a record and what goes with it fit the segment and the buffer.
@@ -44,14 +47,14 @@ impl Writer {
 
     fn next_segment(&mut self) -> io::Result<()> {
         let millis = time::millis((self.clock)());
-        let bounds = self.options.bounds();
-        if !room::make(
-            &self.place,
-            &self.key,
-            bounds,
-            self.options.segment_bytes,
+        let wanted = room::Wanted {
+            bounds: self.options.bounds(),
+            bytes: self.options.segment_bytes,
+            chain: &self.segment.chain,
             millis,
-        )? {
+            patience: PATIENCE,
+        };
+        if !room::make(&self.place, &self.key, &wanted, &mut self.told)? {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let next = SegmentName {
@@ -64,9 +67,7 @@ impl Writer {
             #[cfg(test)]
             &self.disk,
         )?;
-        let log = locked(log).inspect_err(|_| {
-            let _ = fs::remove_file(&path);
-        })?;
+        let log = locked(log, &path)?;
         let (before, ended) = (self.mark(), std::mem::replace(&mut self.log, log));
         let name = std::mem::replace(&mut self.segment, next);
         if let Err(error) = self.first_line(SEGMENT_OPENED) {

@@ -26,7 +26,7 @@ use super::out::{Out, locked};
 use super::place::Place;
 use super::read::{CHAIN_CLOSED, CHAIN_OPENED, RECORDS_DROPPED};
 use super::room;
-use super::{Hash, RECORD_BYTES_MAX, hex, time};
+use super::{Hash, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, hex, time};
 
 /// A line, its newline, and the same for the record that says how many were dropped before it.
 pub(super) const ROOM_BYTES: u64 = 2 * (RECORD_BYTES_MAX as u64 + 1);
@@ -37,6 +37,9 @@ const FLUSH_AFTER: Duration = Duration::from_millis(250);
 
 /// How long until a disk that took nothing, or a folder without room, is tried again: it is listed each time.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a host that starts waits for others that make room.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where the chain stands, to go back to.
 #[derive(Clone, Copy)]
@@ -78,6 +81,8 @@ pub struct Writer {
     /// No new segment before.
     pub(super) rotate_not_before: Instant,
     closed: bool,
+    /// What a person should know, and was not told yet.
+    pub(super) told: room::Warnings,
     #[cfg(test)]
     pub(super) disk: super::test_support::Disk,
 }
@@ -119,7 +124,9 @@ impl Writer {
         #[cfg(test)] disk: super::test_support::Disk,
     ) -> Result<Self, OpenError> {
         // Less would hold no record.
-        options.segment_bytes = options.segment_bytes.max(2 * ROOM_BYTES);
+        options.segment_bytes = options
+            .segment_bytes
+            .clamp(2 * ROOM_BYTES, SEGMENT_BYTES_MAX);
         options.buffer_bytes = options.buffer_bytes.max(2 * ROOM_BYTES as usize);
         let place = Place::make(state).map_err(|(path, error)| OpenError::Folder(path, error))?;
         let key =
@@ -136,8 +143,15 @@ impl Writer {
             ),
             number: 1,
         };
-        let bounds = options.bounds();
-        let room = room::make(&place, &key, bounds, options.segment_bytes, millis)
+        let wanted = room::Wanted {
+            bounds: options.bounds(),
+            bytes: options.segment_bytes,
+            chain: &segment.chain,
+            millis,
+            patience: PATIENCE,
+        };
+        let mut told = room::Warnings::default();
+        let room = room::make(&place, &key, &wanted, &mut told)
             .map_err(|error| OpenError::Folder(place.log.clone(), error))?;
         if !room {
             return Err(OpenError::NoRoom(place.log));
@@ -148,7 +162,7 @@ impl Writer {
             #[cfg(test)]
             &disk,
         )
-        .and_then(locked)
+        .and_then(|out| locked(out, &path))
         .map_err(|error| OpenError::File(path, error))?;
         let mut writer = Self {
             place,
@@ -172,6 +186,7 @@ impl Writer {
             head_not_before: Instant::ZERO,
             rotate_not_before: Instant::ZERO,
             closed: false,
+            told,
             #[cfg(test)]
             disk,
         };
@@ -197,6 +212,11 @@ impl Writer {
     /// How many records could not be kept.
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// What a person should know of the log since this was asked last.
+    pub fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.told.new)
     }
 
     /// When [`Self::poll`] has something to do.
