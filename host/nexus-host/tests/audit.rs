@@ -317,6 +317,43 @@ fn reject_a_log_whose_end_was_cut_off() {
     assert!(stdout(&output).contains(&place), "{}", stdout(&output));
 }
 
+/// A chain that says that it lacks records is whole, and no proof of what happened meanwhile.
+#[test]
+fn reject_a_log_that_lacks_records_as_complete() {
+    let world = World::new();
+    let options = Options {
+        segment_bytes: 64 << 10,
+        files_max: 1,
+        ..Options::default()
+    };
+    let mut log = Writer::open_with(&world.state(), clock(), options).expect("opens");
+    let kept = (0..1000)
+        .filter(|n| allow(&mut log, &n.to_string()))
+        .count();
+    assert!(kept > 10 && kept < 1000, "{kept}");
+    drop(log);
+    let output = world.audit(&["verify"]);
+    assert_eq!(output.status.code(), Some(1));
+    let (text, lost) = (stdout(&output), 1000 - kept);
+    assert!(text.starts_with("INCOMPLETE  "), "{text}");
+    assert!(
+        text.contains(&format!("{lost} could not be kept")),
+        "{text}"
+    );
+    assert!(
+        stderr(&output).contains("lacks records"),
+        "{}",
+        stderr(&output)
+    );
+    let answer = json(&world.audit(&["verify", "--output", "json"]));
+    let chain = &answer["data"]["chains"][0];
+    assert_eq!(
+        (&chain["ok"], &chain["complete"]),
+        (&true.into(), &false.into())
+    );
+    assert_eq!(answer["ok"], false);
+}
+
 /// Copies, with the heads and the key from elsewhere.
 #[test]
 fn files_are_verified_apart_from_their_folder() {

@@ -247,7 +247,7 @@ impl Host {
         // After a first signal the next ends the process, see `Signals::deliver`.
         let already = self.signals.raised();
         self.recording.close(self.driver.shard().latest());
-        let text = self.recording.warnings() + text;
+        let text = self.recording.warnings() + &self.recording.lost() + text;
         self.outputs[1].finish(&text, &|| self.signals.raised() != already);
         if let Some(telemetry) = &self.telemetry {
             telemetry.finish();
@@ -454,6 +454,7 @@ impl Host {
                 .driver
                 .shard()
                 .enter(|mesh, _| mesh.node_mut(node).events_dropped()),
+            audit_records_dropped: self.recording.dropped(),
             passed: Passed {
                 mode: self.mode,
                 observed: self.observed.get(&instance).cloned().unwrap_or_default(),

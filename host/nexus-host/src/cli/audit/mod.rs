@@ -36,7 +36,7 @@ enum AuditVerb {
     Tail(tail::TailArgs),
     /// Show the records that fit
     Query(query::QueryArgs),
-    /// Check that the log is as its hosts left it: exits with 0 if it is, with 1 if not
+    /// Check that the log is as its hosts left it: exits with 0 if it is and lacks nothing, with 1 if not
     Verify(verify::VerifyArgs),
 }
 

@@ -19,7 +19,8 @@ const EXAMPLES: &str = "Examples:
   nexus-host audit verify copies/*.jsonl --heads copies/heads --public-key audit.pub
                                                      copies of some segments alone
 
-Exits with 0 if nothing is wrong, with 1 if anything is: each finding names its file and line.
+Exits with 0 if nothing is wrong, with 1 if anything is: each finding names its file and line. A chain that says
+itself that records could not be kept is INCOMPLETE, which is 1, too.
 Notes are no faults. What this can and cannot show: docs/guide/audit.md.";
 
 #[derive(Args)]
@@ -51,11 +52,21 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<u8, CliError> {
         .iter()
         .filter(|chain| !chain.findings.is_empty())
         .count();
+    let incomplete = chains.iter().filter(|chain| chain.dropped > 0).count();
+    let lacks = (incomplete > 0).then(|| {
+        let of = count(chains.len(), "chain");
+        let message = format!(
+            "the audit log lacks records that its hosts could not keep: {incomplete} of {of}"
+        );
+        CliError::new(Kind::Host, message)
+            .hint("see what the disk was short of then; what was allowed meanwhile is not known")
+    });
     let error = (broken > 0).then(|| {
         let message = format!("the audit log is not as it was left: {broken} of {}", count(chains.len(), "chain"));
         CliError::new(Kind::Host, message)
             .hint("keep a copy of the state folder as it is; compare with copies of the log and of its heads kept elsewhere")
     });
+    let error = error.or(lacks);
     let data = json!({
         "key": key.as_ref().map(|key| key.id().to_string()),
         "chains": chains.iter().map(of_chain).collect::<Vec<_>>(),
@@ -157,10 +168,12 @@ fn count(count: usize, what: &str) -> String {
 fn text(chains: &[Chain], key: Option<&PublicKey>) -> String {
     let mut text = String::new();
     for chain in chains {
-        let verdict = if chain.findings.is_empty() {
-            "good"
-        } else {
+        let verdict = if !chain.findings.is_empty() {
             "BROKEN"
+        } else if chain.dropped > 0 {
+            "INCOMPLETE"
+        } else {
+            "good"
         };
         text.push_str(&format!(
             "{verdict:<6}  {}  {}, {} records",
@@ -209,6 +222,7 @@ fn of_chain(chain: &Chain) -> serde_json::Value {
     json!({
         "chain": chain.name,
         "ok": chain.findings.is_empty(),
+        "complete": chain.dropped == 0,
         "segments": chain.segments,
         "records": chain.records,
         "records_dropped": chain.dropped,

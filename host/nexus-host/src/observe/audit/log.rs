@@ -88,6 +88,11 @@ impl AuditLog {
         }
     }
 
+    /// Whether it could be opened.
+    pub fn is_open(&self) -> bool {
+        self.state().writer.is_some()
+    }
+
     /// What a person should know of the log since this was asked last.
     pub fn warnings(&self) -> Vec<String> {
         let mut state = self.state();

@@ -22,6 +22,9 @@ pub struct Options {
     pub files_max: usize,
     /// Records that wait to be written. Stops a disk that takes nothing from filling memory.
     pub buffer_bytes: usize,
+    /// Bytes of the disk kept ahead of what is written, beside those for the last lines and heads; none: not even
+    /// those. A disk that is full then takes what says that records are missing.
+    pub ahead_bytes: Option<u64>,
     /// A head at least after so many records: a tail cut off further back shows.
     pub head_records: u64,
     /// And after so long with any.
@@ -38,6 +41,7 @@ impl Default for Options {
             disk_bytes: 256 << 20,
             files_max: 1024,
             buffer_bytes: 64 << 10,
+            ahead_bytes: Some(32 << 10),
             head_records: HEAD_RECORDS,
             head_after: HEAD_AFTER,
             heads_max: 512,

@@ -7,11 +7,11 @@ use nexus_policy::Unrecorded;
 use nexus_types::{Duration, Instant};
 
 use super::head::Kind;
-use super::names::{SEGMENT_MAX, SegmentName};
+use super::names::{self, SEGMENT_MAX, SegmentName};
 use super::out::{Out, locked};
-use super::read::SEGMENT_OPENED;
+use super::read::{CHAIN_OPENED, SEGMENT_OPENED};
 use super::writer::{RETRY_AFTER, ROOM_BYTES, Writer};
-use super::{room, time};
+use super::{Hash, room, time};
 
 /// How long other hosts that make room are waited for; records wait meanwhile.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -27,6 +27,11 @@ impl Writer {
             // Where that cannot be there is room for records still, and no more heads until it can.
             let _ = self.rotate(now);
         }
+        if let Some(ahead) = self.options.ahead_bytes {
+            // A record, and those that end the chain, after what waits.
+            let end = self.log.len + self.pending.len() as u64 + 2 * ROOM_BYTES;
+            self.log.reserve(end, ahead).map_err(|_| Unrecorded)?;
+        }
         if self.pending.len() + ROOM_BYTES as usize > self.options.buffer_bytes {
             self.write_out(now).map_err(|_| Unrecorded)?;
         }
@@ -38,14 +43,14 @@ impl Writer {
         if now < self.rotate_not_before || self.segment.number >= SEGMENT_MAX {
             return Err(Unrecorded);
         }
-        let rotated = self.write_out(now).and_then(|()| self.next_segment());
+        let rotated = self.write_out(now).and_then(|()| self.next_segment(now));
         if rotated.is_err() {
             self.rotate_not_before = now + RETRY_AFTER;
         }
         rotated.map_err(|_| Unrecorded)
     }
 
-    fn next_segment(&mut self) -> io::Result<()> {
+    fn next_segment(&mut self, now: Instant) -> io::Result<()> {
         let millis = time::millis((self.clock)());
         let wanted = room::Wanted {
             bounds: self.options.bounds(),
@@ -62,31 +67,84 @@ impl Writer {
             number: self.segment.number + 1,
         };
         let path = self.place.log_file(&next);
+        match self.go_on(next, now) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Else whoever can tell its name could end the log for the rest of the run.
+                self.told.new.push(format!(
+                    "{}: somebody else made it, or its heads; the log goes on in another chain",
+                    path.display()
+                ));
+                let chain = names::new_chain(millis).map_err(io::Error::other)?;
+                self.go_on(SegmentName { chain, number: 1 }, now)
+            }
+            done => done,
+        }
+    }
+
+    /// Goes on in the next segment, or in another chain.
+    fn go_on(&mut self, next: SegmentName, now: Instant) -> io::Result<()> {
+        let paths = [self.place.log_file(&next), self.place.heads_file(&next)];
+        let same = next.chain == self.segment.chain;
         let log = Out::create(
-            &path,
+            &paths[0],
             #[cfg(test)]
             &self.disk,
         )?;
-        let log = locked(log, &path)?;
-        let (before, ended) = (self.mark(), std::mem::replace(&mut self.log, log));
-        let name = std::mem::replace(&mut self.segment, next);
-        if let Err(error) = self.first_line(SEGMENT_OPENED) {
-            let _ = fs::remove_file(&path);
-            (self.log, self.segment) = (ended, name);
+        let log = locked(log, &paths[0])?;
+        let mut other = Open {
+            segment: next,
+            log,
+            heads: None,
+            heads_written: 0,
+            seq: if same { self.seq } else { 0 },
+            hash: if same { self.hash } else { Hash::default() },
+            signed: if same { self.signed } else { 0 },
+        };
+        // What it had is put aside, and comes back if the next one cannot begin.
+        self.swap(&mut other);
+        let begun = self
+            .first_line(if same { SEGMENT_OPENED } else { CHAIN_OPENED })
+            .and_then(|()| self.head(Kind::Opened));
+        if let Err(error) = begun {
+            let [log, heads] = &paths;
+            let _ = fs::remove_file(log);
+            // Heads that somebody else made stay.
+            if self.heads.is_some() {
+                let _ = fs::remove_file(heads);
+            }
+            self.swap(&mut other);
             return Err(error);
         }
-        // Heads: of what has ended, then of what has begun. One that cannot be written is no loss that
-        // shows later: the next one speaks for everything before it.
-        let next = std::mem::replace(&mut self.segment, name);
-        let reached = (
-            std::mem::replace(&mut self.seq, before.seq),
-            std::mem::replace(&mut self.hash, before.hash),
-        );
-        let _ = self.head(Kind::Rotated);
-        (self.seq, self.hash) = reached;
-        (self.segment, self.heads, self.heads_written) = (next, None, 0);
-        let _ = self.head(Kind::Opened);
-        drop(ended);
+        self.swap(&mut other);
+        if same {
+            // One that cannot be written is no loss: that which begins the next segment speaks for all before it.
+            let _ = self.head(Kind::Rotated);
+        } else {
+            self.last_line(now);
+        }
+        self.end_files();
+        self.swap(&mut other);
         Ok(())
     }
+
+    fn swap(&mut self, other: &mut Open) {
+        std::mem::swap(&mut self.segment, &mut other.segment);
+        std::mem::swap(&mut self.log, &mut other.log);
+        std::mem::swap(&mut self.heads, &mut other.heads);
+        std::mem::swap(&mut self.heads_written, &mut other.heads_written);
+        std::mem::swap(&mut self.seq, &mut other.seq);
+        std::mem::swap(&mut self.hash, &mut other.hash);
+        std::mem::swap(&mut self.signed, &mut other.signed);
+    }
+}
+
+/// A segment that is not the one that is written.
+struct Open {
+    segment: SegmentName,
+    log: Out,
+    heads: Option<Out>,
+    heads_written: u32,
+    seq: u64,
+    hash: Hash,
+    signed: u64,
 }

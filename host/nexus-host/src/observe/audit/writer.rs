@@ -20,13 +20,13 @@ use super::head::{Head, Kind};
 use super::heads::HEADS_MAX;
 use super::key::HostKey;
 use super::line::{self, Link};
-use super::names::SegmentName;
+use super::names::{self, SegmentName};
 use super::options::{OpenError, Options};
 use super::out::{Out, locked};
 use super::place::Place;
 use super::read::{CHAIN_CLOSED, CHAIN_OPENED, RECORDS_DROPPED};
 use super::room;
-use super::{Hash, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, hex, time};
+use super::{HEAD_BYTES_MAX, Hash, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, time};
 
 /// A line, its newline, and the same for the record that says how many were dropped before it.
 pub(super) const ROOM_BYTES: u64 = 2 * (RECORD_BYTES_MAX as u64 + 1);
@@ -40,6 +40,9 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a host that starts waits for others that make room.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes of the disk kept ahead for heads.
+const HEADS_AHEAD: u64 = 2048;
 
 /// Where the chain stands, to go back to.
 #[derive(Clone, Copy)]
@@ -72,7 +75,7 @@ pub struct Writer {
     untold: u64,
     dropped: u64,
     /// The last record a head speaks for, and when the last head was signed.
-    signed: u64,
+    pub(super) signed: u64,
     head_millis: u64,
     flush_at: Option<Instant>,
     head_at: Option<Instant>,
@@ -132,15 +135,8 @@ impl Writer {
         let key =
             HostKey::open(&place).map_err(|error| OpenError::Key(place.keys.clone(), error))?;
         let millis = time::millis(clock());
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|_| OpenError::Random)?;
         let segment = SegmentName {
-            chain: format!(
-                "{}-{}-{}",
-                time::compact(millis),
-                std::process::id(),
-                hex(&random)
-            ),
+            chain: names::new_chain(millis).map_err(|_| OpenError::Random)?,
             number: 1,
         };
         let wanted = room::Wanted {
@@ -246,6 +242,13 @@ impl Writer {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
+        self.last_line(now);
+        self.end_files();
+        (self.flush_at, self.head_at) = (None, None);
+    }
+
+    /// Ends the chain: what could not be kept, the last line, a head that says so.
+    pub(super) fn last_line(&mut self, now: Instant) {
         let target = self.segment.to_string();
         // Room for it is kept in every segment. A chain that did not end by itself says so by its lack.
         let mark = self.mark();
@@ -256,8 +259,16 @@ impl Writer {
             let _ = self.head(Kind::Closed);
         } else {
             self.back_to(mark);
+            self.pending.clear();
         }
-        (self.flush_at, self.head_at) = (None, None);
+    }
+
+    /// Gives back what the disk keeps for files that are over.
+    pub(super) fn end_files(&mut self) {
+        self.log.end();
+        if let Some(heads) = &mut self.heads {
+            heads.end();
+        }
     }
 
     pub(super) fn mark(&self) -> Mark {
@@ -370,6 +381,10 @@ impl Writer {
             )?);
         }
         if let Some(heads) = &mut self.heads {
+            if let (Some(_), false) = (self.options.ahead_bytes, kind.ends()) {
+                // Itself, and the one that ends the segment.
+                heads.reserve(heads.len + 2 * HEAD_BYTES_MAX as u64, HEADS_AHEAD)?;
+            }
             heads.write_whole(head.line(&self.key).as_bytes())?;
         }
         self.heads_written += 1;
@@ -428,6 +443,12 @@ impl Auditor for Writer {
             self.keep(now, entry)
         };
         if kept.is_err() {
+            if self.dropped == 0 {
+                self.told.new.push(format!(
+                    "{}: records of the audit log cannot be kept; sensitive capabilities are refused meanwhile",
+                    self.place.log.display()
+                ));
+            }
             self.dropped += 1;
             self.untold += 1;
         }
