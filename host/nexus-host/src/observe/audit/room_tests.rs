@@ -279,24 +279,21 @@ fn reject_what_is_put_back_after_it_was_given_up() {
 #[test]
 fn reject_a_segment_that_stays_locked() {
     let folder = tempfile::tempdir().expect("a folder");
-    let make = |name: &str| {
-        let path = folder.path().join(name);
-        let out = Out::create(&path, &Disk::default()).expect("made");
-        let looked = File::open(&path).expect("opens");
-        looked.try_lock_shared().expect("free");
-        (path, out, looked)
-    };
-    let (path, out, looked) = make("a");
+    let path = folder.path().join("a");
+    let out = Out::create(&path, &Disk::default()).expect("made");
+    let looked = File::open(&path).expect("opens");
+    looked.try_lock_shared().expect("free");
+    locked(out, &path).map(|_| ()).expect_err("locked");
+    assert!(!path.exists());
+    let other = File::create(&path).expect("made");
+    let looked = File::open(&path).expect("opens");
+    looked.try_lock_shared().expect("free");
+    lock_within(&other, Duration::ZERO).expect_err("locked");
     let look = thread::spawn(move || {
         thread::sleep(Duration::from_millis(20));
         drop(looked);
     });
-    let out = locked(out, &path).expect("waited for");
+    // Far longer than it takes: this machine may be busy.
+    lock_within(&other, Duration::from_secs(30)).expect("waited for");
     look.join().expect("ended");
-    let other = File::open(&path).expect("opens");
-    lock_within(&other, Duration::ZERO).expect_err("locked");
-    drop(out);
-    let (path, out, _looked) = make("b");
-    locked(out, &path).map(|_| ()).expect_err("locked");
-    assert!(!path.exists());
 }
