@@ -33,12 +33,17 @@ pub mod read;
 mod record;
 mod room;
 mod rotate;
+mod sign;
 pub mod time;
 pub mod verify;
 mod writer;
 
 #[cfg(test)]
+mod loss_tests;
+#[cfg(test)]
 mod room_tests;
+#[cfg(test)]
+mod tail_tests;
 #[cfg(test)]
 mod tamper_tests;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where a segment ends and the next one begins.
+//! Where a segment ends and the next one begins, and where a chain ends.
 
 use std::fs;
 use std::io;
@@ -9,8 +9,8 @@ use nexus_types::{Duration, Instant};
 use super::head::Kind;
 use super::names::{self, SEGMENT_MAX, SegmentName};
 use super::out::{Out, locked};
-use super::read::{CHAIN_OPENED, SEGMENT_OPENED};
-use super::writer::{RETRY_AFTER, ROOM_BYTES, Writer};
+use super::read::{CHAIN_CLOSED, CHAIN_OPENED, SEGMENT_OPENED};
+use super::writer::{RETRY_AFTER, ROOM_BYTES, Writer, own};
 use super::{Hash, room, time};
 
 /// How long other hosts that make room are waited for; records wait meanwhile.
@@ -125,6 +125,30 @@ impl Writer {
         self.end_files();
         self.swap(&mut other);
         Ok(())
+    }
+
+    /// Ends the chain: what could not be kept, the last line, a head that says so.
+    pub(super) fn last_line(&mut self, now: Instant) {
+        let target = self.segment.to_string();
+        // Room for it is kept in every segment. A chain that did not end by itself says so by its lack.
+        let mark = self.mark();
+        let millis = self.now();
+        self.tell_dropped(millis);
+        self.add(&own(CHAIN_CLOSED, &target), millis);
+        if self.write_out(now).is_ok() {
+            let _ = self.head(Kind::Closed);
+        } else {
+            self.back_to(mark);
+            self.pending.clear();
+        }
+    }
+
+    /// Gives back what the disk keeps for files that are over.
+    pub(super) fn end_files(&mut self) {
+        self.log.end();
+        if let Some(heads) = &mut self.heads {
+            heads.end();
+        }
     }
 
     fn swap(&mut self, other: &mut Open) {

@@ -10,10 +10,10 @@ use super::fault::Fault;
 use super::read::verify_segment;
 use super::test_support::{SMALL, State, allow, lines, sensitive, write_lines};
 use super::verify::{Check, verify_files};
-use super::{HEAD_RECORDS, PublicKey, hex};
+use super::{PublicKey, hex};
 
 /// A closed chain of several segments: about 75 records each.
-fn written(records: usize) -> State {
+pub(super) fn written(records: usize) -> State {
     let state = State::new();
     let mut writer = state.writer(SMALL);
     for n in 0..records {
@@ -24,7 +24,7 @@ fn written(records: usize) -> State {
 }
 
 /// The same, as a host leaves it that was killed: its last records are written, and no head speaks for them.
-fn killed(records: usize) -> State {
+pub(super) fn killed(records: usize) -> State {
     let state = State::new();
     let mut writer = state.writer(SMALL);
     for n in 0..records {
@@ -35,7 +35,11 @@ fn killed(records: usize) -> State {
 }
 
 /// Changes one segment's lines; what is found then.
-fn tampered(state: &State, segment: usize, change: impl FnOnce(&mut Vec<String>)) -> Vec<String> {
+pub(super) fn tampered(
+    state: &State,
+    segment: usize,
+    change: impl FnOnce(&mut Vec<String>),
+) -> Vec<String> {
     let path = &state.segments()[segment];
     let mut all = lines(path);
     change(&mut all);
@@ -44,13 +48,13 @@ fn tampered(state: &State, segment: usize, change: impl FnOnce(&mut Vec<String>)
 }
 
 /// Without the chain's name: `000001.jsonl:5: …`.
-fn short(findings: Vec<String>) -> Vec<String> {
+pub(super) fn short(findings: Vec<String>) -> Vec<String> {
     let short = |finding: &String| finding.split_once('.').map(|(_, rest)| rest.to_owned());
     findings.iter().filter_map(short).collect()
 }
 
 /// Every hash from this line on made anew, as whoever has no key can.
-fn rechain(all: &mut [String], from: usize) {
+pub(super) fn rechain(all: &mut [String], from: usize) {
     for at in from.max(1)..all.len() {
         let hash = hex(&Sha256::digest(all[at - 1].trim_end().as_bytes()));
         let prev = all[at].find("\"prev\":\"").expect("a record") + 8;
@@ -58,7 +62,7 @@ fn rechain(all: &mut [String], from: usize) {
     }
 }
 
-fn one(findings: &[String], place: &str, says: &str) {
+pub(super) fn one(findings: &[String], place: &str, says: &str) {
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert!(
         findings[0].starts_with(place) && findings[0].contains(says),
@@ -567,118 +571,4 @@ fn reject_a_segment_of_a_far_number() {
         found[0].starts_with("000002.jsonl: ") && found.len() < 40,
         "{found:?}"
     );
-}
-
-/// Records that go on after the end of what a host wrote that was killed: well chained, `count` of them, each
-/// `step` milliseconds after the one before, the first of them at `from`.
-fn forged(state: &State, count: usize, from: u64, step: u64) -> Vec<String> {
-    tampered(state, 0, |all| {
-        for n in 0..count {
-            let last = all.last().expect("records");
-            let mut record: serde_json::Value = serde_json::from_str(last).expect("a record");
-            record["seq"] = (record["seq"].as_u64().expect("a number") + 1).into();
-            record["prev"] = hex(&Sha256::digest(last.trim_end().as_bytes())).into();
-            let mut t = String::new();
-            super::time::push(&mut t, from + n as u64 * step);
-            record["t"] = t.into();
-            all.push(format!("{record}\n"));
-        }
-    })
-}
-
-/// The time of the tests' clock, about.
-const NOW_MILLIS: u64 = 1_795_000_000_000;
-
-/// Goal: what nobody signed for is bounded as the guide says. Method: a killed host's chain goes on with well
-/// chained records: as many as a host leaves, one more than that, and few of another year.
-#[test]
-fn reject_more_records_without_a_head_than_a_host_leaves() {
-    let state = killed(20);
-    let unsigned = (state.chain().records - state.chain().signed) as usize;
-    let last = 2 * HEAD_RECORDS as usize - unsigned;
-    assert_eq!(forged(&state, last, NOW_MILLIS, 1), [""; 0]);
-    let found = forged(&state, 1, NOW_MILLIS, 1);
-    one(
-        &found,
-        "000001.jsonl:2066: ",
-        "than a host writes without a head",
-    );
-}
-
-#[test]
-fn reject_records_without_a_head_that_are_late() {
-    // One may be: the host had waited, and was killed before it signed.
-    let state = killed(16);
-    assert_eq!(state.chain().records, state.chain().signed);
-    let year_2031 = 1_925_000_000_000;
-    assert_eq!(forged(&state, 1, year_2031, 1), [""; 0]);
-    let found = forged(&state, 1, year_2031, 1);
-    one(
-        &found,
-        "000001.jsonl:19: ",
-        "later ones, than a host writes",
-    );
-    let found = forged(&killed(20), 3, NOW_MILLIS + 21_000, 0);
-    one(
-        &found,
-        "000001.jsonl:22: ",
-        "later ones, than a host writes",
-    );
-    assert_eq!(forged(&killed(20), 3, NOW_MILLIS + 19_000, 0), [""; 0]);
-}
-
-/// A second segment that nobody signed for, well chained to a host's that was killed.
-#[test]
-fn reject_a_segment_that_no_head_begins() {
-    let state = killed(20);
-    let path = state.segments().remove(0);
-    let all = lines(&path);
-    let name = state.chain().name;
-    let mut more = all[..3].to_vec();
-    more[0] = more[0]
-        .replace("chain-opened", "segment-opened")
-        .replace(&format!("{name}.000001"), &format!("{name}.000002"));
-    let mut joined = vec![all[20].clone()];
-    joined.append(&mut more);
-    for (at, line) in joined.iter_mut().enumerate() {
-        let number = line.find(",\"prev").expect("a record");
-        line.replace_range(..number, &format!("{{\"v\":1,\"seq\":{}", 21 + at));
-    }
-    rechain(&mut joined, 1);
-    let second = path.with_file_name(format!("{name}.000002.jsonl"));
-    write_lines(&second, &joined[1..]);
-    let found = short(state.findings());
-    one(
-        &found,
-        "000002.jsonl: ",
-        "no signed head says that this segment was begun",
-    );
-    // One that a host leaves which is killed when it has made it.
-    write_lines(&second, &joined[1..2]);
-    assert_eq!(state.findings(), [""; 0]);
-}
-
-/// Bytes after the end that are not even a line.
-#[test]
-fn reject_half_a_line_after_the_end() {
-    let state = written(8);
-    let found = tampered(&state, 0, |all| all.push("{}".into()));
-    one(&found, "000001.jsonl:11: ", "signed as the last");
-}
-
-/// A hole of any length is not read.
-#[test]
-fn reject_a_segment_without_an_end() {
-    let state = written(8);
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .open(&state.segments()[0]);
-    let file = file.expect("opens");
-    file.set_len(100 << 30).expect("sparse");
-    let found = short(state.findings());
-    assert!(found[0].contains("more than any segment"), "{found:?}");
-    assert!(super::open_segment(&state.segments()[0]).is_err());
-    // At the bound it is read.
-    file.set_len(super::SEGMENT_BYTES_MAX).expect("sparse");
-    super::open_segment(&state.segments()[0]).expect("opens");
 }

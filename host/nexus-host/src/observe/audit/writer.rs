@@ -16,17 +16,16 @@ use nexus_policy::{Auditor, Capability, Entry, Recorded, Unrecorded};
 use nexus_types::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
-use super::head::{Head, Kind};
-use super::heads::HEADS_MAX;
+use super::head::Kind;
 use super::key::HostKey;
 use super::line::{self, Link};
 use super::names::{self, SegmentName};
 use super::options::{OpenError, Options};
 use super::out::{Out, locked};
 use super::place::Place;
-use super::read::{CHAIN_CLOSED, CHAIN_OPENED, RECORDS_DROPPED};
+use super::read::{CHAIN_OPENED, RECORDS_DROPPED};
 use super::room;
-use super::{HEAD_BYTES_MAX, Hash, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, time};
+use super::{Hash, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, time};
 
 /// A line, its newline, and the same for the record that says how many were dropped before it.
 pub(super) const ROOM_BYTES: u64 = 2 * (RECORD_BYTES_MAX as u64 + 1);
@@ -40,9 +39,6 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a host that starts waits for others that make room.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Bytes of the disk kept ahead for heads.
-const HEADS_AHEAD: u64 = 2048;
 
 /// Where the chain stands, to go back to.
 #[derive(Clone, Copy)]
@@ -72,15 +68,15 @@ pub struct Writer {
     /// The line being made; kept for its room.
     line: String,
     /// Records not kept and not told of in the chain yet; and all.
-    untold: u64,
+    pub(super) untold: u64,
     dropped: u64,
     /// The last record a head speaks for, and when the last head was signed.
     pub(super) signed: u64,
-    head_millis: u64,
-    flush_at: Option<Instant>,
-    head_at: Option<Instant>,
+    pub(super) head_millis: u64,
+    pub(super) flush_at: Option<Instant>,
+    pub(super) head_at: Option<Instant>,
     /// A head that could not be written is not signed again for each record.
-    head_not_before: Instant,
+    pub(super) head_not_before: Instant,
     /// No new segment before.
     pub(super) rotate_not_before: Instant,
     closed: bool,
@@ -247,30 +243,6 @@ impl Writer {
         (self.flush_at, self.head_at) = (None, None);
     }
 
-    /// Ends the chain: what could not be kept, the last line, a head that says so.
-    pub(super) fn last_line(&mut self, now: Instant) {
-        let target = self.segment.to_string();
-        // Room for it is kept in every segment. A chain that did not end by itself says so by its lack.
-        let mark = self.mark();
-        let millis = self.now();
-        self.tell_dropped(millis);
-        self.add(&own(CHAIN_CLOSED, &target), millis);
-        if self.write_out(now).is_ok() {
-            let _ = self.head(Kind::Closed);
-        } else {
-            self.back_to(mark);
-            self.pending.clear();
-        }
-    }
-
-    /// Gives back what the disk keeps for files that are over.
-    pub(super) fn end_files(&mut self) {
-        self.log.end();
-        if let Some(heads) = &mut self.heads {
-            heads.end();
-        }
-    }
-
     pub(super) fn mark(&self) -> Mark {
         Mark {
             seq: self.seq,
@@ -282,7 +254,7 @@ impl Writer {
 
     /// Takes back what was added since. Where the disk has part of it and will not give it back, it stays,
     /// and is finished later: the chain is whole either way.
-    fn back_to(&mut self, mark: Mark) {
+    pub(super) fn back_to(&mut self, mark: Mark) {
         if self.log.len > mark.len {
             if self.log.cut(mark.len).is_err() {
                 return;
@@ -296,12 +268,12 @@ impl Writer {
     }
 
     /// The time of day.
-    fn now(&mut self) -> u64 {
+    pub(super) fn now(&mut self) -> u64 {
         time::millis((self.clock)())
     }
 
     /// Adds a line to the buffer.
-    fn add(&mut self, entry: &Entry<'_>, millis: u64) {
+    pub(super) fn add(&mut self, entry: &Entry<'_>, millis: u64) {
         self.make_line(entry, millis);
         self.seq += 1;
         self.hash = Sha256::digest(self.line.as_bytes()).into();
@@ -318,7 +290,7 @@ impl Writer {
         line::write(&mut self.line, &link, entry);
     }
 
-    fn tell_dropped(&mut self, millis: u64) {
+    pub(super) fn tell_dropped(&mut self, millis: u64) {
         if self.untold > 0 {
             let told = format!("{} records", self.untold);
             self.untold = 0;
@@ -351,62 +323,10 @@ impl Writer {
         written
     }
 
-    /// Writes the buffer and signs a head for it, unless one speaks for all of it already.
-    fn sign(&mut self, now: Instant) {
-        self.head_at = None;
-        // A segment that cannot end has more of them, up to what a reader takes.
-        let wanted = self.signed < self.seq && self.heads_written < HEADS_MAX as u32 - 2;
-        if self.write_out(now).is_err() || (wanted && self.head(Kind::Reached).is_err()) {
-            self.head_not_before = now + RETRY_AFTER;
-            self.head_at = Some(self.head_not_before);
-        }
-    }
-
-    /// Signs a head for the last record; all of them are in the file.
-    pub(super) fn head(&mut self, kind: Kind) -> io::Result<()> {
-        let millis = self.now();
-        let head = Head {
-            kind,
-            segment: self.segment.clone(),
-            seq: self.seq,
-            hash: self.hash,
-            millis,
-        };
-        if self.heads.is_none() {
-            let path = self.place.heads_file(&self.segment);
-            self.heads = Some(Out::create(
-                &path,
-                #[cfg(test)]
-                &self.disk,
-            )?);
-        }
-        if let Some(heads) = &mut self.heads {
-            if let (Some(_), false) = (self.options.ahead_bytes, kind.ends()) {
-                // Itself, and the one that ends the segment.
-                heads.reserve(heads.len + 2 * HEAD_BYTES_MAX as u64, HEADS_AHEAD)?;
-            }
-            heads.write_whole(head.line(&self.key).as_bytes())?;
-        }
-        self.heads_written += 1;
-        (self.signed, self.head_millis) = (self.seq, millis);
-        Ok(())
-    }
-
     fn keep(&mut self, now: Instant, entry: &Entry<'_>) -> Result<(), Unrecorded> {
         self.make_room(now)?;
         let millis = self.now();
-        if self.signed < self.seq {
-            // No record comes long after the last head without one before it, by the clock of the records: what
-            // stands there without was put in.
-            if self.heads_ago(millis) >= 1 && now >= self.head_not_before {
-                self.sign(now);
-            }
-            let unsigned = self.seq - self.signed;
-            let too_many = unsigned >= self.options.head_records.saturating_mul(2);
-            if too_many || (unsigned > 0 && self.heads_ago(millis) >= 2) {
-                return Err(Unrecorded);
-            }
-        }
+        self.sign_first(now, millis)?;
         let late = self.heads_ago(millis) >= 1;
         let mark = self.mark();
         self.tell_dropped(millis);
@@ -426,12 +346,6 @@ impl Writer {
             self.sign(now);
         }
         Ok(())
-    }
-
-    /// How many times the longest between heads have gone since the last one.
-    fn heads_ago(&self, millis: u64) -> u64 {
-        let often = self.options.head_after.as_millis().max(1) as u64;
-        millis.abs_diff(self.head_millis) / often
     }
 }
 
@@ -473,7 +387,7 @@ fn through(entry: &Entry<'_>) -> bool {
 }
 
 /// A record of the host's own.
-fn own<'a>(reason: &'a str, target: &'a dyn fmt::Display) -> Entry<'a> {
+pub(super) fn own<'a>(reason: &'a str, target: &'a dyn fmt::Display) -> Entry<'a> {
     Entry {
         app: None,
         instance: None,
