@@ -125,7 +125,7 @@ fn whole_state(input: &mut Input<'_>) {
             fs::write(path, lines.concat()).expect("written");
         }
     }
-    let chains = verify_state(&Place::of(folder.path()), &written.key).expect("readable");
+    let chains = verify_state(&Place::of(folder.path()), &written.key, None).expect("readable");
     for finding in chains.iter().flat_map(|chain| &chain.findings) {
         assert!(!finding.to_string().contains(char::is_control));
     }
@@ -271,7 +271,7 @@ fn written() -> &'static Written {
             }
         }
         assert!(files.len() == 4, "two segments and their heads");
-        let whole = verify_state(&place, &key).expect("readable");
+        let whole = verify_state(&place, &key, None).expect("readable");
         assert!(
             whole.iter().all(|chain| chain.findings.is_empty()),
             "{whole:?}"

@@ -244,7 +244,8 @@ fn recording_an_allowed_act_allocates_nothing() {
         head_records: u64::MAX,
         ..Options::default()
     };
-    let mut log = Writer::open_with(&world.state(), clock(), options).expect("opens");
+    let still = || SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000);
+    let mut log = Writer::open_with(&world.state(), still, options).expect("opens");
     let app = AppIdentity {
         id: "com.example.a".into(),
         digest: AppDigest([1; 32]),
@@ -316,6 +317,43 @@ fn reject_a_log_whose_end_was_cut_off() {
     assert!(stdout(&output).contains(&place), "{}", stdout(&output));
 }
 
+/// A chain that says that it lacks records is whole, and no proof of what happened meanwhile.
+#[test]
+fn reject_a_log_that_lacks_records_as_complete() {
+    let world = World::new();
+    let options = Options {
+        segment_bytes: 64 << 10,
+        files_max: 1,
+        ..Options::default()
+    };
+    let mut log = Writer::open_with(&world.state(), clock(), options).expect("opens");
+    let kept = (0..1000)
+        .filter(|n| allow(&mut log, &n.to_string()))
+        .count();
+    assert!(kept > 10 && kept < 1000, "{kept}");
+    drop(log);
+    let output = world.audit(&["verify"]);
+    assert_eq!(output.status.code(), Some(1));
+    let (text, lost) = (stdout(&output), 1000 - kept);
+    assert!(text.starts_with("INCOMPLETE  "), "{text}");
+    assert!(
+        text.contains(&format!("{lost} could not be kept")),
+        "{text}"
+    );
+    assert!(
+        stderr(&output).contains("lacks records"),
+        "{}",
+        stderr(&output)
+    );
+    let answer = json(&world.audit(&["verify", "--output", "json"]));
+    let chain = &answer["data"]["chains"][0];
+    assert_eq!(
+        (&chain["ok"], &chain["complete"]),
+        (&true.into(), &false.into())
+    );
+    assert_eq!(answer["ok"], false);
+}
+
 /// Copies, with the heads and the key from elsewhere.
 #[test]
 fn files_are_verified_apart_from_their_folder() {
@@ -367,7 +405,7 @@ fn reject_what_cannot_be_verified() {
             1,
             "nowhere: No such file",
         ),
-        (&["verify", "--heads", "x"], 2, "FILES"),
+        (&["verify", "--heads", "x"], 2, "x: is no folder"),
         (
             &["query", "--cap", "network.tcp.conect"],
             2,
@@ -395,6 +433,75 @@ fn reject_what_cannot_be_verified() {
     let output = world.audit(&["verify", "--public-key", key.to_str().expect("UTF-8")]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains(".heads:1: this head was signed with key"));
+}
+
+/// Goal: a chain that was taken away with all its heads shows against a copy of them. Method: two chains, a copy of
+/// the heads, a third chain after it; then the second chain and its heads are removed.
+#[test]
+fn reject_a_log_that_lacks_what_copies_of_its_heads_speak_for() {
+    let world = World::written();
+    drop(world.writer());
+    let (state, copies) = (world.state(), world.folder.path().join("copies"));
+    fs::create_dir(&copies).expect("made");
+    let list = |dir: &Path| -> Vec<PathBuf> {
+        let files = fs::read_dir(dir).expect("listed");
+        files.map(|file| file.expect("listed").path()).collect()
+    };
+    for head in list(&state.join("audit-heads")) {
+        fs::copy(&head, copies.join(head.file_name().expect("a name"))).expect("copied");
+    }
+    drop(world.writer());
+    let verify = ["verify", "--heads", "copies"];
+    let output = world.audit(&verify);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert_eq!(stdout(&output).matches("good ").count(), 3);
+    let head = list(&copies).remove(0);
+    let stem = head.file_stem().expect("a name").to_str().expect("UTF-8");
+    let segment = state.join("audit").join(format!("{stem}.jsonl"));
+    fs::remove_file(&segment).expect("removed");
+    fs::remove_file(state.join("audit-heads").join(format!("{stem}.heads"))).expect("removed");
+    assert_eq!(world.audit(&["verify"]).status.code(), Some(0), "no copies");
+    let output = world.audit(&verify);
+    assert_eq!(output.status.code(), Some(1));
+    let missing = format!("{}: is missing", segment.display());
+    assert!(stdout(&output).contains(&missing), "{}", stdout(&output));
+}
+
+/// All of it taken away: the heads say what is missing.
+#[test]
+fn reject_a_log_of_which_only_heads_are_left() {
+    let world = World::written();
+    fs::remove_dir_all(world.state().join("audit")).expect("removed");
+    let output = world.audit(&["verify"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    assert!(
+        text.contains("BROKEN") && text.contains("is missing"),
+        "{text}"
+    );
+    for verb in ["tail", "query"] {
+        let output = world.audit(&[verb]);
+        assert_eq!(output.status.code(), Some(1));
+        let told = stderr(&output);
+        assert!(
+            told.contains("signed heads say that there was one"),
+            "{told}"
+        );
+    }
+}
+
+/// A hole of any length in a file of the log is not read.
+#[test]
+fn reject_a_segment_that_is_too_long_at_once() {
+    let world = World::written();
+    let file = fs::OpenOptions::new().write(true).open(world.segment());
+    file.expect("opens").set_len(100 << 30).expect("sparse");
+    for verb in ["tail", "query", "verify"] {
+        let output = world.audit(&[verb]);
+        assert_eq!(output.status.code(), Some(1), "{verb}");
+        let told = stdout(&output) + &stderr(&output);
+        assert!(told.contains("more than any segment"), "{told}");
+    }
 }
 
 #[test]

@@ -310,6 +310,7 @@ fn a_packed_manifest_is_the_apps_own() {
         (&report["denials_others"], &report["events_dropped"]),
         (&0.into(), &0.into())
     );
+    assert_eq!(report["audit_records_dropped"], 0);
 }
 
 #[test]

@@ -50,12 +50,13 @@ pub struct Entry<'a> {
     pub target: Option<&'a dyn fmt::Display>,
     /// What was decided.
     pub verdict: Recorded,
-    /// The stable reason of a refusal, the word of an event; empty where an act was allowed.
+    /// The stable reason of a refusal, the word of an event; of an act that `--mode` let pass the reason that would
+    /// have refused it; empty where an act was allowed else.
     pub reason: &'a str,
     /// The operator's rule that decided, by its id; none: no rule of the operator did.
     pub rule: Option<&'a str>,
     /// Whose word it was: `policy.toml:3`, `manifest`, `consent`, `--allow`, `--allow-manifest`,
-    /// `default`, `host`.
+    /// `--mode`, `binding`, `default`, `admission`, `host`, `operator`; of an answer who gave it.
     pub source: &'a dyn fmt::Display,
 }
 

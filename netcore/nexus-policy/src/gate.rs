@@ -601,8 +601,9 @@ impl Gate {
                 if self.observed.len() == OBSERVED_MAX {
                     self.observed.pop_front();
                 }
+                let reason = denial.reason;
                 self.observed.push_back(*denial);
-                Grounds::Observed
+                Grounds::Observed(reason)
             }
             Err(cause) => return Err(self.denial(now, instance, act, cause)),
         };

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use nexus_types::{InstanceId, Instant};
+use nexus_types::{InstanceId, Instant, Reason};
 
 use crate::audit::{Entry, Recorded, Unrecorded};
 use crate::decide::Act;
@@ -23,8 +23,8 @@ pub(crate) enum Grounds {
     Allow,
     /// The binding of the socket that was heard by.
     Binding,
-    /// Nobody's: it would be refused, and `--mode` lets it pass.
-    Observed,
+    /// Nobody's: it would be refused for this reason, and `--mode` lets it pass.
+    Observed(Reason),
 }
 
 /// Whose word it was, as a record says it.
@@ -65,7 +65,7 @@ impl Gate {
             Grounds::AllowManifest => (None, Source::Word("--allow-manifest")),
             Grounds::Allow => (None, Source::Word("--allow")),
             Grounds::Binding => (None, Source::Word("binding")),
-            Grounds::Observed => (None, Source::Word("--mode")),
+            Grounds::Observed(_) => (None, Source::Word("--mode")),
         }
     }
 
@@ -91,7 +91,10 @@ impl Gate {
                     capability: Some(act.capability()),
                     target: Some(act),
                     verdict: Recorded::Allow,
-                    reason: "",
+                    reason: match grounds {
+                        Grounds::Observed(reason) => reason.as_str(),
+                        _ => "",
+                    },
                     rule,
                     source: &source,
                 },

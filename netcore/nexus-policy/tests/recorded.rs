@@ -5,7 +5,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use common::{APP, Setup, addr, connect, connect_by, name, rule};
-use nexus_policy::{Act, Auditor, Entry, Gate, Policy, Unrecorded};
+use nexus_policy::{Act, Auditor, Entry, Gate, Mode, Policy, Unrecorded};
 use nexus_types::Instant;
 
 const CONNECT: &str = "network.tcp.connect";
@@ -42,6 +42,23 @@ fn recorded(gate: &mut Gate) -> Records {
 impl Records {
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap().0)
+    }
+}
+
+/// What a mode let pass is told from what somebody granted, with the reason that would have refused it.
+#[test]
+fn what_a_mode_lets_pass_is_recorded_with_its_reason() {
+    let asked = Setup::connect(&["10.0.0.0/8:80"]);
+    let mut gate = asked.mode(Mode::Observe).gate();
+    let records = recorded(&mut gate);
+    for (to, reason) in [
+        (TO, "not-permitted"),
+        ("10.1.2.3:80", "consent-required"),
+        ("192.168.1.1:80", "blocked-range"),
+    ] {
+        assert!(gate.decide(Instant::ZERO, APP, &connect(to)).is_ok());
+        let record = format!("allow {CONNECT} {to} {reason} - --mode");
+        assert_eq!(records.take(), [record]);
     }
 }
 

@@ -25,7 +25,30 @@ impl Recording {
                 "warning: nothing is recorded: {error}; sensitive capabilities are refused\n"
             ));
         }
-        Self(log)
+        let opened = Self(log);
+        say(&opened.warnings());
+        opened
+    }
+
+    /// How many records could not be kept.
+    pub(super) fn dropped(&self) -> u64 {
+        self.0.dropped()
+    }
+
+    /// The same at the end, for a person. Where nothing is recorded that was said at the start.
+    pub(super) fn lost(&self) -> String {
+        match self.dropped() {
+            lost if lost > 0 && self.0.is_open() => {
+                format!("warning: the audit log lacks {lost} records of this run\n")
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// What a person should know of the log and was not told yet: lines for standard error.
+    pub(super) fn warnings(&self) -> String {
+        let lines = self.0.warnings().into_iter();
+        lines.map(|line| format!("warning: {line}\n")).collect()
     }
 
     /// For a gate.

@@ -275,11 +275,12 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
             "warning: {left} connections still had bytes nobody took; they are lost\n"
         ));
     }
+    let refusals = host.refusals(node.id, instance);
     if args.common.output == Output::Text {
         closing.push_str(&host.rest_of_denials());
-        closing.push_str(&told(args.quiet, &identity.id, &ended));
+        let unrecorded = refusals.audit_records_dropped;
+        closing.push_str(&told(args.quiet, &identity.id, &ended, unrecorded));
     }
-    let refusals = host.refusals(node.id, instance);
     if args.common.output == Output::Text {
         closing.push_str(&refusals.passed.summary(&identity.id));
     }
@@ -317,7 +318,7 @@ fn how(ended: &Result<Ended, CliError>) -> String {
 }
 
 /// How it ended, for a person.
-pub(super) fn told(quiet: bool, app: &str, ended: &Ended) -> String {
+pub(super) fn told(quiet: bool, app: &str, ended: &Ended, unrecorded: u64) -> String {
     let mut text = match &ended.outcome {
         Outcome::Trap(text) => format!("trap  {app}: {text}\n"),
         Outcome::Failed(text) => format!("error: {app}: {text}\n"),
@@ -328,7 +329,7 @@ pub(super) fn told(quiet: bool, app: &str, ended: &Ended) -> String {
         Outcome::Exit(_) | Outcome::Interrupted(_) | Outcome::Stopped => String::new(),
     };
     if !quiet {
-        text.push_str(&summary::line(app, ended));
+        text.push_str(&summary::line(app, ended, unrecorded));
     }
     text
 }

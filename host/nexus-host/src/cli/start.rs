@@ -139,6 +139,7 @@ impl Host {
             }
         });
         let told = (!quiet).then(|| outputs[1].clone());
+        let stderr = outputs[1].clone();
         let denials = Rc::new(RefCell::new(Denials::new(told)));
         // What is refused while no app is polled: what ends because the policy has changed.
         let (taken, at) = (Rc::clone(&denials), driver.shard().clone());
@@ -154,6 +155,9 @@ impl Host {
                 // A rule whose time is over, say; after a reload it was done already.
                 judged.judge(&shard, &told);
                 flushed.poll(shard.latest());
+                if stderr.has_room(NOTICE_BYTES) {
+                    stderr.say(&flushed.warnings());
+                }
             }
         }));
         Ok(Self {
@@ -283,7 +287,8 @@ impl Host {
         // After a first signal the next ends the process, see `Signals::deliver`.
         let already = self.signals.raised();
         self.recording.close(self.driver.shard().latest());
-        self.outputs[1].finish(text, &|| self.signals.raised() != already);
+        let text = self.recording.warnings() + &self.recording.lost() + text;
+        self.outputs[1].finish(&text, &|| self.signals.raised() != already);
         if let Some(telemetry) = &self.telemetry {
             telemetry.finish();
         }
@@ -492,6 +497,7 @@ impl Host {
                 .driver
                 .shard()
                 .enter(|mesh, _| mesh.node_mut(node).events_dropped()),
+            audit_records_dropped: self.recording.dropped(),
             passed: Passed {
                 mode: self.mode,
                 observed: self.observed.get(&instance).cloned().unwrap_or_default(),

@@ -355,7 +355,8 @@ fn launch(
             continue;
         };
         if args.common.output == Output::Text {
-            closing.push_str(&told(args.quiet, &identity.id, &ended));
+            // Of all apps: said once, at the end.
+            closing.push_str(&told(args.quiet, &identity.id, &ended, 0));
         }
         if code == 0 && !background {
             code = ended.outcome.code();

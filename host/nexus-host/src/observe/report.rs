@@ -25,6 +25,8 @@ pub struct Refusals {
     pub others: u64,
     /// How many its node could not tell us about, those of its other apps among them.
     pub events_dropped: u64,
+    /// Records of the audit log that the host could not keep, of all its apps.
+    pub audit_records_dropped: u64,
     /// What it would have been refused, and was let.
     pub passed: Passed,
 }
@@ -48,6 +50,7 @@ pub fn of_run(
         "denials": refusals.listed,
         "denials_others": refusals.others,
         "events_dropped": refusals.events_dropped,
+        "audit_records_dropped": refusals.audit_records_dropped,
         "mode": refusals.passed.mode.as_str(),
         "observed": refusals.passed.observed,
         "passed": refusals.passed.listed,

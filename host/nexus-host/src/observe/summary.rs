@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::runtime::instance::{Ended, Outcome};
 
 /// What an app used, for a person.
-pub fn line(app: &str, ended: &Ended) -> String {
+///
+/// `unrecorded`: records of the audit log that could not be kept.
+pub fn line(app: &str, ended: &Ended, unrecorded: u64) -> String {
     let usage = &ended.usage;
     let mut line = format!(
         "nexus-host: {app}: {}, {} wall, {} cpu in {} slices, {} memory",
@@ -26,6 +28,9 @@ pub fn line(app: &str, ended: &Ended) -> String {
     }
     if net.denials > 0 {
         line.push_str(&format!(", {} denied", net.denials));
+    }
+    if unrecorded > 0 {
+        line.push_str(&format!(", {unrecorded} not recorded"));
     }
     line.push('\n');
     line

@@ -36,7 +36,7 @@ enum AuditVerb {
     Tail(tail::TailArgs),
     /// Show the records that fit
     Query(query::QueryArgs),
-    /// Check that the log is as its hosts left it: exits with 0 if it is, with 1 if not
+    /// Check that the log is as its hosts left it: exits with 0 if it is and lacks nothing, with 1 if not
     Verify(verify::VerifyArgs),
 }
 
@@ -67,8 +67,8 @@ struct LogArgs {
 }
 
 impl LogArgs {
-    /// Where the log lies; an error if there is none.
-    fn place(&self) -> Result<Place, CliError> {
+    /// Where the log lies, there or not.
+    fn place_named(&self) -> Result<Place, CliError> {
         let state = StateArgs {
             state: self.state.clone(),
             no_cache: true,
@@ -76,16 +76,24 @@ impl LogArgs {
         let state = state.dir().ok_or_else(|| {
             CliError::new(Kind::Usage, "no state folder: HOME is not set").hint("give --state DIR")
         })?;
-        let place = Place::of(&state);
+        Ok(Place::of(&state))
+    }
+
+    /// Where the log lies; an error if there is none.
+    fn place(&self) -> Result<Place, CliError> {
+        let place = self.place_named()?;
         if place.log.is_dir() {
             return Ok(place);
         }
-        let message = format!(
-            "no audit log in {}: no host has run with this state folder",
-            shown(&state)
-        );
+        let log = shown(&place.log);
+        if !place.has_heads() {
+            let message = format!("no audit log in {log}: no host has run with this state folder");
+            return Err(CliError::new(Kind::Host, message)
+                .hint("give the folder that hosts run with: --state DIR"));
+        }
+        let message = format!("{log} is missing, and signed heads say that there was one");
         Err(CliError::new(Kind::Host, message)
-            .hint("give the folder that hosts run with: --state DIR"))
+            .hint("see with `nexus-host audit verify` what was taken away"))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Records of files of the log, one at a time: of a hostile file no more is held than a line.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::observe::audit::read::{Line, Lines};
-use crate::observe::audit::{RECORD_BYTES_MAX, Record, open_plain};
+use crate::observe::audit::{RECORD_BYTES_MAX, Record, SEGMENT_BYTES_MAX, open_segment};
 
 /// Problems told one by one; the rest is counted.
 const PROBLEMS_MAX: usize = 16;
@@ -41,12 +42,20 @@ pub(super) fn file(
     problems: &mut Problems,
     each: impl FnMut(Record) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    match open_plain(path) {
-        Ok(file) => records(path, file, problems, each).1,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => ControlFlow::Continue(()),
+    match open(path, problems) {
+        Some(file) => records(path, file, problems, each).1,
+        None => ControlFlow::Continue(()),
+    }
+}
+
+/// Opens a segment. One that was given up meanwhile is none, and no problem.
+pub(super) fn open(path: &Path, problems: &mut Problems) -> Option<File> {
+    match open_segment(path) {
+        Ok(file) => Some(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
             problems.add(path, None, &error.to_string());
-            ControlFlow::Continue(())
+            None
         }
     }
 }
@@ -59,7 +68,8 @@ pub(super) fn records(
     problems: &mut Problems,
     mut each: impl FnMut(Record) -> ControlFlow<()>,
 ) -> (u64, ControlFlow<()>) {
-    let mut lines = Lines::records(from);
+    // It may grow while it is read.
+    let mut lines = Lines::records(from.take(SEGMENT_BYTES_MAX));
     loop {
         let record = match lines.next_line() {
             Ok(None | Some((_, Line::CutOff(_)))) => break,

@@ -164,6 +164,7 @@ mod tests {
             t: "2026-11-27T11:38:56.123Z".into(),
             app: Some("com.example.weather".into()),
             digest: None,
+            publisher: None,
             instance: Some(2),
             cap: Some("network.tcp.connect".into()),
             target: Some("api.example.com -> 93.184.216.34:443".into()),

@@ -14,7 +14,7 @@ use super::scan::{self, Problems};
 use super::show::{self, Shown};
 use super::{LogArgs, unreadable};
 use crate::cli::{CliError, Common};
-use crate::observe::audit::{Place, Record, SegmentName, open_plain, time};
+use crate::observe::audit::{Place, Record, SegmentName, time};
 
 /// How often it is looked for more.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -84,7 +84,7 @@ fn newest(
         if kept.len() >= count && kept.first().is_none_or(|(oldest, _)| newest < *oldest) {
             break;
         }
-        let Ok(file) = open_plain(&path) else {
+        let Some(file) = scan::open(&path, problems) else {
             continue;
         };
         let mut last: VecDeque<Record> = VecDeque::new();
@@ -123,10 +123,13 @@ fn more(
     for (name, path) in segments {
         let from = read.entry(name).or_insert(0);
         // Most are as they were: they are not opened.
-        if !std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.len() > *from) {
+        let length = std::fs::symlink_metadata(&path).map_or(0, |metadata| metadata.len());
+        if length <= *from {
             continue;
         }
-        let Ok(mut file) = open_plain(&path) else {
+        let Some(mut file) = scan::open(&path, problems) else {
+            // Told once, not each time it is looked.
+            *from = length;
             continue;
         };
         if file.seek(SeekFrom::Start(*from)).is_err() {

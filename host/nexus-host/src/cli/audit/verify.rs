@@ -14,10 +14,13 @@ use crate::observe::audit::{Place, PublicKey, SegmentName};
 const EXAMPLES: &str = "Examples:
   nexus-host audit verify                            the log of the user's state folder
   nexus-host audit verify --public-key 3f0c...       with the key you wrote down, not the one that lies beside it
+  nexus-host audit verify --heads copies/heads --public-key audit.pub
+                                                     against copies of its heads that were kept elsewhere, too
   nexus-host audit verify copies/*.jsonl --heads copies/heads --public-key audit.pub
-                                                     copies, against heads that were kept elsewhere
+                                                     copies of some segments alone
 
-Exits with 0 if nothing is wrong, with 1 if anything is: each finding names its file and line.
+Exits with 0 if nothing is wrong, with 1 if anything is: each finding names its file and line. A chain that says
+itself that records could not be kept is INCOMPLETE, which is 1, too.
 Notes are no faults. What this can and cannot show: docs/guide/audit.md.";
 
 #[derive(Args)]
@@ -26,8 +29,9 @@ pub(super) struct VerifyArgs {
     /// Segments to check instead of a whole state folder; their names say where in a chain they belong
     #[arg(value_name = "FILES")]
     files: Vec<PathBuf>,
-    /// The folder with the heads of FILES; without it a cut tail does not show
-    #[arg(long, value_name = "DIR", env = "NEXUS_HEADS", requires = "files")]
+    /// A folder with copies of heads. Of a whole state folder: everything they speak for must be there. Of FILES: their
+    /// heads, without which a cut tail does not show
+    #[arg(long, value_name = "DIR", env = "NEXUS_HEADS")]
     heads: Option<PathBuf>,
     /// The key the heads are signed with: a file, or 64 hexadecimal digits [default: keys/audit.pub of the state folder]
     #[arg(long, value_name = "KEY", env = "NEXUS_PUBLIC_KEY")]
@@ -40,10 +44,7 @@ pub(super) struct VerifyArgs {
 
 pub(super) fn verify(args: &VerifyArgs) -> Result<u8, CliError> {
     let (chains, key) = if args.files.is_empty() {
-        let place = args.log.place()?;
-        let key = args.key(Some(&place))?;
-        let chains = verify_state(&place, &key).map_err(|error| unreadable(&place.log, &error))?;
-        (chains, Some(key))
+        of_state(args)?
     } else {
         of_files(args)?
     };
@@ -51,11 +52,21 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<u8, CliError> {
         .iter()
         .filter(|chain| !chain.findings.is_empty())
         .count();
+    let incomplete = chains.iter().filter(|chain| chain.dropped > 0).count();
+    let lacks = (incomplete > 0).then(|| {
+        let of = count(chains.len(), "chain");
+        let message = format!(
+            "the audit log lacks records that its hosts could not keep: {incomplete} of {of}"
+        );
+        CliError::new(Kind::Host, message)
+            .hint("see what the disk was short of then; what was allowed meanwhile is not known")
+    });
     let error = (broken > 0).then(|| {
         let message = format!("the audit log is not as it was left: {broken} of {}", count(chains.len(), "chain"));
         CliError::new(Kind::Host, message)
             .hint("keep a copy of the state folder as it is; compare with copies of the log and of its heads kept elsewhere")
     });
+    let error = error.or(lacks);
     let data = json!({
         "key": key.as_ref().map(|key| key.id().to_string()),
         "chains": chains.iter().map(of_chain).collect::<Vec<_>>(),
@@ -73,6 +84,17 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<u8, CliError> {
 }
 
 impl VerifyArgs {
+    /// The folder of `--heads`.
+    fn heads_dir(&self) -> Result<Option<&Path>, CliError> {
+        match self.heads.as_deref() {
+            Some(heads) if !heads.is_dir() => {
+                let message = format!("{}: is no folder", shown(heads));
+                Err(CliError::new(Kind::Usage, message))
+            }
+            heads => Ok(heads),
+        }
+    }
+
     /// The key to check with: the one given, or that of the state folder.
     fn key(&self, place: Option<&Place>) -> Result<PublicKey, CliError> {
         let path = match (&self.public_key, place) {
@@ -94,6 +116,18 @@ impl VerifyArgs {
     }
 }
 
+fn of_state(args: &VerifyArgs) -> Result<(Vec<Chain>, Option<PublicKey>), CliError> {
+    let copies = args.heads_dir()?;
+    let place = args.log.place_named()?;
+    if copies.is_none() && !place.has_heads() {
+        args.log.place()?;
+    }
+    let key = args.key(Some(&place))?;
+    let chains = verify_state(&place, &key, copies);
+    let chains = chains.map_err(|error| unreadable(&place.log, &error))?;
+    Ok((chains, Some(key)))
+}
+
 fn of_files(args: &VerifyArgs) -> Result<(Vec<Chain>, Option<PublicKey>), CliError> {
     let mut segments = BTreeMap::new();
     for path in &args.files {
@@ -111,16 +145,10 @@ fn of_files(args: &VerifyArgs) -> Result<(Vec<Chain>, Option<PublicKey>), CliErr
             return Err(usage("another file of that name was given, too"));
         }
     }
-    let heads = args.heads.as_deref().map(|heads| -> Result<_, CliError> {
-        if !heads.is_dir() {
-            return Err(CliError::new(
-                Kind::Usage,
-                format!("{}: is no folder", shown(heads)),
-            ));
-        }
-        Ok((place_with(heads), args.key(None)?))
-    });
-    let heads = heads.transpose()?;
+    let heads = match args.heads_dir()? {
+        Some(heads) => Some((Place::of_heads(heads), args.key(None)?)),
+        None => None,
+    };
     let check = Check {
         segments: &segments,
         heads: heads.as_ref().map(|(place, key)| (place, key)),
@@ -128,15 +156,6 @@ fn of_files(args: &VerifyArgs) -> Result<(Vec<Chain>, Option<PublicKey>), CliErr
     };
     let chains = verify_files(check).map_err(|error| CliError::new(Kind::Host, error))?;
     Ok((chains, heads.map(|(_, key)| key)))
-}
-
-/// Only the heads lie there.
-fn place_with(heads: &Path) -> Place {
-    Place {
-        log: PathBuf::new(),
-        heads: heads.to_owned(),
-        keys: PathBuf::new(),
-    }
 }
 
 fn count(count: usize, what: &str) -> String {
@@ -149,10 +168,12 @@ fn count(count: usize, what: &str) -> String {
 fn text(chains: &[Chain], key: Option<&PublicKey>) -> String {
     let mut text = String::new();
     for chain in chains {
-        let verdict = if chain.findings.is_empty() {
-            "good"
-        } else {
+        let verdict = if !chain.findings.is_empty() {
             "BROKEN"
+        } else if chain.dropped > 0 {
+            "INCOMPLETE"
+        } else {
+            "good"
         };
         text.push_str(&format!(
             "{verdict:<6}  {}  {}, {} records",
@@ -201,6 +222,7 @@ fn of_chain(chain: &Chain) -> serde_json::Value {
     json!({
         "chain": chain.name,
         "ok": chain.findings.is_empty(),
+        "complete": chain.dropped == 0,
         "segments": chain.segments,
         "records": chain.records,
         "records_dropped": chain.dropped,

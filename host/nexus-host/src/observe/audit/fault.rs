@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use nexus_policy::explain::escape;
 
+use super::SEGMENT_BYTES_MAX;
 use super::key::KeyId;
 use super::record::Problem;
 
@@ -55,6 +56,25 @@ pub enum Fault {
     AfterEnd {
         /// That one.
         end: u64,
+    },
+    /// Records after the last head, more or later than a host leaves.
+    Unsigned {
+        /// The record that head speaks for.
+        signed: u64,
+    },
+    /// A segment after the first, and no head says that the host began it.
+    NotOpened,
+    /// Longer than any segment.
+    SegmentTooLong {
+        /// By how much.
+        bytes: u64,
+    },
+    /// A signed statement says that it was given up, and it is there without heads.
+    PutBack,
+    /// What was given up was not as it was signed when that was done.
+    GivenUpBroken {
+        /// Up to which segment.
+        segment: u32,
     },
     /// A line is cut off, and more was written after it.
     CutOffWithin,
@@ -132,6 +152,25 @@ impl fmt::Display for Fault {
             Self::AfterEnd { end } => write!(
                 f,
                 "comes after record {end}, which was signed as the last: it was put in"
+            ),
+            Self::Unsigned { signed } => write!(
+                f,
+                "is one of more records, or of later ones, than a host writes without a head; the last head speaks \
+                 for record {signed}: they were put in, or heads were taken out"
+            ),
+            Self::NotOpened => f.write_str(
+                "no signed head says that this segment was begun: it was put in, or its heads were taken out",
+            ),
+            Self::SegmentTooLong { bytes } => write!(
+                f,
+                "has {bytes} bytes, more than any segment: only the first {SEGMENT_BYTES_MAX} were looked at"
+            ),
+            Self::PutBack => f.write_str(
+                "is there though a signed head says that it was given up to make room: it was put back, or made",
+            ),
+            Self::GivenUpBroken { segment } => write!(
+                f,
+                "something up to segment {segment} was not as it was signed when it was given up to make room"
             ),
             Self::CutOffWithin => f.write_str("is cut off, and the chain goes on in the next segment"),
             Self::NoSegment => f.write_str(

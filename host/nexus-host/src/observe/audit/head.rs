@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Closed,
     /// The chain was given up to the end of this segment to make room; this was its last record.
     Dropped,
+    /// The same, and something that was given up was not as it was signed.
+    Broken,
 }
 
 impl Kind {
@@ -40,7 +42,13 @@ impl Kind {
             Self::Rotated => "rotated",
             Self::Closed => "closed",
             Self::Dropped => "dropped",
+            Self::Broken => "broken",
         }
+    }
+
+    /// Says what was given up, of a whole chain.
+    pub(super) const fn is_statement(self) -> bool {
+        matches!(self, Self::Dropped | Self::Broken)
     }
 
     /// Nothing comes after it in its segment.
@@ -141,7 +149,7 @@ impl Head {
             hash: unhex(&body.hash).ok_or_else(|| shape(&"`hash` is no SHA-256"))?,
             millis: time::parse(&body.t).ok_or_else(|| shape(&"`t` is no time"))?,
         };
-        let dropped = head.kind == Kind::Dropped;
+        let dropped = head.kind.is_statement();
         // A statement of what was given up stands in a file of the whole chain.
         let same = head.segment.chain == expected.chain
             && (head.segment.number == expected.number || (dropped && expected.number == 0));

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use super::HEAD_BYTES_MAX;
 use super::fault::{Fault, Finding};
-use super::head::Head;
+use super::head::{Head, Kind};
 use super::key::PublicKey;
 use super::names::SegmentName;
 use super::place::{Place, open_plain};
 use super::read::{Line, Lines};
 
-/// Heads kept of one segment; the writer begins a new segment long before. Bounds memory.
-const HEADS_MAX: usize = 4096;
+/// Heads of one segment; the writer begins a new segment long before, if it can. Bounds memory.
+pub(super) const HEADS_MAX: usize = 4096;
 
 /// Heads of one chain.
 #[derive(Default)]
@@ -22,6 +22,28 @@ pub(super) struct ChainHeads {
     pub(super) of: BTreeMap<u32, Vec<(u64, Head)>>,
     pub(super) dropped: Option<Head>,
     pub(super) findings: Vec<Finding>,
+}
+
+impl ChainHeads {
+    /// Adds what copies say.
+    pub(super) fn add(&mut self, others: Self) {
+        for (number, heads) in others.of {
+            self.of.entry(number).or_default().extend(heads);
+        }
+        self.state(others.dropped);
+        self.findings.extend(others.findings);
+    }
+
+    /// Keeps the statement that says more.
+    pub(super) fn state(&mut self, dropped: Option<Head>) {
+        let says = |head: &Option<Head>| {
+            let head = head.as_ref();
+            head.map(|head| (head.segment.number, head.kind == Kind::Broken))
+        };
+        if says(&dropped) > says(&self.dropped) {
+            self.dropped = dropped;
+        }
+    }
 }
 
 /// Reads every head of a chain; those that are none are findings.
@@ -55,7 +77,7 @@ pub(super) fn of_chain<'a>(
         .take_while(move |(name, _)| name.chain == chain)
 }
 
-fn read_heads_file(
+pub(super) fn read_heads_file(
     path: &Path,
     key: &PublicKey,
     name: &SegmentName,

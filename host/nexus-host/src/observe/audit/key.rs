@@ -47,6 +47,10 @@ impl HostKey {
         Ok(Self { key, public })
     }
 
+    pub(super) fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
     pub(super) fn id(&self) -> KeyId {
         self.public.id()
     }

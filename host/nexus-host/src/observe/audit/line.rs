@@ -1,7 +1,8 @@
 //! One record as a line of JSON, bounded, with nothing in it that a terminal or a reader would obey.
 //!
 //! The longest line, by its parts: seven texts as long as their bounds below (2,560 bytes and three for
-//! each mark of a cut), 64 hexadecimal digits of `prev`, 71 of `digest`, 24 of `t`, three numbers of 20,
+//! each mark of a cut), 64 hexadecimal digits of `prev`, 71 of `digest`, 56 of
+//! `publisher`, 24 of `t`, three numbers of 20,
 //! names and punctuation: under 3,200 bytes, so under [`RECORD_BYTES_MAX`](super::RECORD_BYTES_MAX).
 
 use std::fmt::{self, Write};
@@ -13,6 +14,8 @@ use super::{Hash, VERSION, push_hex, time};
 
 /// Bounds of texts as they stand in the line, so that a guest cannot make records of any size.
 const APP_BYTES: usize = 256;
+/// A key of 42 bytes, in digits of base 64.
+const PUBLISHER_BYTES: usize = 56;
 /// A name of 253 bytes, and the address it leads to.
 const TARGET_BYTES: usize = 768;
 const REASON_BYTES: usize = 128;
@@ -45,6 +48,9 @@ pub(super) fn write(out: &mut String, link: &Link, entry: &Entry<'_>) {
             out.push('"');
         }
         None => out.push_str(",\"digest\":null"),
+    }
+    if let Some(publisher) = entry.app.and_then(|app| app.publisher.as_ref()) {
+        text(out, "publisher", PUBLISHER_BYTES, Some(publisher));
     }
     match entry.instance {
         Some(instance) => {
@@ -141,7 +147,7 @@ fn is_plain(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use nexus_policy::{AppIdentity, Capability, Recorded};
+    use nexus_policy::{AppIdentity, Capability, PublisherKey, Recorded};
     use nexus_types::{AppDigest, InstanceId};
 
     use super::*;
@@ -228,6 +234,21 @@ mod tests {
         }
     }
 
+    /// Who signed the app, where that was verified.
+    #[test]
+    fn a_line_names_the_publisher_there_is() {
+        let mut signed = app("com.example.a");
+        signed.publisher = Some(PublisherKey([0xab; 42]));
+        let line = line(&signed, "t", "s");
+        let key = "q6ur".repeat(14);
+        assert!(
+            line.contains(&format!("\",\"publisher\":\"{key}\",\"instance\":")),
+            "{line}"
+        );
+        let record = Record::parse(line.as_bytes()).expect("one record");
+        assert_eq!(record.publisher, Some(key));
+    }
+
     /// At the limit a text stays whole, past it it is cut and marked; the longest record of all keeps
     /// the bound of a line. Each kind of character, as one that grows takes the most.
     #[test]
@@ -238,7 +259,9 @@ mod tests {
         assert_eq!(cut.replace('…', ""), whole);
         for c in ["a", "\"", "\n", "\u{e0fff}", "東", "🦀"] {
             let long = c.repeat(100_000);
-            let line = line(&app(&long), &long, &long);
+            let mut longest = app(&long);
+            longest.publisher = Some(PublisherKey([0xff; 42]));
+            let line = line(&longest, &long, &long);
             assert!(line.len() <= RECORD_BYTES_MAX, "{}", line.len());
             assert!(line.len() < 3_200);
             Record::parse(line.as_bytes()).expect("one record");

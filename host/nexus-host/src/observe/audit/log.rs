@@ -88,6 +88,17 @@ impl AuditLog {
         }
     }
 
+    /// Whether it could be opened.
+    pub fn is_open(&self) -> bool {
+        self.state().writer.is_some()
+    }
+
+    /// What a person should know of the log since this was asked last.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut state = self.state();
+        state.writer.as_mut().map_or(Vec::new(), Writer::warnings)
+    }
+
     /// How many records could not be kept since the start.
     pub fn dropped(&self) -> u64 {
         let state = self.state();

@@ -17,7 +17,9 @@
 //!
 //! Nothing here reads a clock: the one who opens a [`Writer`] gives it one.
 
+mod evict;
 pub mod fault;
+mod follow;
 mod head;
 mod heads;
 mod key;
@@ -31,10 +33,17 @@ pub mod read;
 mod record;
 mod room;
 mod rotate;
+mod sign;
 pub mod time;
 pub mod verify;
 mod writer;
 
+#[cfg(test)]
+mod loss_tests;
+#[cfg(test)]
+mod room_tests;
+#[cfg(test)]
+mod tail_tests;
 #[cfg(test)]
 mod tamper_tests;
 #[cfg(test)]
@@ -47,7 +56,7 @@ pub use key::{KeyId, PublicKey};
 pub use log::{AuditLog, Broken};
 pub use names::SegmentName;
 pub use options::{OpenError, Options};
-pub use place::{Place, open_plain};
+pub use place::{Place, open_plain, open_segment};
 pub use record::{Problem, Record};
 pub use writer::Writer;
 
@@ -60,6 +69,15 @@ pub const RECORD_BYTES_MAX: usize = 4096;
 
 /// One line of a heads file: about 500 bytes with the longest chain name.
 pub const HEAD_BYTES_MAX: usize = 1024;
+
+/// One segment. A file of the log that is longer was written by somebody else: it is not read to its end, and a
+/// sparse one has none that is worth waiting for.
+pub const SEGMENT_BYTES_MAX: u64 = 8 << 20;
+
+/// A head is signed after so many records, and when the last one is so long ago. What more there is without one,
+/// with some slack, no host wrote.
+const HEAD_RECORDS: u64 = 1024;
+const HEAD_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The layout of a record and of a head.
 pub const VERSION: u32 = 1;

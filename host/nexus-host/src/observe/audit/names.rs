@@ -2,11 +2,25 @@
 
 use std::fmt;
 
+use super::{hex, time};
+
 /// The longest name of a chain: a time, a process id and 16 hexadecimal digits.
 const CHAIN_BYTES_MAX: usize = 64;
 
 /// Segments of one chain: six digits, so that names sort.
 pub(super) const SEGMENT_MAX: u32 = 999_999;
+
+/// A name for a chain that begins: when, which process, and at random.
+pub(super) fn new_chain(millis: u64) -> Result<String, getrandom::Error> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)?;
+    Ok(format!(
+        "{}-{}-{}",
+        time::compact(millis),
+        std::process::id(),
+        hex(&random)
+    ))
+}
 
 /// Which segment of which chain.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use nexus_types::Duration;
 
 use super::room::Bounds;
+use super::{HEAD_AFTER, HEAD_RECORDS, SEGMENT_BYTES_MAX};
 
 /// Bounds, and how often a head is signed.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,9 @@ pub struct Options {
     pub files_max: usize,
     /// Records that wait to be written. Stops a disk that takes nothing from filling memory.
     pub buffer_bytes: usize,
+    /// Bytes of the disk kept ahead of what is written, beside those for the last lines and heads; none: not even
+    /// those. A disk that is full then takes what says that records are missing.
+    pub ahead_bytes: Option<u64>,
     /// A head at least after so many records: a tail cut off further back shows.
     pub head_records: u64,
     /// And after so long with any.
@@ -33,12 +37,13 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            segment_bytes: 8 << 20,
+            segment_bytes: SEGMENT_BYTES_MAX,
             disk_bytes: 256 << 20,
             files_max: 1024,
             buffer_bytes: 64 << 10,
-            head_records: 1024,
-            head_after: Duration::from_secs(10),
+            ahead_bytes: Some(32 << 10),
+            head_records: HEAD_RECORDS,
+            head_after: HEAD_AFTER,
             heads_max: 512,
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use super::SEGMENT_BYTES_MAX;
 use super::names::{self, SegmentName};
 use crate::runtime::owned::own_dir;
 
@@ -33,6 +34,15 @@ impl Place {
             log: state.join("audit"),
             heads: state.join("audit-heads"),
             keys: state.join("keys"),
+        }
+    }
+
+    /// That of a folder with nothing but heads.
+    pub fn of_heads(heads: &Path) -> Self {
+        Self {
+            log: PathBuf::new(),
+            heads: heads.to_owned(),
+            keys: PathBuf::new(),
         }
     }
 
@@ -71,6 +81,13 @@ impl Place {
             .into_iter()
             .filter_map(|name| Some((SegmentName::of_log(&name)?, self.log.join(name))))
             .collect())
+    }
+
+    /// Whether there is a head of anything, or a folder that cannot be looked into.
+    pub fn has_heads(&self) -> bool {
+        let heads = self.head_files().map(|files| files.len());
+        let dropped = self.dropped_files().map(|files| files.len());
+        heads.unwrap_or(1) + dropped.unwrap_or(1) > 0
     }
 
     /// Every heads file there is.
@@ -123,4 +140,23 @@ pub fn open_plain(path: &Path) -> io::Result<File> {
     } else {
         Err(io::Error::other("is no file"))
     }
+}
+
+/// Whether a file has more bytes than any segment.
+pub(super) fn too_long(bytes: u64) -> bool {
+    bytes > SEGMENT_BYTES_MAX
+}
+
+/// Opens a segment to read: one that is too long is none.
+///
+/// # Errors
+/// It is no file, too long, or cannot be opened.
+pub fn open_segment(path: &Path) -> io::Result<File> {
+    let file = open_plain(path)?;
+    let bytes = file.metadata()?.len();
+    if too_long(bytes) {
+        let message = format!("is not read: it has {bytes} bytes, more than any segment of a log");
+        return Err(io::Error::other(message));
+    }
+    Ok(file)
 }

@@ -111,6 +111,8 @@ pub struct Reached {
     pub hash: Hash,
     /// Its line in the file, from 1.
     pub line: u64,
+    /// When, in milliseconds since 1970.
+    pub millis: u64,
 }
 
 /// What a segment's own lines show.
@@ -208,6 +210,7 @@ impl<'a> Walk<'a> {
             seq: record.seq,
             hash,
             line: number,
+            millis: record.millis().unwrap_or_default(),
         };
         self.before = Some((record.seq, hash));
         self.segment.last = Some(reached);

@@ -23,6 +23,9 @@ pub struct Record {
     pub app: Option<String>,
     /// The SHA-256 of the app's component.
     pub digest: Option<String>,
+    /// Whose signature over that was verified; not there: nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<String>,
     /// Which run of it within this host process.
     pub instance: Option<u64>,
     /// By which capability.
@@ -31,7 +34,7 @@ pub struct Record {
     pub target: Option<String>,
     /// `allow`, `deny`, `revoke`, `event`.
     pub verdict: String,
-    /// The stable reason of a refusal, the word of an event; empty where an act was allowed.
+    /// The stable reason of a refusal, also of one that `--mode` let pass; the word of an event; else empty.
     pub reason: String,
     /// The operator's rule that decided.
     pub rule: Option<String>,

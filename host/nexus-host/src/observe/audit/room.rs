@@ -1,29 +1,36 @@
-//! Keeps the log within its share of the disk: the oldest segments that nobody writes go first.
+//! Keeps the log within its share of the disk: the oldest segments that nobody writes go first, and those of a
+//! chain that has more than half of it before any other.
 //!
-//! That a segment was given up is signed before it goes, so that a check can tell it from one that was
-//! taken away: `CHAIN.dropped` says up to which segment, and what its last record was.
+//! Who can write the folder of the log alone must not be able to have what it holds given up: files that are
+//! none of ours, and so have no heads, are not counted, and nothing is signed for them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-use std::time::SystemTime;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use sha2::{Digest, Sha256};
+use rustix::fs::OFlags;
 
-use super::head::{Head, Kind};
-use super::key::{HostKey, replace};
+use super::evict;
+use super::key::HostKey;
 use super::names::SegmentName;
-use super::place::{Place, open_plain};
-use super::record::Record;
-use super::{Hash, RECORD_BYTES_MAX};
+use super::out::lock_within;
+use super::place::{Place, open_plain, too_long};
+use super::time;
 
 /// A file takes at least a block, so that many short chains count for what they take.
 const BLOCK_BYTES: u64 = 4096;
 
-/// Statements kept of chains of which nothing is left. Bounds what remains of short runs for ever.
-const STATEMENTS_MAX: usize = 1024;
+/// How old a file without heads must be before it is none of a host's that is just making it.
+const JUST_MADE_MILLIS: u64 = 60_000;
+
+/// How long a check of the log can have a segment locked.
+pub(super) const GLANCE: Duration = Duration::from_millis(10);
+
+/// How often it is looked anew for what can go, where somebody else took a file away meanwhile.
+const LOOKS_MAX: usize = 3;
 
 /// What the log may take.
 #[derive(Clone, Copy, Debug)]
@@ -32,173 +39,253 @@ pub(super) struct Bounds {
     pub(super) files_max: usize,
 }
 
+impl Bounds {
+    fn hold(self, taken: Taken) -> bool {
+        taken.bytes <= self.disk_bytes && taken.files <= self.files_max
+    }
+
+    /// Whether that is more than a chain's share.
+    fn half_hold(self, taken: Taken) -> bool {
+        taken.bytes.saturating_mul(2) <= self.disk_bytes
+            && taken.files.saturating_mul(2) <= self.files_max
+    }
+}
+
+/// What is to be made room for: one more segment.
+pub(super) struct Wanted<'a> {
+    pub(super) bounds: Bounds,
+    pub(super) bytes: u64,
+    /// The chain it will be of, which may be there already.
+    pub(super) chain: &'a str,
+    pub(super) millis: u64,
+    /// How long hosts that make room at the same time may be waited for.
+    pub(super) patience: Duration,
+}
+
+/// Bytes and files, of a chain or of all.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    bytes: u64,
+    files: usize,
+}
+
+impl Taken {
+    fn add(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.files += 1;
+    }
+
+    fn take(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.files = self.files.saturating_sub(1);
+    }
+}
+
 /// A segment that might go.
-struct Old {
-    number: u32,
-    path: PathBuf,
+pub(super) struct Old {
+    pub(super) name: SegmentName,
+    pub(super) path: PathBuf,
     /// With its heads.
     bytes: u64,
     modified: SystemTime,
 }
 
-/// Makes room for `need` more bytes in one more segment. Whether there is.
+/// What there is of a log.
+#[derive(Default)]
+struct Found {
+    chains: BTreeMap<String, (Taken, VecDeque<Old>)>,
+    all: Taken,
+    /// Files that are no segments of ours: how many, and one of them.
+    foreign: Option<(usize, PathBuf)>,
+}
+
+/// What a person should know of the log.
+#[derive(Default)]
+pub(super) struct Warnings {
+    /// Not told yet.
+    pub(super) new: Vec<String>,
+    /// That there are files of others is said once.
+    foreign: bool,
+}
+
+/// Makes room. Whether there is.
 pub(super) fn make(
     place: &Place,
     key: &HostKey,
-    bounds: Bounds,
-    need: u64,
-    millis: u64,
+    wanted: &Wanted<'_>,
+    tell: &mut Warnings,
 ) -> io::Result<bool> {
-    let (mut chains, mut bytes, mut files) = look(place)?;
-    while bytes.saturating_add(need) > bounds.disk_bytes || files >= bounds.files_max {
-        // A chain goes from its beginning: one with a hole in it could not be followed.
-        let oldest = chains
-            .iter()
-            .filter_map(|(chain, segments)| Some((segments.front()?.modified, chain.clone())))
-            .min();
-        let Some((_, chain)) = oldest else {
+    let mut found = look(place, wanted.millis)?;
+    if let Some((count, path)) = &found.foreign
+        && !std::mem::replace(&mut tell.foreign, true)
+    {
+        tell.new.push(format!(
+            "{}: is no segment that a host of this state folder wrote ({count} such): it is not counted, and stays; \
+             move away what is not of the log",
+            path.display()
+        ));
+    }
+    found.count(wanted);
+    if wanted.bounds.hold(found.all) {
+        return Ok(true);
+    }
+    // One at a time: two would give up more than is needed, and each be in the way of the other.
+    let Some(_lock) = one_at_a_time(place, wanted.patience)? else {
+        return Ok(false);
+    };
+    for _ in 0..LOOKS_MAX {
+        let mut found = look(place, wanted.millis)?;
+        found.count(wanted);
+        // Nothing goes unless enough can.
+        let Some(plan) = plan(place, key, found, wanted)? else {
             return Ok(false);
         };
-        let Some(old) = chains.get_mut(&chain).and_then(VecDeque::pop_front) else {
-            return Ok(false);
-        };
-        let name = SegmentName {
-            chain: chain.clone(),
-            number: old.number,
-        };
-        if give_up(place, key, &name, &old, millis)? {
-            bytes = bytes.saturating_sub(old.bytes);
-            files -= 1;
-        } else {
-            // Somebody writes it, and it is the first of its chain: what comes after it stays, too.
-            chains.remove(&chain);
+        let mut all = true;
+        for old in plan {
+            all = all && evict::give_up(place, key, &old, wanted.millis, tell)?;
+        }
+        if all {
+            evict::forget(place, key)?;
+            return Ok(true);
         }
     }
-    forget(place)?;
-    Ok(true)
+    Ok(false)
 }
 
-type Chains = BTreeMap<String, VecDeque<Old>>;
+impl Found {
+    /// Counts what is to come.
+    fn count(&mut self, wanted: &Wanted<'_>) {
+        self.all.add(wanted.bytes);
+        if let Some((taken, _)) = self.chains.get_mut(wanted.chain) {
+            taken.add(wanted.bytes);
+        }
+    }
 
-/// Every segment, by chain in its order; the bytes and the files of all.
-fn look(place: &Place) -> io::Result<(Chains, u64, usize)> {
-    let mut chains = Chains::new();
-    let (mut all, mut files) = (0u64, 0);
+    /// The chain that gives up its oldest segment next.
+    fn next(&self, bounds: Bounds) -> Option<String> {
+        let all = self.chains.iter();
+        let all = all.filter_map(|(name, (taken, segments))| {
+            Some((name, *taken, segments.front()?.modified))
+        });
+        let greedy = all
+            .clone()
+            .filter(|(_, taken, _)| !bounds.half_hold(*taken))
+            .max_by_key(|(_, taken, _)| taken.bytes);
+        let next = greedy.or_else(|| all.min_by_key(|(name, _, modified)| (*modified, *name)));
+        next.map(|(name, _, _)| name.clone())
+    }
+}
+
+/// Segments whose end makes the room that is wanted; none: there are not enough.
+fn plan(
+    place: &Place,
+    key: &HostKey,
+    mut found: Found,
+    wanted: &Wanted<'_>,
+) -> io::Result<Option<Vec<Old>>> {
+    let mut plan = Vec::new();
+    while !wanted.bounds.hold(found.all) {
+        let Some(name) = found.next(wanted.bounds) else {
+            return Ok(None);
+        };
+        // A chain goes from its beginning: one with a hole in it could not be followed.
+        let Some((taken, segments)) = found.chains.get_mut(&name) else {
+            return Ok(None);
+        };
+        let Some(old) = segments.pop_front() else {
+            return Ok(None);
+        };
+        // A host has the last one of its chain open.
+        if segments.is_empty() && !is_free(&old.path) {
+            continue;
+        }
+        taken.take(old.bytes);
+        found.all.take(old.bytes);
+        // With heads that we did not sign it is not ours to give up.
+        if evict::is_ours(place, key, &old.name) {
+            plan.push(old);
+        }
+    }
+    Ok(Some(plan))
+}
+
+/// Whether nobody writes a segment.
+fn is_free(path: &Path) -> bool {
+    match open_plain(path) {
+        Ok(file) => lock_within(&file, GLANCE).is_ok(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// Every segment of ours, by chain in its order. Takes away empty files that nobody is making.
+fn look(place: &Place, millis: u64) -> io::Result<Found> {
+    let heads = place.head_files()?;
+    let mut found = Found::default();
     for (name, path) in place.segments()? {
         let Some(metadata) = metadata(&path)? else {
             continue;
         };
-        let heads = metadata_len(&place.heads_file(&name))?;
-        let bytes = metadata.len().max(BLOCK_BYTES) + heads;
-        all = all.saturating_add(bytes);
-        files += 1;
-        chains.entry(name.chain).or_default().push_back(Old {
-            number: name.number,
-            path,
-            bytes,
-            modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-        });
+        let heads = match heads.get(&name) {
+            Some(heads) => metadata_len(heads)?,
+            None => 0,
+        };
+        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        if !metadata.is_file() || too_long(metadata.len()) {
+            found.strange(path);
+        } else if heads == 0 {
+            if millis.saturating_sub(time::millis(modified)) > JUST_MADE_MILLIS {
+                let removed =
+                    metadata.len() == 0 && is_free(&path) && fs::remove_file(&path).is_ok();
+                if !removed {
+                    found.strange(path);
+                }
+            }
+        } else {
+            let bytes = metadata.len().max(BLOCK_BYTES) + heads.max(BLOCK_BYTES);
+            let (taken, segments) = found.chains.entry(name.chain.clone()).or_default();
+            taken.add(bytes);
+            found.all.add(bytes);
+            segments.push_back(Old {
+                name,
+                path,
+                bytes,
+                modified,
+            });
+        }
     }
-    Ok((chains, all, files))
+    Ok(found)
 }
 
-fn metadata(path: &std::path::Path) -> io::Result<Option<fs::Metadata>> {
+impl Found {
+    fn strange(&mut self, path: PathBuf) {
+        self.foreign.get_or_insert((0, path)).0 += 1;
+    }
+}
+
+fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         metadata => metadata.map(Some),
     }
 }
 
-fn metadata_len(path: &std::path::Path) -> io::Result<u64> {
-    Ok(metadata(path)?.map_or(0, |metadata| metadata.len().max(BLOCK_BYTES)))
+fn metadata_len(path: &Path) -> io::Result<u64> {
+    Ok(metadata(path)?.map_or(0, |metadata| metadata.len()))
 }
 
-/// Gives one segment up, unless somebody writes it. Whether it is gone.
-fn give_up(
-    place: &Place,
-    key: &HostKey,
-    name: &SegmentName,
-    old: &Old,
-    millis: u64,
-) -> io::Result<bool> {
-    let mut file = match open_plain(&old.path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-        // A link or a pipe, made by nobody of ours: it stays, and counts.
-        Err(_) => return Ok(false),
-        Ok(file) => file,
-    };
-    if file.try_lock().is_err() {
-        return Ok(false);
+/// Waits for other hosts that make room, for a bounded time; none: they still do.
+fn one_at_a_time(place: &Place, patience: Duration) -> io::Result<Option<File>> {
+    // Beside the heads: who can write the log alone must not be able to stop it.
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits() as i32)
+        .open(place.heads.join("room.lock"))?;
+    match lock_within(&file, patience) {
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+        Ok(()) => Ok(Some(file)),
     }
-    let metadata = file.metadata()?;
-    if metadata.nlink() == 0 {
-        // Another host gave it up meanwhile, and may have said more since than we would.
-        return Ok(true);
-    }
-    if metadata.len() == 0 {
-        // Just made: whoever made it is about to lock it.
-        return Ok(false);
-    }
-    let (seq, hash) = last_record(&mut file, metadata.len())?.unwrap_or_default();
-    let statement = Head {
-        kind: Kind::Dropped,
-        segment: name.clone(),
-        seq,
-        hash,
-        millis,
-    };
-    replace(
-        &place.dropped_file(&name.chain),
-        statement.line(key).as_bytes(),
-    )?;
-    for path in [place.heads_file(name), old.path.clone()] {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(true)
-}
-
-/// The last whole line of a segment, if it is a record.
-fn last_record(file: &mut File, length: u64) -> io::Result<Option<(u64, Hash)>> {
-    // The last line, and one that was cut off after it.
-    let window = 2 * RECORD_BYTES_MAX as u64 + 2;
-    file.seek(SeekFrom::Start(length.saturating_sub(window)))?;
-    let mut bytes = Vec::new();
-    file.take(window).read_to_end(&mut bytes)?;
-    let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else {
-        return Ok(None);
-    };
-    let start = bytes[..end]
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |at| at + 1);
-    let line = &bytes[start..end];
-    Ok(Record::parse(line)
-        .ok()
-        .map(|record| (record.seq, Sha256::digest(line).into())))
-}
-
-/// Forgets the oldest statements of chains of which nothing else is left.
-fn forget(place: &Place) -> io::Result<()> {
-    let statements = place.dropped_files()?;
-    if statements.len() <= STATEMENTS_MAX {
-        return Ok(());
-    }
-    let chains: BTreeSet<String> = place
-        .segments()?
-        .into_keys()
-        .map(|name| name.chain)
-        .collect();
-    let gone = statements
-        .iter()
-        .filter(|(chain, _)| !chains.contains(*chain));
-    for (_, path) in gone.take(statements.len() - STATEMENTS_MAX) {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -13,7 +13,7 @@ use super::verify::{Check, verify_files};
 use super::{PublicKey, hex};
 
 /// A closed chain of several segments: about 75 records each.
-fn written(records: usize) -> State {
+pub(super) fn written(records: usize) -> State {
     let state = State::new();
     let mut writer = state.writer(SMALL);
     for n in 0..records {
@@ -24,7 +24,7 @@ fn written(records: usize) -> State {
 }
 
 /// The same, as a host leaves it that was killed: its last records are written, and no head speaks for them.
-fn killed(records: usize) -> State {
+pub(super) fn killed(records: usize) -> State {
     let state = State::new();
     let mut writer = state.writer(SMALL);
     for n in 0..records {
@@ -35,7 +35,11 @@ fn killed(records: usize) -> State {
 }
 
 /// Changes one segment's lines; what is found then.
-fn tampered(state: &State, segment: usize, change: impl FnOnce(&mut Vec<String>)) -> Vec<String> {
+pub(super) fn tampered(
+    state: &State,
+    segment: usize,
+    change: impl FnOnce(&mut Vec<String>),
+) -> Vec<String> {
     let path = &state.segments()[segment];
     let mut all = lines(path);
     change(&mut all);
@@ -44,13 +48,13 @@ fn tampered(state: &State, segment: usize, change: impl FnOnce(&mut Vec<String>)
 }
 
 /// Without the chain's name: `000001.jsonl:5: …`.
-fn short(findings: Vec<String>) -> Vec<String> {
+pub(super) fn short(findings: Vec<String>) -> Vec<String> {
     let short = |finding: &String| finding.split_once('.').map(|(_, rest)| rest.to_owned());
     findings.iter().filter_map(short).collect()
 }
 
 /// Every hash from this line on made anew, as whoever has no key can.
-fn rechain(all: &mut [String], from: usize) {
+pub(super) fn rechain(all: &mut [String], from: usize) {
     for at in from.max(1)..all.len() {
         let hash = hex(&Sha256::digest(all[at - 1].trim_end().as_bytes()));
         let prev = all[at].find("\"prev\":\"").expect("a record") + 8;
@@ -58,7 +62,7 @@ fn rechain(all: &mut [String], from: usize) {
     }
 }
 
-fn one(findings: &[String], place: &str, says: &str) {
+pub(super) fn one(findings: &[String], place: &str, says: &str) {
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert!(
         findings[0].starts_with(place) && findings[0].contains(says),

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use nexus_policy::{AppIdentity, Auditor, Capability, Entry, Recorded, Unrecorded};
 use nexus_types::{AppDigest, InstanceId, Instant};
+use rustix::io::Errno;
 
 use super::options::Options;
 use super::verify::{Chain, verify_state};
@@ -28,6 +29,17 @@ impl Default for Disk {
 impl Disk {
     pub(super) fn set(&self, bytes: u64) {
         self.0.store(bytes, Ordering::SeqCst);
+    }
+
+    /// All of them, or none.
+    pub(super) fn keep(&self, bytes: u64) -> Result<(), Errno> {
+        let room = self.0.load(Ordering::SeqCst);
+        if room == u64::MAX {
+            return Ok(());
+        }
+        let left = room.checked_sub(bytes).ok_or(Errno::NOSPC)?;
+        self.0.store(left, Ordering::SeqCst);
+        Ok(())
     }
 
     /// As many of them as there is room for, as write(2) does.
@@ -57,6 +69,7 @@ pub(super) const SMALL: Options = Options {
     disk_bytes: 256 << 20,
     files_max: 4096,
     buffer_bytes: 17 << 10,
+    ahead_bytes: None,
     head_records: 16,
     head_after: Duration::from_secs(10),
     heads_max: 512,
@@ -89,7 +102,7 @@ impl State {
 
     pub(super) fn verify(&self) -> Vec<Chain> {
         let key = PublicKey::read(&self.place().public_key()).expect("a key");
-        verify_state(&self.place(), &key).expect("readable")
+        verify_state(&self.place(), &key, None).expect("readable")
     }
 
     /// The one chain there is.

@@ -1,20 +1,23 @@
 //! Checks whole chains: segment after segment, and against the signed heads.
 //!
-//! Heads are read before the log and statements of what was given up after it: a host that writes
-//! meanwhile can only have more than its heads say, and never looks broken.
+//! How long each segment is is asked before the heads are read, these before the log, and statements of what
+//! was given up after it: a host that writes meanwhile can only have more than its heads say, which no length
+//! counts, and never looks broken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Hash;
 use super::fault::{Fault, Finding};
+use super::follow::{Tail, Written, follow};
 use super::head::{Head, Kind};
 use super::heads::{ChainHeads, of_chain, read_dropped, read_heads};
 use super::key::PublicKey;
 use super::names::SegmentName;
 use super::place::{Place, open_plain};
-use super::read::{Lines, Reached, Segment, Walk};
+use super::read::Segment;
 
 /// Missing segments told of one chain: a name of one is all it takes to make 999,999 missing.
 const MISSING_MAX: usize = 16;
@@ -49,19 +52,34 @@ pub struct Check<'a> {
     pub all: bool,
 }
 
-/// Checks every chain of a state folder.
+/// Checks every chain of a state folder; `copies`: a folder with copies of its heads that were kept elsewhere.
 ///
 /// # Errors
 /// A folder of it cannot be read.
-pub fn verify_state(place: &Place, key: &PublicKey) -> io::Result<Vec<Chain>> {
-    let (files, dropped) = (place.head_files()?, place.dropped_files()?);
-    let mut names: BTreeSet<_> = files.keys().map(|name| name.chain.clone()).collect();
-    names.extend(dropped.into_keys());
-    let mut heads: BTreeMap<_, _> = names
-        .iter()
-        .map(|name| (name.clone(), read_heads(&files, place, key, name)))
-        .collect();
+pub fn verify_state(
+    place: &Place,
+    key: &PublicKey,
+    copies: Option<&Path>,
+) -> io::Result<Vec<Chain>> {
+    let lengths = lengths(&place.segments()?);
+    let copies = copies.map(Place::of_heads);
+    let mut places = vec![place];
+    places.extend(&copies);
+    let mut heads = BTreeMap::new();
+    for place in &places {
+        let files = place.head_files()?;
+        let mut names: BTreeSet<_> = files.keys().map(|name| name.chain.clone()).collect();
+        names.extend(place.dropped_files()?.into_keys());
+        for name in names {
+            let read = read_heads(&files, place, key, &name);
+            heads
+                .entry(name)
+                .or_insert_with(ChainHeads::default)
+                .add(read);
+        }
+    }
     let segments = place.segments()?;
+    let mut names: BTreeSet<_> = heads.keys().cloned().collect();
     names.extend(segments.keys().map(|name| name.chain.clone()));
     let check = Check {
         segments: &segments,
@@ -76,7 +94,7 @@ pub fn verify_state(place: &Place, key: &PublicKey) -> io::Result<Vec<Chain>> {
                 Some(heads) => heads,
                 None => read_heads(&place.head_files()?, place, key, &name),
             };
-            Ok(check_chain(check, &name, heads))
+            Ok(check_chain(check, &name, heads, &lengths))
         })
         .collect()
 }
@@ -86,6 +104,7 @@ pub fn verify_state(place: &Place, key: &PublicKey) -> io::Result<Vec<Chain>> {
 /// # Errors
 /// A folder with heads cannot be read.
 pub fn verify_files(check: Check<'_>) -> io::Result<Vec<Chain>> {
+    let lengths = lengths(check.segments);
     let names: BTreeSet<_> = check.segments.keys().map(|name| &name.chain).collect();
     let files = match check.heads {
         Some((place, _)) => place.head_files()?,
@@ -98,12 +117,22 @@ pub fn verify_files(check: Check<'_>) -> io::Result<Vec<Chain>> {
                 Some((place, key)) => read_heads(&files, place, key, name),
                 None => ChainHeads::default(),
             };
-            Ok(check_chain(check, name, heads))
+            Ok(check_chain(check, name, heads, &lengths))
         })
         .collect()
 }
 
-fn check_chain(check: Check<'_>, name: &str, mut heads: ChainHeads) -> Chain {
+type Lengths = BTreeMap<SegmentName, u64>;
+
+/// How long each segment is now.
+fn lengths(segments: &BTreeMap<SegmentName, PathBuf>) -> Lengths {
+    let length = |path: &PathBuf| std::fs::symlink_metadata(path).map_or(0, |there| there.len());
+    let all = segments.iter();
+    all.map(|(name, path)| (name.clone(), length(path)))
+        .collect()
+}
+
+fn check_chain(check: Check<'_>, name: &str, mut heads: ChainHeads, lengths: &Lengths) -> Chain {
     let mut chain = Chain {
         name: name.to_owned(),
         findings: std::mem::take(&mut heads.findings),
@@ -112,6 +141,7 @@ fn check_chain(check: Check<'_>, name: &str, mut heads: ChainHeads) -> Chain {
     let own: BTreeMap<u32, &PathBuf> = of_chain(check.segments, name)
         .map(|(segment, path)| (segment.number, path))
         .collect();
+    let mut tail = Tail::new(check.heads.is_some());
     let mut before = None;
     let mut expected = None;
     for (number, path) in &own {
@@ -133,15 +163,24 @@ fn check_chain(check: Check<'_>, name: &str, mut heads: ChainHeads) -> Chain {
         let of = heads.of.get(number).map_or(&[][..], Vec::as_slice);
         before = match open_plain(path) {
             Ok(file) => {
-                let live = matches!(
-                    file.try_lock_shared(),
-                    Err(std::fs::TryLockError::WouldBlock)
-                );
-                let _ = file.unlock();
                 let last = own.keys().next_back() == Some(number);
+                let live = last && is_written(&file);
                 let after = before.or(first);
-                let checked = walk(&mut chain, path, file, &segment, after, of);
-                chain.segments += 1;
+                let written = Written {
+                    name: &segment,
+                    before: after,
+                    heads: of,
+                    known: lengths.get(&segment).copied().unwrap_or(0),
+                };
+                let checked = chain.follow(path, file, &written, &mut tail);
+                let given_up = heads
+                    .dropped
+                    .as_ref()
+                    .is_some_and(|dropped| *number <= dropped.segment.number);
+                if given_up && of.is_empty() {
+                    // A host that ends while it gives one up leaves the heads, or both.
+                    chain.find(path, None, Fault::PutBack);
+                }
                 let empty = checked.records == 0 && checked.faults.is_empty() && !checked.cut_off;
                 // Each has its first record before the one before it is signed as ended, and before the
                 // next is made.
@@ -171,15 +210,29 @@ fn check_chain(check: Check<'_>, name: &str, mut heads: ChainHeads) -> Chain {
     }
     missing(check, &mut chain, &own, &mut heads);
     if let Some(dropped) = &heads.dropped {
+        let segment = dropped.segment.number;
         chain.notes.push(format!(
-            "segments up to {} were given up to make room, as a signed head says",
-            dropped.segment.number
+            "segments up to {segment} were given up to make room, as a signed head says"
         ));
+        if let (Kind::Broken, Some((place, _))) = (dropped.kind, check.heads) {
+            let statement = place.dropped_file(name);
+            chain.find(&statement, None, Fault::GivenUpBroken { segment });
+        }
     }
     chain
         .findings
         .sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     chain
+}
+
+/// Whether a host writes it. One that is empty may be about to be locked: we would be in the way.
+fn is_written(file: &File) -> bool {
+    if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        return false;
+    }
+    let lock = file.try_lock_shared();
+    let _ = file.unlock();
+    matches!(lock, Err(std::fs::TryLockError::WouldBlock))
 }
 
 impl Chain {
@@ -190,92 +243,32 @@ impl Chain {
             fault,
         });
     }
-}
 
-/// Follows one segment and holds it against its heads.
-fn walk(
-    chain: &mut Chain,
-    path: &Path,
-    file: std::fs::File,
-    name: &SegmentName,
-    before: Option<(u64, Hash)>,
-    heads: &[(u64, Head)],
-) -> Segment {
-    let mut walk = Walk::new(Some(name), before);
-    let mut lines = Lines::records(file);
-    let mut signed: BTreeMap<u64, Vec<&Head>> = BTreeMap::new();
-    for (_, head) in heads {
-        signed.entry(head.seq).or_default().push(head);
-    }
-    let end = heads
-        .iter()
-        .map(|(_, head)| head)
-        .find(|head| head.kind.ends());
-    let (mut good, mut told) = (0, false);
-    let mut after_end: Option<Reached> = None;
-    loop {
-        match lines.next_line() {
-            Ok(None) => break,
-            Err(error) => {
-                chain.find(path, None, Fault::Unreadable(error.to_string()));
-                break;
-            }
-            Ok(Some((number, line))) => {
-                let Some(reached) = walk.take(number, line) else {
-                    continue;
-                };
-                if let Some(heads) = signed.get(&reached.seq) {
-                    if heads.iter().all(|head| head.hash == reached.hash) {
-                        good = reached.seq;
-                    } else if !std::mem::replace(&mut told, true) {
-                        let fault = Fault::NotAsSigned {
-                            seq: reached.seq,
-                            good,
-                        };
-                        chain.find(path, Some(number), fault);
-                    }
-                }
-                if after_end.is_none() && end.is_some_and(|end| reached.seq > end.seq) {
-                    after_end = Some(reached);
-                }
-            }
+    /// Follows one segment and holds it against its heads.
+    fn follow(
+        &mut self,
+        path: &Path,
+        file: File,
+        written: &Written<'_>,
+        tail: &mut Tail,
+    ) -> Segment {
+        let followed = follow(file, written, tail);
+        for (line, fault) in followed.faults {
+            self.find(path, line, fault);
         }
+        let segment = followed.segment;
+        if segment.faults_more > 0 {
+            self.notes.push(format!(
+                "{}: {} more faults are not listed",
+                written.name, segment.faults_more
+            ));
+        }
+        self.segments += 1;
+        self.signed = self.signed.max(tail.signed);
+        self.records += segment.records;
+        self.dropped = self.dropped.saturating_add(segment.dropped);
+        segment
     }
-    let segment = walk.finish();
-    for (line, fault) in &segment.faults {
-        chain.find(path, Some(*line), fault.clone());
-    }
-    if segment.faults_more > 0 {
-        chain.notes.push(format!(
-            "{name}: {} more faults are not listed",
-            segment.faults_more
-        ));
-    }
-    if let (Some(after), Some(end)) = (after_end, end) {
-        chain.find(path, Some(after.line), Fault::AfterEnd { end: end.seq });
-    }
-    let last = segment.last.map_or(0, |last| last.seq);
-    if let Some(head) = heads
-        .iter()
-        .map(|(_, head)| head)
-        .max_by_key(|head| head.seq)
-        && head.seq > last
-    {
-        // Heads were read before the log, so this is no host that writes meanwhile.
-        let line = segment.last.map(|last| last.line);
-        chain.find(
-            path,
-            line,
-            Fault::CutTail {
-                last,
-                signed: head.seq,
-            },
-        );
-    }
-    chain.signed = chain.signed.max(good);
-    chain.records += segment.records;
-    chain.dropped = chain.dropped.saturating_add(segment.dropped);
-    segment
 }
 
 /// What there is to say of where a chain ends.
@@ -367,7 +360,7 @@ fn missing(
     let mut missing = gone(heads.dropped.as_ref());
     if let (false, Some((place, key))) = (missing.is_empty(), check.heads) {
         // Room may have been made since the heads were read.
-        heads.dropped = read_dropped(place, key, &chain.name, &mut Vec::new());
+        heads.state(read_dropped(place, key, &chain.name, &mut Vec::new()));
         missing = gone(heads.dropped.as_ref());
     }
     for number in missing {

@@ -16,16 +16,16 @@ use nexus_policy::{Auditor, Capability, Entry, Recorded, Unrecorded};
 use nexus_types::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
-use super::head::{Head, Kind};
+use super::head::Kind;
 use super::key::HostKey;
 use super::line::{self, Link};
-use super::names::SegmentName;
+use super::names::{self, SegmentName};
 use super::options::{OpenError, Options};
 use super::out::{Out, locked};
 use super::place::Place;
-use super::read::{CHAIN_CLOSED, CHAIN_OPENED, RECORDS_DROPPED};
+use super::read::{CHAIN_OPENED, RECORDS_DROPPED};
 use super::room;
-use super::{Hash, RECORD_BYTES_MAX, hex, time};
+use super::{Hash, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, time};
 
 /// A line, its newline, and the same for the record that says how many were dropped before it.
 pub(super) const ROOM_BYTES: u64 = 2 * (RECORD_BYTES_MAX as u64 + 1);
@@ -36,6 +36,9 @@ const FLUSH_AFTER: Duration = Duration::from_millis(250);
 
 /// How long until a disk that took nothing, or a folder without room, is tried again: it is listed each time.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a host that starts waits for others that make room.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where the chain stands, to go back to.
 #[derive(Clone, Copy)]
@@ -65,17 +68,20 @@ pub struct Writer {
     /// The line being made; kept for its room.
     line: String,
     /// Records not kept and not told of in the chain yet; and all.
-    untold: u64,
+    pub(super) untold: u64,
     dropped: u64,
-    /// The last record a head speaks for.
-    signed: u64,
-    flush_at: Option<Instant>,
-    head_at: Option<Instant>,
+    /// The last record a head speaks for, and when the last head was signed.
+    pub(super) signed: u64,
+    pub(super) head_millis: u64,
+    pub(super) flush_at: Option<Instant>,
+    pub(super) head_at: Option<Instant>,
     /// A head that could not be written is not signed again for each record.
-    head_not_before: Instant,
+    pub(super) head_not_before: Instant,
     /// No new segment before.
     pub(super) rotate_not_before: Instant,
     closed: bool,
+    /// What a person should know, and was not told yet.
+    pub(super) told: room::Warnings,
     #[cfg(test)]
     pub(super) disk: super::test_support::Disk,
 }
@@ -117,25 +123,27 @@ impl Writer {
         #[cfg(test)] disk: super::test_support::Disk,
     ) -> Result<Self, OpenError> {
         // Less would hold no record.
-        options.segment_bytes = options.segment_bytes.max(2 * ROOM_BYTES);
+        options.segment_bytes = options
+            .segment_bytes
+            .clamp(2 * ROOM_BYTES, SEGMENT_BYTES_MAX);
         options.buffer_bytes = options.buffer_bytes.max(2 * ROOM_BYTES as usize);
         let place = Place::make(state).map_err(|(path, error)| OpenError::Folder(path, error))?;
         let key =
             HostKey::open(&place).map_err(|error| OpenError::Key(place.keys.clone(), error))?;
         let millis = time::millis(clock());
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|_| OpenError::Random)?;
         let segment = SegmentName {
-            chain: format!(
-                "{}-{}-{}",
-                time::compact(millis),
-                std::process::id(),
-                hex(&random)
-            ),
+            chain: names::new_chain(millis).map_err(|_| OpenError::Random)?,
             number: 1,
         };
-        let bounds = options.bounds();
-        let room = room::make(&place, &key, bounds, options.segment_bytes, millis)
+        let wanted = room::Wanted {
+            bounds: options.bounds(),
+            bytes: options.segment_bytes,
+            chain: &segment.chain,
+            millis,
+            patience: PATIENCE,
+        };
+        let mut told = room::Warnings::default();
+        let room = room::make(&place, &key, &wanted, &mut told)
             .map_err(|error| OpenError::Folder(place.log.clone(), error))?;
         if !room {
             return Err(OpenError::NoRoom(place.log));
@@ -146,7 +154,7 @@ impl Writer {
             #[cfg(test)]
             &disk,
         )
-        .and_then(locked)
+        .and_then(|out| locked(out, &path))
         .map_err(|error| OpenError::File(path, error))?;
         let mut writer = Self {
             place,
@@ -164,11 +172,13 @@ impl Writer {
             untold: 0,
             dropped: 0,
             signed: 0,
+            head_millis: 0,
             flush_at: None,
             head_at: None,
             head_not_before: Instant::ZERO,
             rotate_not_before: Instant::ZERO,
             closed: false,
+            told,
             #[cfg(test)]
             disk,
         };
@@ -194,6 +204,11 @@ impl Writer {
     /// How many records could not be kept.
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// What a person should know of the log since this was asked last.
+    pub fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.told.new)
     }
 
     /// When [`Self::poll`] has something to do.
@@ -223,16 +238,8 @@ impl Writer {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        let target = self.segment.to_string();
-        // Room for it is kept in every segment. A chain that did not end by itself says so by its lack.
-        let mark = self.mark();
-        self.tell_dropped();
-        self.event(CHAIN_CLOSED, &target);
-        if self.write_out(now).is_ok() {
-            let _ = self.head(Kind::Closed);
-        } else {
-            self.back_to(mark);
-        }
+        self.last_line(now);
+        self.end_files();
         (self.flush_at, self.head_at) = (None, None);
     }
 
@@ -247,7 +254,7 @@ impl Writer {
 
     /// Takes back what was added since. Where the disk has part of it and will not give it back, it stays,
     /// and is finished later: the chain is whole either way.
-    fn back_to(&mut self, mark: Mark) {
+    pub(super) fn back_to(&mut self, mark: Mark) {
         if self.log.len > mark.len {
             if self.log.cut(mark.len).is_err() {
                 return;
@@ -260,41 +267,42 @@ impl Writer {
         (self.seq, self.hash, self.untold) = (mark.seq, mark.hash, mark.untold);
     }
 
+    /// The time of day.
+    pub(super) fn now(&mut self) -> u64 {
+        time::millis((self.clock)())
+    }
+
     /// Adds a line to the buffer.
-    fn add(&mut self, entry: &Entry<'_>) {
-        self.make_line(entry);
+    pub(super) fn add(&mut self, entry: &Entry<'_>, millis: u64) {
+        self.make_line(entry, millis);
         self.seq += 1;
         self.hash = Sha256::digest(self.line.as_bytes()).into();
         self.pending.extend_from_slice(self.line.as_bytes());
         self.pending.push(b'\n');
     }
 
-    fn make_line(&mut self, entry: &Entry<'_>) {
+    fn make_line(&mut self, entry: &Entry<'_>, millis: u64) {
         let link = Link {
             seq: self.seq + 1,
             prev: self.hash,
-            millis: time::millis((self.clock)()),
+            millis,
         };
         line::write(&mut self.line, &link, entry);
     }
 
-    /// Adds a record of the host's own.
-    fn event(&mut self, reason: &str, target: &dyn fmt::Display) {
-        self.add(&own(reason, target));
-    }
-
-    fn tell_dropped(&mut self) {
+    pub(super) fn tell_dropped(&mut self, millis: u64) {
         if self.untold > 0 {
             let told = format!("{} records", self.untold);
             self.untold = 0;
-            self.event(RECORDS_DROPPED, &told);
+            self.add(&own(RECORDS_DROPPED, &told), millis);
         }
     }
 
     /// The first line of a segment goes to the file before anything else does.
     pub(super) fn first_line(&mut self, reason: &str) -> io::Result<()> {
         let target = self.segment.to_string();
-        self.make_line(&own(reason, &target));
+        let millis = self.now();
+        self.make_line(&own(reason, &target), millis);
         let hash: Hash = Sha256::digest(self.line.as_bytes()).into();
         self.line.push('\n');
         self.log.write_whole(self.line.as_bytes())?;
@@ -315,46 +323,14 @@ impl Writer {
         written
     }
 
-    /// Writes the buffer and signs a head for it, unless one speaks for all of it already.
-    fn sign(&mut self, now: Instant) {
-        self.head_at = None;
-        let wanted = self.signed < self.seq && self.heads_written < self.options.heads_max;
-        if self.write_out(now).is_err() || (wanted && self.head(Kind::Reached).is_err()) {
-            self.head_not_before = now + RETRY_AFTER;
-            self.head_at = Some(self.head_not_before);
-        }
-    }
-
-    /// Signs a head for the last record; all of them are in the file.
-    pub(super) fn head(&mut self, kind: Kind) -> io::Result<()> {
-        let head = Head {
-            kind,
-            segment: self.segment.clone(),
-            seq: self.seq,
-            hash: self.hash,
-            millis: time::millis((self.clock)()),
-        };
-        if self.heads.is_none() {
-            let path = self.place.heads_file(&self.segment);
-            self.heads = Some(Out::create(
-                &path,
-                #[cfg(test)]
-                &self.disk,
-            )?);
-        }
-        if let Some(heads) = &mut self.heads {
-            heads.write_whole(head.line(&self.key).as_bytes())?;
-        }
-        self.heads_written += 1;
-        self.signed = self.seq;
-        Ok(())
-    }
-
     fn keep(&mut self, now: Instant, entry: &Entry<'_>) -> Result<(), Unrecorded> {
         self.make_room(now)?;
+        let millis = self.now();
+        self.sign_first(now, millis)?;
+        let late = self.heads_ago(millis) >= 1;
         let mark = self.mark();
-        self.tell_dropped();
-        self.add(entry);
+        self.tell_dropped(millis);
+        self.add(entry, millis);
         if through(entry) && self.write_out(now).is_err() {
             self.back_to(mark);
             return Err(Unrecorded);
@@ -365,7 +341,8 @@ impl Writer {
         if self.head_at.is_none() {
             self.head_at = Some(now + self.options.head_after);
         }
-        if self.seq - self.signed >= self.options.head_records && now >= self.head_not_before {
+        let due = late || self.seq - self.signed >= self.options.head_records;
+        if due && now >= self.head_not_before {
             self.sign(now);
         }
         Ok(())
@@ -380,6 +357,12 @@ impl Auditor for Writer {
             self.keep(now, entry)
         };
         if kept.is_err() {
+            if self.dropped == 0 {
+                self.told.new.push(format!(
+                    "{}: records of the audit log cannot be kept; sensitive capabilities are refused meanwhile",
+                    self.place.log.display()
+                ));
+            }
             self.dropped += 1;
             self.untold += 1;
         }
@@ -404,7 +387,7 @@ fn through(entry: &Entry<'_>) -> bool {
 }
 
 /// A record of the host's own.
-fn own<'a>(reason: &'a str, target: &'a dyn fmt::Display) -> Entry<'a> {
+pub(super) fn own<'a>(reason: &'a str, target: &'a dyn fmt::Display) -> Entry<'a> {
     Entry {
         app: None,
         instance: None,
