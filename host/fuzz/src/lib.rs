@@ -20,6 +20,11 @@ pub mod audit;
 #[path = "../../nexus-host/src/runtime/owned.rs"]
 pub mod owned;
 
+/// As above; what `owned` uses of it.
+#[allow(dead_code, reason = "a part is used")]
+#[path = "../../nexus-host/src/runtime/shown.rs"]
+pub mod shown;
+
 mod runtime {
     pub(crate) use crate::owned;
 }
