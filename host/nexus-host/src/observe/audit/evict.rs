@@ -16,7 +16,7 @@ use super::heads::{read_dropped, read_heads_file};
 use super::key::{HostKey, replace};
 use super::names::SegmentName;
 use super::out::lock_within;
-use super::place::{Place, open_plain};
+use super::place::{Place, open_plain, shown};
 use super::room::{GLANCE, Old, Warnings};
 
 /// Statements kept of chains of which nothing is left. Bounds what remains of short runs for ever.
@@ -71,7 +71,7 @@ pub(super) fn give_up(
         if !good {
             tell.new.push(format!(
                 "{}: is not as it was signed, and was given up to make room; `audit verify` says so from now on",
-                old.path.display()
+                shown(&old.path)
             ));
         }
         let so_far = said.is_none_or(|said| said.kind == Kind::Dropped);

@@ -7,6 +7,7 @@ use nexus_policy::explain::escape;
 
 use super::SEGMENT_BYTES_MAX;
 use super::key::KeyId;
+use super::place::shown;
 use super::record::Problem;
 
 /// What is wrong.
@@ -193,11 +194,7 @@ impl fmt::Display for Fault {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.file.display().to_string();
-        // A path is as long as it is; its end says which file.
-        for c in file.chars() {
-            f.write_str(&escape(c.encode_utf8(&mut [0; 4])))?;
-        }
+        f.write_str(&shown(&self.file))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }

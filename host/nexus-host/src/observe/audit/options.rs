@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use nexus_types::Duration;
 
+use super::place::shown;
 use super::room::Bounds;
 use super::{HEAD_AFTER, HEAD_RECORDS, SEGMENT_BYTES_MAX};
 
@@ -82,12 +83,12 @@ impl fmt::Display for OpenError {
                 f.write_str("no state folder: neither --state, XDG_STATE_HOME nor HOME names one")
             }
             Self::Folder(path, error) | Self::File(path, error) | Self::Key(path, error) => {
-                write!(f, "{}: {error}", path.display())
+                write!(f, "{}: {error}", shown(path))
             }
             Self::NoRoom(path) => write!(
                 f,
                 "{}: no room within the bound of the log: hosts that run hold all of it; end some, or give this one a --state of its own",
-                path.display()
+                shown(path)
             ),
             Self::Random => f.write_str("the machine gives no random bytes"),
         }

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nexus_policy::explain::escape;
 use rustix::fs::OFlags;
 
 use super::SEGMENT_BYTES_MAX;
@@ -159,4 +160,11 @@ pub fn open_segment(path: &Path) -> io::Result<File> {
         return Err(io::Error::other(message));
     }
     Ok(file)
+}
+
+/// A path with nothing in it that a terminal obeys, as long as it is: its end says which file.
+pub(super) fn shown(path: &Path) -> String {
+    let text = path.display().to_string();
+    let chars = text.chars();
+    chars.map(|c| escape(c.encode_utf8(&mut [0; 4]))).collect()
 }

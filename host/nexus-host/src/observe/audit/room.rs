@@ -17,7 +17,7 @@ use super::evict;
 use super::key::HostKey;
 use super::names::SegmentName;
 use super::out::lock_within;
-use super::place::{Place, open_plain, too_long};
+use super::place::{Place, open_plain, shown, too_long};
 use super::time;
 
 /// A file takes at least a block, so that many short chains count for what they take.
@@ -122,7 +122,7 @@ pub(super) fn make(
         tell.new.push(format!(
             "{}: is no segment that a host of this state folder wrote ({count} such): it is not counted, and stays; \
              move away what is not of the log",
-            path.display()
+            shown(path)
         ));
     }
     found.count(wanted);

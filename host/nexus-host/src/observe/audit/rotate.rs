@@ -9,6 +9,7 @@ use nexus_types::{Duration, Instant};
 use super::head::Kind;
 use super::names::{self, SEGMENT_MAX, SegmentName};
 use super::out::{Out, locked};
+use super::place::shown;
 use super::read::{CHAIN_CLOSED, CHAIN_OPENED, SEGMENT_OPENED};
 use super::writer::{RETRY_AFTER, ROOM_BYTES, Writer, own};
 use super::{Hash, room, time};
@@ -72,7 +73,7 @@ impl Writer {
                 // Else whoever can tell its name could end the log for the rest of the run.
                 self.told.new.push(format!(
                     "{}: somebody else made it, or its heads; the log goes on in another chain",
-                    path.display()
+                    shown(&path)
                 ));
                 let chain = names::new_chain(millis).map_err(io::Error::other)?;
                 self.go_on(SegmentName { chain, number: 1 }, now)

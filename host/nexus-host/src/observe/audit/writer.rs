@@ -22,7 +22,7 @@ use super::line::{self, Link};
 use super::names::{self, SegmentName};
 use super::options::{OpenError, Options};
 use super::out::{Out, locked};
-use super::place::Place;
+use super::place::{Place, shown};
 use super::read::{CHAIN_OPENED, RECORDS_DROPPED};
 use super::room;
 use super::{Hash, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, time};
@@ -360,7 +360,7 @@ impl Auditor for Writer {
             if self.dropped == 0 {
                 self.told.new.push(format!(
                     "{}: records of the audit log cannot be kept; sensitive capabilities are refused meanwhile",
-                    self.place.log.display()
+                    shown(&self.place.log)
                 ));
             }
             self.dropped += 1;
