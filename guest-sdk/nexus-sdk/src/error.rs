@@ -103,7 +103,7 @@ fn refused(reason: &str) -> &'static str {
         }
         "operator-denied" => "the operator of this host says no; changing nexus.toml does not help",
         "host-owned-port" => "take another port; the host keeps this one, and no rule gives it",
-        "revoked" => "the grant was taken back; ask the operator for a new one",
+        "revoked" => "it is over until the operator or the person who gave it allows it again",
         "expired" => {
             "look the name up again; if that does not help, the grant is over: ask the operator for a new one"
         }
