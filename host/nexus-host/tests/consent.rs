@@ -102,9 +102,10 @@ impl World {
     #[track_caller]
     fn ends(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.host(arguments);
-        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        let said = String::from_utf8(output.stderr).expect("UTF-8")
+            + &String::from_utf8(output.stdout).expect("UTF-8");
         assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{said}");
-        said + &String::from_utf8(output.stdout).expect("UTF-8")
+        said
     }
 
     /// Runs it at a terminal of its own, where a person answers each prompt; what the terminal showed.

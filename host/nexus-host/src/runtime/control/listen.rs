@@ -21,6 +21,10 @@ const CLIENTS_MAX: usize = 16;
 /// How long nobody is taken after that failed: where there are no descriptors it fails again at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long the end of a host waits for clients it has taken: what they asked for may have ended its app, and with it
+/// the host.
+const ENDING_TIME: Duration = Duration::from_millis(500);
+
 /// A request on its way to the shard, and where its answer goes.
 pub struct Asked {
     /// What.
@@ -42,12 +46,18 @@ pub struct Control {
     name: Name,
     inode: u64,
     /// Ends the thread when it is dropped.
-    _listening: oneshot::Sender<()>,
+    listening: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Drop for Control {
     fn drop(&mut self) {
         self.folder.remove(&self.name.socket(), self.inode);
+        self.listening = None;
+        if let Some(thread) = self.thread.take() {
+            // It takes nobody any more, and panics for nothing that is sent to it.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -72,22 +82,29 @@ impl Control {
         folder.rename(&new, &name.socket())?;
         let (sender, receiver) = mpsc::unbounded();
         let (listening, end) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("nexus-control".into())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+                    let taking = Box::pin(take(listener, sender, Arc::clone(&places)));
+                    if let Either::Left((Err(error), _)) = select(taking, end).await {
+                        tracing::warn!(%error, "nobody can ask this host any more");
+                    }
+                    let answered = async {
+                        let all = places.acquire_many(CLIENTS_MAX as u32).await;
+                        all.map(drop).map_err(io::Error::other)
+                    };
+                    let _ = within(ENDING_TIME, answered).await;
+                });
+            });
         let control = Self {
             folder,
             name,
             inode,
-            _listening: listening,
+            listening: Some(listening),
+            thread: Some(thread?),
         };
-        thread::Builder::new()
-            .name("nexus-control".into())
-            .spawn(move || {
-                runtime.block_on(async move {
-                    let taking = Box::pin(take(listener, sender));
-                    if let Either::Left((Err(error), _)) = select(taking, end).await {
-                        tracing::warn!(%error, "nobody can ask this host any more");
-                    }
-                });
-            })?;
         Ok((control, receiver))
     }
 
@@ -99,9 +116,12 @@ impl Control {
 }
 
 /// Takes clients for ever.
-async fn take(listener: UnixListener, sender: mpsc::UnboundedSender<Asked>) -> io::Result<()> {
+async fn take(
+    listener: UnixListener,
+    sender: mpsc::UnboundedSender<Asked>,
+    places: Arc<Semaphore>,
+) -> io::Result<()> {
     let listener = tokio::net::UnixListener::from_std(listener)?;
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
     loop {
         let place = Arc::clone(&places).acquire_owned().await;
         let place = place.map_err(io::Error::other)?;
