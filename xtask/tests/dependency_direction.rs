@@ -17,6 +17,7 @@ const USERNET: &str = "nexus-usernet";
 const NIC: &str = "nexus-nic";
 /// What tests on real interfaces stand on: in nobody's dependencies but a test's.
 const TESTBED: &str = "nexus-testbed";
+const SERVICES: &str = "nexus-services";
 const CAPS: &str = "nexus-caps";
 const HOST: &str = "nexus-host";
 const SDK: &str = "nexus-sdk";
@@ -32,15 +33,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (SIM, &[NODE, STACK, POLICY, TYPES]),
     (USERNET, &[STACK, TYPES]),
     (NIC, &[TESTBED, TYPES]),
-    (CAPS, &[NODE, STACK, POLICY, TYPES]),
+    (SERVICES, &[NODE, POLICY, TYPES]),
+    (CAPS, &[SERVICES, NODE, STACK, POLICY, TYPES]),
     (
         HOST,
-        &[CAPS, NIC, SIM, TESTBED, USERNET, NODE, STACK, POLICY, TYPES],
+        &[
+            CAPS, SERVICES, NIC, SIM, TESTBED, USERNET, NODE, STACK, POLICY, TYPES,
+        ],
     ),
     (TESTBED, &[]),
     (
         "nexus-bench",
-        &[HOST, CAPS, NIC, SIM, USERNET, NODE, STACK, POLICY, TYPES],
+        &[HOST, CAPS, SERVICES, NIC, SIM, USERNET, NODE, STACK, POLICY, TYPES],
     ),
     ("xtask", &[]),
     // docs/decisions/0003: the frozen error codes and the one backoff schedule. 0008: the rest is for native tests

@@ -1,0 +1,1 @@
+//! What an app gets done by the host, beyond sockets.
