@@ -9,6 +9,8 @@ pub(crate) enum Known {
     Base,
     /// Needs this capability.
     Needs(Capability),
+    /// One interface of several that come and go together, and need any of their capabilities.
+    Family(&'static Family),
     /// Needs any of these, and this build does not have it.
     Absent(&'static [Capability]),
     /// Ours or WASI's, in a version this build does not have.
@@ -20,12 +22,80 @@ pub(crate) enum Known {
     Unknown,
 }
 
-const SOCKETS: &[Capability] = &[
-    Capability::NetworkTcpConnect,
-    Capability::NetworkTcpListen,
-    Capability::NetworkUdpSend,
-    Capability::NetworkUdpBind,
-];
+/// Interfaces of WASI's that are coarser than a capability: a program that only connects imports those that listen,
+/// too. They are there where any of the capabilities is, and each act is judged as what it is.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) struct Family {
+    /// The package.
+    pub(crate) name: &'static str,
+    /// What they can be used for.
+    pub(crate) capabilities: &'static [Capability],
+    /// The interfaces of 0.2 and of 0.3.
+    interfaces: [&'static [&'static str]; 2],
+    /// What a function of theirs is for: part of its name, and the capabilities it is no use without. Functions that
+    /// are in no row say nothing of what a program is about.
+    uses: &'static [(&'static str, &'static [Capability])],
+}
+
+impl Family {
+    /// Which capabilities a program that imports these functions could be about, in the family's order.
+    pub(crate) fn could_mean<'a>(
+        &self,
+        functions: impl Iterator<Item = &'a str>,
+    ) -> Vec<Capability> {
+        let uses: Vec<_> = functions
+            .flat_map(|function| {
+                let uses = self
+                    .uses
+                    .iter()
+                    .filter(move |(part, _)| function.contains(part));
+                uses.flat_map(|(_, capabilities)| capabilities.iter())
+            })
+            .collect();
+        let mut meant = self.capabilities.to_vec();
+        if !uses.is_empty() {
+            meant.retain(|capability| uses.contains(&capability));
+        }
+        meant
+    }
+}
+
+static SOCKETS: Family = Family {
+    name: "wasi:sockets",
+    capabilities: &[
+        Capability::NetworkTcpConnect,
+        Capability::NetworkTcpListen,
+        Capability::NetworkUdpSend,
+        Capability::NetworkUdpBind,
+    ],
+    interfaces: [
+        &[
+            "network",
+            "instance-network",
+            "ip-name-lookup",
+            "tcp",
+            "tcp-create-socket",
+            "udp",
+            "udp-create-socket",
+        ],
+        &["types", "ip-name-lookup"],
+    ],
+    uses: &[
+        ("tcp-socket.start-connect", &[Capability::NetworkTcpConnect]),
+        ("tcp-socket.connect", &[Capability::NetworkTcpConnect]),
+        ("tcp-socket.start-listen", &[Capability::NetworkTcpListen]),
+        ("tcp-socket.listen", &[Capability::NetworkTcpListen]),
+        (
+            "udp-socket.stream",
+            &[Capability::NetworkUdpSend, Capability::NetworkUdpBind],
+        ),
+        ("udp-socket.send", &[Capability::NetworkUdpSend]),
+        (
+            "udp-socket.receive",
+            &[Capability::NetworkUdpSend, Capability::NetworkUdpBind],
+        ),
+    ],
+};
 const HTTP: &[Capability] = &[Capability::NetworkHttpRequest];
 
 /// Base WASI of 0.2 and 0.3, interface by interface: package, interface, in 0.2, in 0.3.
@@ -148,7 +218,7 @@ fn wasi(name: &Name<'_>) -> Known {
             major: 0,
             minor: 2,
             pre: false,
-        }) => 2,
+        }) => 2_usize,
         Some(Version {
             major: 0,
             minor: 3,
@@ -171,7 +241,7 @@ fn wasi(name: &Name<'_>) -> Known {
         (_, 0, _) => Known::OtherVersion {
             have: "0.2 and 0.3",
         },
-        (_, _, "sockets") => Known::Absent(SOCKETS),
+        (_, generation, "sockets") => family(&SOCKETS, generation, name.interface),
         (_, _, "http") => Known::Absent(HTTP),
         _ => {
             let found = BASE.iter().find(|(package, interface, ..)| {
@@ -186,9 +256,54 @@ fn wasi(name: &Name<'_>) -> Known {
     }
 }
 
+fn family(family: &'static Family, generation: usize, interface: &str) -> Known {
+    let interfaces = family.interfaces[usize::from(generation == 3)];
+    match interfaces.contains(&interface) {
+        true => Known::Family(family),
+        false => Known::Unknown,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_say_what_a_program_could_be_about() {
+        use Capability::{NetworkTcpConnect, NetworkTcpListen, NetworkUdpBind, NetworkUdpSend};
+        for (functions, want) in [
+            (
+                &[
+                    "[method]tcp-socket.start-bind",
+                    "[method]tcp-socket.start-connect",
+                ][..],
+                &[NetworkTcpConnect][..],
+            ),
+            (
+                &["[method]tcp-socket.connect", "[method]tcp-socket.listen"],
+                &[NetworkTcpConnect, NetworkTcpListen],
+            ),
+            (
+                &["[method]udp-socket.stream"],
+                &[NetworkUdpSend, NetworkUdpBind],
+            ),
+            (
+                &["[method]tcp-socket.subscribe"],
+                &[
+                    NetworkTcpConnect,
+                    NetworkTcpListen,
+                    NetworkUdpSend,
+                    NetworkUdpBind,
+                ],
+            ),
+        ] {
+            assert_eq!(
+                SOCKETS.could_mean(functions.iter().copied()),
+                want,
+                "{functions:?}"
+            );
+        }
+    }
 
     #[test]
     fn names_are_matched_by_version_as_linkers_match_them() {
@@ -221,8 +336,10 @@ mod tests {
                     have: "0.2 and 0.3",
                 },
             ),
-            ("wasi:sockets/tcp@0.2.6", Known::Absent(SOCKETS)),
-            ("wasi:sockets/types@0.3.0", Known::Absent(SOCKETS)),
+            ("wasi:sockets/tcp@0.2.6", Known::Family(&SOCKETS)),
+            ("wasi:sockets/types@0.3.0", Known::Family(&SOCKETS)),
+            ("wasi:sockets/types@0.2.0", Known::Unknown),
+            ("wasi:sockets/udp@0.3.0", Known::Unknown),
             ("wasi:http/outgoing-handler@0.2.4", Known::Absent(HTTP)),
             ("wasi:keyvalue/store@0.2.0", Known::Unknown),
             ("env", Known::Unknown),

@@ -194,6 +194,19 @@ pub enum Fix {
     Signature,
 }
 
+impl Fix {
+    /// Whether it makes the app one of class `system`.
+    pub(crate) fn sets_class(&self) -> bool {
+        matches!(
+            self,
+            Self::Manifest {
+                set_class: true,
+                ..
+            }
+        )
+    }
+}
+
 impl Serialize for Denial {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_struct("Denial", 7)?;

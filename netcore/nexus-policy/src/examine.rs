@@ -14,6 +14,7 @@ use crate::catalog::{Known, known};
 use crate::consent::{Answer, Consent, Lifetime};
 use crate::denial::{Fix, RefusedBy};
 use crate::explain::escape;
+use crate::family::Families;
 use crate::gate::{AppIdentity, Gate};
 use crate::grounds::Grounds;
 use crate::index::RuleIndex;
@@ -72,12 +73,12 @@ impl fmt::Display for Word {
 }
 
 /// Why an import is not there.
-struct Lacking {
-    reason: &'static str,
-    why: String,
-    fixes: Vec<Fix>,
+pub(crate) struct Lacking {
+    pub(crate) reason: &'static str,
+    pub(crate) why: String,
+    pub(crate) fixes: Vec<Fix>,
     /// Somebody has said no to it, not only nobody yes.
-    written: bool,
+    pub(crate) written: bool,
 }
 
 fn declined_fixes(by: &Word, consent: &Consent) -> Vec<Fix> {
@@ -119,8 +120,17 @@ impl Examiner<'_> {
                 format!("the most is {IMPORTS_MAX}"),
             ));
         }
-        for import in imports.iter().take(IMPORTS_MAX) {
-            reports.push(self.import(import, &mut capabilities, (&mut missing, &mut observed)));
+        let imports = &imports[..imports.len().min(IMPORTS_MAX)];
+        let mut families = Families::default();
+        for import in imports {
+            let lists = (&mut missing, &mut observed);
+            reports.push(match known(&import.name) {
+                Known::Family(family) => {
+                    let member = (family, import);
+                    self.member(member, imports, &capabilities, &mut families, lists)
+                }
+                other => self.import(import, other, &mut capabilities, lists),
+            });
         }
         let directories = self.directories(&mut missing);
         let variables = self.variables(&mut missing);
@@ -468,6 +478,7 @@ impl Examiner<'_> {
     fn import(
         &self,
         import: &Import,
+        known: Known,
         capabilities: &mut Vec<CapabilityReport>,
         (missing, observed): (&mut Vec<Missing>, &mut Vec<Missing>),
     ) -> ImportReport {
@@ -484,8 +495,10 @@ impl Examiner<'_> {
             });
             Provided::Missing
         };
-        let (needs, provided) = match known(&import.name) {
+        let (needs, provided) = match known {
             Known::Base => (Vec::new(), Provided::Base),
+            // See `member`.
+            Known::Family(family) => (family.capabilities.to_vec(), Provided::Missing),
             Known::Unknown => {
                 let why =
                     "nothing in this host provides it, and no capability grants it".to_owned();
@@ -571,7 +584,7 @@ impl Examiner<'_> {
     }
 
     /// Why a capability is not there, and what would change it.
-    fn lacking(&self, capability: Capability) -> Lacking {
+    pub(crate) fn lacking(&self, capability: Capability) -> Lacking {
         let file = self.manifest.source().map(str::to_owned);
         let example = if capability.parameter() == Parameter::Local {
             "any:8080"

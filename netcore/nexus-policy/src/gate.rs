@@ -532,6 +532,41 @@ impl Gate {
         }
     }
 
+    /// As [`Gate::decide_some`], and stops at the first that is permitted.
+    ///
+    /// # Errors
+    /// The refusal. None, without a permit, if there was nothing to judge.
+    pub fn decide_first<'a>(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        acts: impl IntoIterator<Item = Act<'a>>,
+    ) -> Result<Option<Permit>, Box<Denial>> {
+        let mut acts: Vec<_> = acts
+            .into_iter()
+            .take(nexus_types::limits::DNS_ANSWERS as usize)
+            .collect();
+        if self.mode.lets_pass() {
+            self.keep_the_likeliest(now, instance, &mut acts);
+        }
+        let mut first = None;
+        for act in acts {
+            match self.consider(now, instance, &act) {
+                Ok(permit) => return Ok(Some(permit)),
+                Err(denial) => {
+                    first.get_or_insert(denial);
+                }
+            }
+        }
+        match first {
+            Some(denial) => {
+                self.record_refused(now, &denial, Recorded::Deny);
+                Err(denial)
+            }
+            None => Ok(None),
+        }
+    }
+
     fn consider_each<'a>(
         &mut self,
         now: Instant,

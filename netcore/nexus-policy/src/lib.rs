@@ -46,6 +46,7 @@ pub mod wasi;
 mod binding;
 mod catalog;
 mod examine;
+mod family;
 mod grounds;
 mod index;
 mod judge;

@@ -53,6 +53,16 @@ sites! {
     UdpOpen "udp-open" "nexus-caps udp_send.rs open";
     /// A UDP socket on an address of one's own.
     UdpBind "udp-bind" "nexus-caps udp_bind.rs bind";
+    /// A program's own port, before it listens there.
+    WasiTcpBind "wasi-tcp-bind" "nexus-caps wasi/tcp.rs bind";
+    /// A program that listens on a port of the host's choosing.
+    WasiListen "wasi-listen" "nexus-caps wasi/tcp.rs may_listen";
+    /// A far end of a program.
+    WasiConnect "wasi-connect" "nexus-caps wasi/tcp.rs dial";
+    /// A UDP socket of a program.
+    WasiUdpBind "wasi-udp-bind" "nexus-caps wasi/udp.rs bind";
+    /// A name a program looks up.
+    WasiResolve "wasi-resolve" "nexus-caps wasi/lookup.rs start";
     /// A connection to be handed to its listener's app.
     Accept "accept" "nexus-node tcp.rs poll_accept";
     /// A datagram to a far end that this socket has not sent to.

@@ -196,18 +196,74 @@ fn without_a_manifest_the_command_line_is_enough() {
     assert!(report.admitted && report.is_granted(Capability::NetworkTcpConnect));
 }
 
+/// What a program of `std::net` that only connects imports.
+fn sockets(setup: Setup) -> Setup {
+    setup
+        .import(
+            "wasi:sockets/tcp@0.2.6",
+            &[
+                "[method]tcp-socket.start-bind",
+                "[method]tcp-socket.start-connect",
+            ],
+        )
+        .import("wasi:sockets/network@0.2.6", &[])
+}
+
 #[test]
-fn reject_kernel_sockets_even_if_all_of_the_network_is_granted() {
-    let app = Setup::connect(&["public:*"]).yes().import(
-        "wasi:sockets/tcp@0.2.6",
-        &["[method]tcp-socket.start-connect"],
+fn sockets_of_wasi_are_there_where_one_of_their_capabilities_is() {
+    let report = examine(&sockets(Setup::connect(&["public:*"]).yes()));
+    assert!(report.admitted);
+    for import in &report.imports {
+        assert_eq!(import.provided, Provided::Granted, "{}", import.import);
+        assert_eq!(import.capabilities.len(), 4);
+    }
+}
+
+/// Goal: what is asked for is missed as with any import, once, though several imports stand for it. Method: a manifest
+/// that nobody has said yes to; one whose capability is optional.
+#[test]
+fn reject_sockets_of_wasi_until_somebody_says_yes() {
+    let report = examine(&sockets(Setup::connect(&["public:*"])));
+    assert!(!report.admitted);
+    let [missing] = &report.missing[..] else {
+        panic!("{:?}", report.missing)
+    };
+    assert_eq!(missing.reason, "consent-required");
+    assert_eq!(missing.what, "wasi:sockets/{tcp,network}@0.2.6");
+    assert_eq!(missing.needs, [Capability::NetworkTcpConnect]);
+    assert!(
+        report
+            .imports
+            .iter()
+            .all(|i| i.provided == Provided::Missing)
     );
-    let report = examine(&app);
-    assert_eq!(
-        (report.admitted, report.missing[0].reason),
-        (false, "not-in-this-build")
-    );
-    assert_eq!(report.missing[0].needs.len(), 4);
+}
+
+/// Goal: without a manifest the report says what the imports could mean, and no more. Method: a program that only
+/// connects; one that names nothing it does.
+#[test]
+fn reject_sockets_of_wasi_that_nobody_asked_for() {
+    let report = examine(&sockets(Setup::default()));
+    let [missing] = &report.missing[..] else {
+        panic!("{:?}", report.missing)
+    };
+    assert_eq!(missing.reason, "not-granted");
+    assert_eq!(missing.needs, [Capability::NetworkTcpConnect]);
+    let import = "wasi:sockets/types@0.3.0";
+    let bare = Setup::default().import(import, &["[static]udp-socket.create"]);
+    assert_eq!(examine(&bare).missing[0].needs.len(), 4);
+}
+
+#[test]
+fn optional_sockets_of_wasi_are_a_stub() {
+    let manifest = "[app]\nid = \"t\"\n\
+                    [capabilities.\"network.tcp.connect\"]\noptional = true\nallow = [\"public:443\"]\n";
+    let report = examine(&sockets(Setup {
+        manifest: manifest.to_owned(),
+        ..Setup::default()
+    }));
+    assert!(report.admitted);
+    assert!(report.imports.iter().all(|i| i.provided == Provided::Stub));
 }
 
 #[test]
