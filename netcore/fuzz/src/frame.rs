@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::task::{Poll, Waker};
 
 use nexus_stack::{
-    Checksums, Config, Invitation, ListenerId, LookupId, Refusal, Scope, Stack, TcpId, TcpOptions,
+    Checksums, Config, Invitation, KeepAlive, ListenerId, LookupId, Refusal, Scope, Stack, TcpId, TcpOptions,
     UdpId, UdpOptions,
 };
 use nexus_types::{Duration, HostName, Instant, InterfaceAddress, Seed, SocketAddr};
@@ -246,7 +246,7 @@ impl Desk {
             3 => drop(stack.tcp_finish(now, id)),
             4 => drop(stack.poll_connected(id, waker)),
             5 => drop(stack.poll_flushed(id, waker)),
-            6 => stack.tcp_set_keep_alive(id, Some(Duration::from_secs(2))),
+            6 => stack.tcp_set_keep_alive(id, Some(KeepAlive::every(Duration::from_secs(2)))),
             7 => stack.tcp_close(now, self.tcp.swap_remove(at)),
             8 => stack.tcp_abort(now, self.tcp.swap_remove(at)),
             // A handle that has ended, or will have: nothing may come of it.

@@ -15,6 +15,23 @@ pub struct NetError {
     pub reason: &'static str,
     /// For the app's author.
     pub why: Why,
+    /// What of the stack failed, if it did: for who has to tell apart what has one code.
+    pub cause: Option<Cause>,
+}
+
+/// What of the stack failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// An address or port to be bound.
+    Bind(BindError),
+    /// A connection to be begun.
+    Connect(ConnectError),
+    /// A name to be looked up.
+    Resolve(ResolveError),
+    /// A connection.
+    Tcp(TcpError),
+    /// A UDP socket.
+    Udp(UdpError),
 }
 
 impl NetError {
@@ -24,6 +41,7 @@ impl NetError {
             code,
             reason: code.as_str(),
             why: Why::new(why),
+            cause: None,
         }
     }
 
@@ -33,6 +51,7 @@ impl NetError {
             code: reason.code(),
             reason: reason.as_str(),
             why: Why::new(why),
+            cause: None,
         }
     }
 
@@ -58,13 +77,22 @@ impl From<&Denial> for NetError {
 }
 
 macro_rules! from_stack {
-    ($($error:ty),*) => {$(
+    ($($error:ty => $cause:ident),*) => {$(
         impl From<$error> for NetError {
             fn from(error: $error) -> Self {
-                Self::new(error.code(), error.to_string())
+                Self {
+                    cause: Some(Cause::$cause(error)),
+                    ..Self::new(error.code(), error.to_string())
+                }
             }
         }
     )*};
 }
 
-from_stack!(BindError, ConnectError, ResolveError, TcpError, UdpError);
+from_stack!(
+    BindError => Bind,
+    ConnectError => Connect,
+    ResolveError => Resolve,
+    TcpError => Tcp,
+    UdpError => Udp
+);

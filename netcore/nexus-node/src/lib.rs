@@ -7,6 +7,7 @@
 //! remembers a refusal as an event), and the command that performs it takes the permit by value.
 //! Data operations on what is open check the policy epoch and the quota, and nothing else.
 
+mod bound;
 mod error;
 mod event;
 mod mesh;
@@ -16,10 +17,14 @@ mod revoke;
 mod tcp;
 mod udp;
 
-pub use error::NetError;
+pub use bound::TcpBound;
+pub use error::{Cause, NetError};
 pub use event::Event;
 pub use mesh::{Direction, FrameObserver, Mesh, MeshError, Nic, SegmentId};
-pub use nexus_stack::AddressEvent;
+pub use nexus_stack::{
+    AddressEvent, BindError, ConnectError, KeepAlive, ResolveError, TcpConfig, TcpError,
+    TcpOptions, UdpError,
+};
 pub use node::{Lookup, Node, NodeConfig};
 pub use quota::{Quota, Usage};
 pub use tcp::{TcpListener, TcpSocket};

@@ -35,6 +35,8 @@ pub struct Node {
     learns: bool,
     /// What one connection's buffers count for.
     pub(crate) connection_bytes: u64,
+    /// What they are: receive, send.
+    pub(crate) buffer_bytes: (usize, usize),
     pub(crate) instances: BTreeMap<InstanceId, Instance>,
     scopes: u32,
     pub(crate) remotes: BTreeMap<nexus_stack::UdpId, Remotes>,
@@ -69,6 +71,7 @@ impl Node {
         let mut node = Self {
             id,
             connection_bytes: tcp.rx_bytes as u64 + tcp.tx_bytes as u64,
+            buffer_bytes: (tcp.rx_bytes, tcp.tx_bytes),
             stack: Stack::new(config.stack, now, config.seed.split("stack"))?,
             gate: Gate::new(config.topology),
             learns,
@@ -248,6 +251,24 @@ impl Node {
         let decided = self.gate.decide_some(now, instance, acts);
         self.tell_observed();
         decided.map_err(|denial| self.refused(instance, *denial))
+    }
+
+    /// As [`Node::permit_some`], and stops at the first that is permitted.
+    ///
+    /// # Errors
+    /// The refusal, for the reason of the first.
+    pub fn permit_first<'a>(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        acts: impl IntoIterator<Item = Act<'a>>,
+    ) -> Result<Permit, NetError> {
+        let decided = self.gate.decide_first(now, instance, acts);
+        self.tell_observed();
+        match decided {
+            Ok(permit) => permit.ok_or_else(misused),
+            Err(denial) => Err(self.refused(instance, *denial)),
+        }
     }
 
     pub(crate) fn refused(&mut self, instance: InstanceId, denial: Denial) -> NetError {

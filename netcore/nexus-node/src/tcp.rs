@@ -1,16 +1,16 @@
 //! What an app does with TCP.
 
-use core::num::NonZeroU32;
+use core::num::{NonZeroU8, NonZeroU32};
 use core::task::{Poll, Waker};
 use core::time::Duration;
 
 use nexus_policy::switch::Site;
 use nexus_policy::{Act, Permit, Stamp};
-use nexus_stack::{ListenerId, TcpId, TcpOptions};
+use nexus_stack::{KeepAlive, ListenerId, ReservationId, TcpId, TcpOptions};
 use nexus_types::{ErrorCode, InstanceId, Instant, SocketAddr, limits};
 
 use crate::revoke::{Handle, Open};
-use crate::{NetError, Node};
+use crate::{NetError, Node, TcpBound};
 
 /// An open connection of an app, and the permit it was opened under.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,37 @@ impl Node {
     /// # Errors
     /// The policy forbids it by now, the app's quota is used up, or the stack says no.
     pub fn tcp_connect(&mut self, now: Instant, permit: Permit) -> Result<TcpSocket, NetError> {
+        self.tcp_connect_with(now, permit, None, &TcpOptions::default())
+    }
+
+    /// As [`Node::tcp_connect`], from where a socket is bound, which is used up, and with options of its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn tcp_connect_with(
+        &mut self,
+        now: Instant,
+        permit: Permit,
+        bound: Option<TcpBound>,
+        options: &TcpOptions,
+    ) -> Result<TcpSocket, NetError> {
+        let from = bound.map(|bound| self.end_bound(bound));
+        let connected = self.connect(now, permit, from, options);
+        if connected.is_err()
+            && let Some(from) = from
+        {
+            self.stack_mut().tcp_release(from);
+        }
+        connected
+    }
+
+    fn connect(
+        &mut self,
+        now: Instant,
+        permit: Permit,
+        from: Option<ReservationId>,
+        options: &TcpOptions,
+    ) -> Result<TcpSocket, NetError> {
         let Some(remote) = permit.target().remote() else {
             return Err(misused());
         };
@@ -42,10 +73,13 @@ impl Node {
         };
         let stamp = Site::StaleConnect.ask(|| self.still_permitted(now, permit.stamp(), &act))?;
         let scope = self.take(stamp.instance(), self.connection_bytes)?;
-        match self
-            .stack_mut()
-            .tcp_connect(now, scope, None, remote, &TcpOptions::default())
-        {
+        let options = self.fitted(options);
+        let stack = self.stack_mut();
+        let begun = match from {
+            None => stack.tcp_connect(now, scope, None, remote, &options),
+            Some(from) => stack.tcp_connect_reserved(now, from, remote, &options),
+        };
+        match begun {
             Ok(id) => {
                 self.open.insert(Handle::Tcp(id), Open::Stands(stamp, name));
                 Ok(TcpSocket { id, stamp })
@@ -80,6 +114,43 @@ impl Node {
         permit: Permit,
         backlog: Option<NonZeroU32>,
     ) -> Result<TcpListener, NetError> {
+        self.listen(now, permit, None, backlog, &TcpOptions::default())
+    }
+
+    /// As [`Node::tcp_listen`], where a socket is bound, which is used up, and with options of its own. The permit
+    /// must be for where it asked to be: see [`TcpBound::asked`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn tcp_listen_with(
+        &mut self,
+        now: Instant,
+        permit: Permit,
+        bound: TcpBound,
+        backlog: Option<NonZeroU32>,
+        options: &TcpOptions,
+    ) -> Result<TcpListener, NetError> {
+        let asked = bound.asked();
+        let at = self.end_bound(bound);
+        let listening = if permit.target().local() == Some(asked) {
+            self.listen(now, permit, Some(at), backlog, options)
+        } else {
+            Err(misused())
+        };
+        if listening.is_err() {
+            self.stack_mut().tcp_release(at);
+        }
+        listening
+    }
+
+    fn listen(
+        &mut self,
+        now: Instant,
+        permit: Permit,
+        at: Option<ReservationId>,
+        backlog: Option<NonZeroU32>,
+        options: &TcpOptions,
+    ) -> Result<TcpListener, NetError> {
         let Some(local) = permit.target().local() else {
             return Err(misused());
         };
@@ -87,10 +158,13 @@ impl Node {
         let stamp = Site::StaleListen.ask(|| self.still_permitted(now, permit.stamp(), &act))?;
         let backlog = backlog.map_or(limits::BACKLOG, NonZeroU32::get);
         let scope = self.take(stamp.instance(), 0)?;
-        match self
-            .stack_mut()
-            .tcp_listen(now, scope, local, backlog, &TcpOptions::default())
-        {
+        let options = self.fitted(options);
+        let stack = self.stack_mut();
+        let begun = match at {
+            None => stack.tcp_listen(now, scope, local, backlog, &options),
+            Some(at) => stack.tcp_listen_reserved(now, at, backlog, &options),
+        };
+        match begun {
             Ok(id) => {
                 self.open
                     .insert(Handle::Listener(id), Open::Stands(stamp, None));
@@ -260,7 +334,7 @@ impl Node {
             .map_err(Into::into)
     }
 
-    /// Probes a silent peer this often.
+    /// Probes a silent peer this often, and gives it up after the fourth probe; see [`KeepAlive::every`].
     ///
     /// # Errors
     /// The policy has changed since it was opened.
@@ -270,9 +344,77 @@ impl Node {
         socket: TcpSocket,
         interval: Option<Duration>,
     ) -> Result<(), NetError> {
+        self.tcp_set_probes(now, socket, interval.map(KeepAlive::every))
+    }
+
+    /// Probes a silent peer, or no longer.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn tcp_set_probes(
+        &mut self,
+        now: Instant,
+        socket: TcpSocket,
+        probes: Option<KeepAlive>,
+    ) -> Result<(), NetError> {
         self.check_tcp(now, socket)?;
-        self.stack_mut().tcp_set_keep_alive(socket.id, interval);
+        self.stack_mut().tcp_set_keep_alive(socket.id, probes);
         Ok(())
+    }
+
+    /// TTL or hop limit of what is sent from now on.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn tcp_set_hop_limit(
+        &mut self,
+        now: Instant,
+        socket: TcpSocket,
+        hops: NonZeroU8,
+    ) -> Result<(), NetError> {
+        self.check_tcp(now, socket)?;
+        self.stack_mut().tcp_set_hop_limit(socket.id, hops);
+        Ok(())
+    }
+
+    /// Reads no more: what was received is dropped, and what still comes; reading says that the far end has finished.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn tcp_stop_reading(&mut self, now: Instant, socket: TcpSocket) -> Result<(), NetError> {
+        self.check_tcp(now, socket)?;
+        self.stack_mut().tcp_stop_reading(now, socket.id);
+        Ok(())
+    }
+
+    /// How connections of a listener are that come from now on. Buffers stay as they were.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn listener_set_options(
+        &mut self,
+        now: Instant,
+        listener: TcpListener,
+        options: &TcpOptions,
+    ) -> Result<(), NetError> {
+        self.check_listener(now, listener)?;
+        self.stack_mut().listener_set_options(listener.id, options);
+        Ok(())
+    }
+
+    /// An app may have smaller buffers than the node's, not larger: each counts as one of the node's.
+    fn fitted(&self, options: &TcpOptions) -> TcpOptions {
+        let (rx, tx) = self.buffer_bytes;
+        TcpOptions {
+            rx_bytes: options.rx_bytes.map(|bytes| bytes.min(rx)),
+            tx_bytes: options.tx_bytes.map(|bytes| bytes.min(tx)),
+            ..options.clone()
+        }
+    }
+
+    /// What a connection's buffers are, which options may only make smaller: receive, send.
+    pub fn tcp_buffer_bytes(&self) -> (usize, usize) {
+        self.buffer_bytes
     }
 
     /// Ends the handle; what was written is delivered in the background.

@@ -5,6 +5,7 @@
 //! `network.udp.send`. One decision covers a (socket, remote, epoch): the remotes a socket may
 //! send to are remembered, and those it has heard, a bounded number of them each.
 
+use core::num::NonZeroU8;
 use core::task::{Poll, Waker};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -167,12 +168,67 @@ impl Node {
         permit: Permit,
         ipv4: bool,
     ) -> Result<UdpSocket, NetError> {
+        self.udp_open_at(now, permit, unspecified(ipv4).ip())
+    }
+
+    /// As [`Node::udp_open`], on this address of ours.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn udp_open_at(
+        &mut self,
+        now: Instant,
+        permit: Permit,
+        local: IpAddr,
+    ) -> Result<UdpSocket, NetError> {
         if *permit.target() != Target::Unconnected {
             return Err(misused());
         }
         let stamp =
             Site::StaleUdpOpen.ask(|| self.still_permitted(now, permit.stamp(), &Act::UdpOpen))?;
-        self.udp_socket(now, Opened::Unconnected, stamp, unspecified(ipv4))
+        self.udp_socket(now, Opened::Unconnected, stamp, SocketAddr::new(local, 0))
+    }
+
+    /// Speaks with `remote` alone from now on, or with everyone again. Nothing is sent. Whom a socket of
+    /// `network.udp.send` speaks with is judged here; a bound one's, when it sends.
+    ///
+    /// # Errors
+    /// The gate's refusal, or what the stack says of the address.
+    pub fn udp_associate(
+        &mut self,
+        now: Instant,
+        socket: UdpSocket,
+        remote: Option<SocketAddr>,
+    ) -> Result<(), NetError> {
+        self.check_udp(now, socket)?;
+        let remotes = self.remotes.get(&socket.id).ok_or_else(NetError::closed)?;
+        if let Opened::Connected(..) = remotes.opened {
+            return Err(NetError::new(
+                ErrorCode::InvalidState,
+                "the socket was opened to speak with one address",
+            ));
+        }
+        if let Some(remote) = remote
+            && !remotes.is_bound()
+        {
+            self.may_send(now, socket, remote)?;
+        }
+        Ok(self.stack_mut().udp_connect(socket.id, remote)?)
+    }
+
+    /// TTL or hop limit of what is sent from now on.
+    ///
+    /// # Errors
+    /// The policy has changed since it was opened.
+    pub fn udp_set_hop_limit(
+        &mut self,
+        now: Instant,
+        socket: UdpSocket,
+        hops: NonZeroU8,
+    ) -> Result<(), NetError> {
+        self.check_udp(now, socket)?;
+        self.stack_mut().udp_set_hop_limit(socket.id, hops);
+        Ok(())
     }
 
     /// A socket at the permit's target.
@@ -253,6 +309,19 @@ impl Node {
                 ));
             }
         };
+        self.may_send(now, socket, remote)?;
+        self.stack_mut().udp_send(now, socket.id, data, remote)?;
+        self.instance(socket.instance)?.usage.bytes_out += data.len() as u64;
+        Ok(())
+    }
+
+    /// Judges, once an epoch, that the socket may send there.
+    fn may_send(
+        &mut self,
+        now: Instant,
+        socket: UdpSocket,
+        remote: SocketAddr,
+    ) -> Result<(), NetError> {
         let remotes = self.remotes.get(&socket.id).ok_or_else(NetError::closed)?;
         if !remotes.permits(remote) {
             let act = remotes.act(remote);
@@ -266,8 +335,6 @@ impl Node {
                 remotes.permitted.remember(remote);
             }
         }
-        self.stack_mut().udp_send(now, socket.id, data, remote)?;
-        self.instance(socket.instance)?.usage.bytes_out += data.len() as u64;
         Ok(())
     }
 
@@ -300,7 +367,8 @@ impl Node {
                 .remotes
                 .get_mut(&socket.id)
                 .ok_or_else(NetError::closed)?;
-            let hears_everyone = remotes.is_bound() || self.stack.udp_remote(socket.id).is_some();
+            // What a socket for one far end hears is from there, and its own permit was judged above.
+            let hears_everyone = !matches!(remotes.opened, Opened::Unconnected);
             let (gate, stamp) = (&mut self.gate, remotes.stamp);
             let mut length = 0;
             let received = self

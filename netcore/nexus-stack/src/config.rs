@@ -358,10 +358,40 @@ pub struct TcpOptions {
     pub congestion: Option<Congestion>,
     /// Whether small segments wait while something is unacknowledged.
     pub nagle: Option<bool>,
-    /// Probes a silent peer this often and gives up after four silent intervals.
-    pub keep_alive: Option<Duration>,
+    /// Probes a silent peer.
+    pub keep_alive: Option<KeepAlive>,
     /// TTL or hop limit of what we send.
     pub hop_limit: Option<core::num::NonZeroU8>,
+}
+
+/// How a silent peer is probed, and when it is given up (RFC 9293 section 3.8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// A probe after this much silence, and again after as much; at least [`KeepAlive::LEAST`].
+    pub every: Duration,
+    /// The connection ends after this much silence, whatever was probed; at least two intervals.
+    pub give_up: Duration,
+}
+
+impl KeepAlive {
+    /// More frequent probes would be a flood.
+    pub const LEAST: Duration = Duration::from_secs(1);
+
+    /// One silent interval before the first probe, then four probes.
+    pub fn every(interval: Duration) -> Self {
+        Self {
+            every: interval,
+            give_up: interval.saturating_mul(5),
+        }
+    }
+
+    /// Within its bounds.
+    pub(crate) fn bounded(self) -> Self {
+        let every = self.every.max(Self::LEAST);
+        // One that was given up before its first probe could be answered would never be probed.
+        let give_up = self.give_up.max(every.saturating_mul(2));
+        Self { every, give_up }
+    }
 }
 
 /// How one UDP socket behaves.

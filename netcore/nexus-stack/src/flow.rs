@@ -7,7 +7,7 @@ use smoltcp::socket::tcp::{self, State};
 
 use crate::buffers::Arena;
 use crate::checksum::Sum;
-use crate::config::{Congestion, TcpConfig, TcpOptions};
+use crate::config::{Congestion, KeepAlive, TcpConfig, TcpOptions};
 use crate::engine;
 use crate::error::TcpError;
 use crate::frame::Frame;
@@ -63,6 +63,8 @@ pub(crate) struct Flow {
     pub(crate) bound: bool,
     /// The app has finished writing.
     pub(crate) finished: bool,
+    /// The app reads no more: what comes is acknowledged and dropped.
+    pub(crate) deaf: bool,
     /// What ended it, if not the two ends in agreement.
     pub(crate) error: Option<TcpError>,
     /// Their first sequence number.
@@ -85,7 +87,7 @@ pub(crate) struct Flow {
     syn_window: bool,
     /// The far end's newest word is that it has no room: what it acknowledged with it.
     no_room: Option<u32>,
-    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) keep_alive: Option<KeepAlive>,
     pub(crate) heard_at: Instant,
     /// When we last sent a challenge.
     challenged_at: Option<Instant>,
@@ -140,6 +142,7 @@ impl Flow {
             off_wire: false,
             bound: false,
             finished: false,
+            deaf: false,
             error: None,
             irs: 0,
             mss: MSS_DEFAULT,
@@ -173,11 +176,9 @@ impl Flow {
                 ))
     }
 
-    pub(crate) fn set_keep_alive(&mut self, interval: Option<Duration>) {
-        // A shorter one would be a flood.
-        let interval = interval.map(|interval| interval.max(Duration::from_secs(1)));
-        self.keep_alive = interval;
-        let interval = interval.map(engine::duration);
+    pub(crate) fn set_keep_alive(&mut self, keep_alive: Option<KeepAlive>) {
+        self.keep_alive = keep_alive.map(KeepAlive::bounded);
+        let interval = self.keep_alive.map(|probed| engine::duration(probed.every));
         self.socket
             .with_mut(|socket| socket.set_keep_alive(interval));
     }
@@ -386,8 +387,8 @@ impl Flow {
         let idle = match (next, self.keep_alive) {
             (None, _) => true,
             // Only its keep-alive is left, set just now; smoltcp counts microseconds.
-            (Some(at), Some(every)) if self.no_room == Some(una) => {
-                u128::from(at.as_micros()) == u128::from(now.as_micros()) + every.as_micros()
+            (Some(at), Some(probed)) if self.no_room == Some(una) => {
+                u128::from(at.as_micros()) == u128::from(now.as_micros()) + probed.every.as_micros()
             }
             _ => false,
         };
@@ -520,11 +521,10 @@ impl Flow {
                     user
                 }
         });
-        // One silent interval before the first probe, then four probes.
         let silent = self
             .keep_alive
             .filter(|_| state != State::SynSent)
-            .map(|interval| self.heard_at + interval * 5);
+            .map(|probed| self.heard_at + probed.give_up);
         let lingering = match self.owner {
             Owner::Lingering(until) => Some(until),
             _ => None,

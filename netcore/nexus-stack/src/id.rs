@@ -28,6 +28,8 @@ handles! {
     TcpId;
     /// A TCP listener.
     ListenerId;
+    /// A TCP port held for a socket that neither listens nor connects yet.
+    ReservationId;
     /// A UDP socket.
     UdpId;
     /// A name being looked up.

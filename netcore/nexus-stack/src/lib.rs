@@ -48,12 +48,12 @@ mod wakers;
 pub use addressing::dhcp::OfferFault;
 pub use addressing::{AddressEvent, AddressingV4, AddressingV6, DuplicateDetection};
 pub use config::{
-    Checksums, Config, ConfigError, Congestion, Limits, Medium, ResolverConfig, TcpConfig,
-    TcpOptions, UdpOptions,
+    Checksums, Config, ConfigError, Congestion, KeepAlive, Limits, Medium, ResolverConfig,
+    TcpConfig, TcpOptions, UdpOptions,
 };
 pub use error::{BindError, ConnectError, InvitationError, ListenerClosed, TcpError, UdpError};
 pub use frame::Frame;
-pub use id::{ListenerId, LookupId, Scope, TcpId, UdpId};
+pub use id::{ListenerId, LookupId, ReservationId, Scope, TcpId, UdpId};
 pub use offload::{Offload, Received};
 pub use stack::Stack;
 pub use stack::gateway::{Invitation, Refusal};

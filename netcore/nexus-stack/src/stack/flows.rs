@@ -232,6 +232,9 @@ impl Stack {
         if before == State::SynSent && after != State::SynSent && flow.finished {
             flow.socket.close();
         }
+        if flow.deaf {
+            flow.discard();
+        }
         if let Owner::Lingering(_) = flow.owner {
             let unread = flow.socket.recv_queue();
             if unread > 0 {

@@ -113,6 +113,18 @@ impl Stack {
         self.listeners.get(id.0).map(|listener| listener.local)
     }
 
+    /// How connections are that come from now on; their buffers stay as they were, for windows have been offered.
+    pub fn listener_set_options(&mut self, id: ListenerId, options: &TcpOptions) {
+        if let Some(listener) = self.listeners.get_mut(id.0) {
+            let (rx_bytes, tx_bytes) = (listener.options.rx_bytes, listener.options.tx_bytes);
+            listener.options = TcpOptions {
+                rx_bytes,
+                tx_bytes,
+                ..options.clone()
+            };
+        }
+    }
+
     /// Ends the listener. Connections nobody accepted are reset.
     pub fn listener_close(&mut self, now: Instant, id: ListenerId) {
         self.now = now;

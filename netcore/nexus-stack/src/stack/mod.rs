@@ -10,6 +10,7 @@ mod link;
 mod listen;
 pub(crate) mod lookup;
 mod ndisc;
+mod reserve;
 mod routers;
 mod source;
 mod tcp;
@@ -33,7 +34,7 @@ use crate::flow_map::{FlowMap, siphash};
 use crate::fragment::{Reassembler, Reassembly};
 use crate::frame::{Frame, Pool};
 use crate::half_open::HalfOpens;
-use crate::id::{Key, Scope};
+use crate::id::{Key, ReservationId, Scope};
 use crate::key::{BoundKey, FlowKey, Path};
 use crate::neighbors::{Mac, Neighbors};
 use crate::offload::Received;
@@ -49,6 +50,7 @@ use gateway::Gateway;
 use learnt::Learnt;
 use listen::Listener;
 use lookup::Lookups;
+use reserve::Reservation;
 use udp::UdpSocket;
 use unheld::Unheld;
 
@@ -96,6 +98,7 @@ pub struct Stack {
     ports: Ports,
     turns: Turns,
     listeners: Slab<Listener>,
+    reserved: Slab<Reservation>,
     udp: Slab<UdpSocket>,
     /// What scopes have without handles.
     unheld: BTreeMap<Scope, Unheld>,
@@ -179,6 +182,7 @@ impl Stack {
             ports: Ports::default(),
             turns: Turns::new(turns_key),
             listeners: Slab::new(),
+            reserved: Slab::new(),
             udp: Slab::new(),
             unheld: BTreeMap::new(),
             gateway: Gateway::default(),
@@ -341,6 +345,9 @@ impl Stack {
             .keys_where(|listener| listener.scope == scope)
         {
             self.close_listener(now, key);
+        }
+        for key in self.reserved.keys_where(|reserved| reserved.scope == scope) {
+            self.tcp_release(ReservationId(key));
         }
         for key in self.udp.keys_where(|socket| socket.scope == scope) {
             self.close_udp(key);

@@ -1,13 +1,13 @@
 //! What an app does with a connection.
 
+use core::num::NonZeroU8;
 use core::task::{Poll, Waker};
-use core::time::Duration;
 
 use nexus_types::{Instant, IpAddr, SocketAddr, Transport};
 use smoltcp::socket::tcp::{RecvError, State};
 
 use super::{Place, Stack, is_unicast};
-use crate::config::TcpOptions;
+use crate::config::{KeepAlive, TcpOptions};
 use crate::error::{ConnectError, TcpError};
 use crate::flow::{Ends, Flow, Owner};
 use crate::id::{Key, Scope, TcpId};
@@ -183,6 +183,9 @@ impl Stack {
         let Some(flow) = self.app_flow(id) else {
             return Poll::Ready(Err(TcpError::NotFound));
         };
+        if flow.deaf {
+            return Poll::Ready(Ok(0));
+        }
         match flow.socket.with_mut(|socket| socket.recv_slice(buf)) {
             // Nothing there, or no room for it.
             Ok(0) if buf.is_empty() && flow.socket.recv_queue() > 0 => return Poll::Ready(Ok(0)),
@@ -211,6 +214,9 @@ impl Stack {
         let Some(flow) = self.app_flow(id) else {
             return Poll::Ready(Err(TcpError::NotFound));
         };
+        if flow.deaf {
+            return Poll::Ready(Ok(None));
+        }
         let mut taken = 0;
         let read = flow.socket.with_mut(|socket| {
             socket.recv(|bytes| {
@@ -431,14 +437,34 @@ impl Stack {
         }
     }
 
-    /// Probes a silent peer every `interval` (at least a second), and gives up after four of them
-    /// without an answer.
-    pub fn tcp_set_keep_alive(&mut self, id: TcpId, interval: Option<Duration>) {
+    /// Reads no more: what was received and not read is dropped, and so is what still comes, all of it acknowledged, so
+    /// that the far end comes to its end. Reading says from now on that the far end has finished.
+    pub fn tcp_stop_reading(&mut self, now: Instant, id: TcpId) {
+        self.now = now;
         let Some(flow) = self.app_flow(id) else {
             return;
         };
-        flow.set_keep_alive(interval);
+        flow.deaf = true;
+        flow.discard();
+        flow.readers.wake();
         self.mark_dirty(id.0.index);
+    }
+
+    /// Probes a silent peer, or no longer.
+    pub fn tcp_set_keep_alive(&mut self, id: TcpId, keep_alive: Option<KeepAlive>) {
+        let Some(flow) = self.app_flow(id) else {
+            return;
+        };
+        flow.set_keep_alive(keep_alive);
+        self.mark_dirty(id.0.index);
+    }
+
+    /// TTL or hop limit of what is sent from now on.
+    pub fn tcp_set_hop_limit(&mut self, id: TcpId, hops: NonZeroU8) {
+        if let Some(flow) = self.app_flow(id) {
+            flow.socket
+                .with_mut(|socket| socket.set_hop_limit(Some(hops.get())));
+        }
     }
 
     /// A connection by its handle, which only an app has.

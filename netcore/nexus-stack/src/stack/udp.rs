@@ -1,5 +1,6 @@
 //! UDP sockets.
 
+use core::num::NonZeroU8;
 use core::task::{Poll, Waker};
 
 use nexus_types::{Instant, SocketAddr, Transport};
@@ -92,6 +93,13 @@ impl Stack {
         socket.remote = remote;
         socket.error = None;
         Ok(())
+    }
+
+    /// TTL or hop limit of what is sent from now on.
+    pub fn udp_set_hop_limit(&mut self, id: UdpId, hops: NonZeroU8) {
+        if let Some(socket) = self.udp.get_mut(id.0) {
+            socket.options.hop_limit = Some(hops);
+        }
     }
 
     /// Where it is bound, with the port that was chosen.

@@ -4,7 +4,7 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use nexus_stack::{TcpId, TcpOptions};
+use nexus_stack::{KeepAlive, TcpId, TcpOptions};
 
 use crate::hostile_peer::Far;
 use crate::pair::{APP, idle};
@@ -172,7 +172,7 @@ fn an_end_alone_is_taken_at_a_closed_window() {
 fn an_end_within_a_window_that_a_keep_alive_told_of_loses_nothing() {
     let options = TcpOptions {
         rx_bytes: Some(8_192),
-        keep_alive: Some(Duration::from_secs(10)),
+        keep_alive: Some(KeepAlive::every(Duration::from_secs(10))),
         ..TcpOptions::default()
     };
     let mut end = End::new(&options, false, 5_000, 1);

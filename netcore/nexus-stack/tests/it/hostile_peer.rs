@@ -5,7 +5,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use nexus_stack::{
-    Congestion, ListenerId, Scope, Stack, TcpError, TcpId, TcpOptions, UdpError, UdpOptions,
+    Congestion, KeepAlive, ListenerId, Scope, Stack, TcpError, TcpId, TcpOptions, UdpError,
+    UdpOptions,
 };
 use nexus_types::{Instant, Seed, SocketAddr};
 
@@ -584,7 +585,7 @@ fn reject_bytes_beyond_the_buffer_before_a_window_is_told() {
     const SCALE: [u8; 4] = [1, 3, 3, 7];
     const BUFFER: u32 = 65_536;
     let options = TcpOptions {
-        keep_alive: Some(Duration::from_secs(10)),
+        keep_alive: Some(KeepAlive::every(Duration::from_secs(10))),
         ..TcpOptions::default()
     };
     let dialed = |us, from| {

@@ -17,6 +17,7 @@ mod pair;
 mod raw;
 mod ready;
 mod recovery;
+mod reserve;
 mod reuse;
 mod settings;
 mod slaac;

@@ -3,7 +3,7 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use nexus_stack::{Congestion, Stack, TcpError, TcpId, TcpOptions};
+use nexus_stack::{Congestion, KeepAlive, Stack, TcpError, TcpId, TcpOptions};
 use nexus_types::{Instant, Seed};
 
 use crate::hostile_peer::Far;
@@ -295,7 +295,7 @@ fn closed_over_two(options: &TcpOptions) -> (Far, TcpId, u32) {
 fn a_window_that_closes_over_bytes_on_their_way_is_probed() {
     for seconds in [None, Some(8), Some(7_200)] {
         let options = TcpOptions {
-            keep_alive: seconds.map(Duration::from_secs),
+            keep_alive: seconds.map(Duration::from_secs).map(KeepAlive::every),
             ..TcpOptions::default()
         };
         let (mut far, id, una) = closed_over_two(&options);
