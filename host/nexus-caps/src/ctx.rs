@@ -18,6 +18,12 @@ pub struct NetCtx {
     pub instance: InstanceId,
 }
 
+impl std::fmt::Debug for NetCtx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} on {}", self.instance, self.node)
+    }
+}
+
 impl NetCtx {
     /// Acts on the node, then moves what the act set in motion.
     pub(crate) fn node<R>(&self, act: impl FnOnce(&mut Node, Instant) -> R) -> R {

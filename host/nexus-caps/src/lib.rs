@@ -17,6 +17,7 @@ mod tcp_listen;
 mod types;
 mod udp_bind;
 mod udp_send;
+mod wasi;
 
 pub use ctx::{Net, NetCtx, NetCtxView, NetView};
 pub use error::Failure;
@@ -24,5 +25,6 @@ pub use link::{link, link_types};
 pub use observe::{Call, CallEnd, Observer};
 pub use shard::{Clock, Shard, Sleep};
 pub use types::{TcpConnection, TcpListener, UdpSocket};
+pub use wasi::{link_p2, link_p3};
 
 mod link;

@@ -1,6 +1,7 @@
 //! A name, judged and looked up: what `tcp-connect` and `udp-send` share.
 
 use std::future::poll_fn;
+use std::task::{Poll, Waker};
 
 use nexus_node::{Lookup, NetError};
 use nexus_policy::switch::Site;
@@ -34,30 +35,41 @@ pub(crate) async fn resolve(
 ) -> Result<Vec<IpAddr>, NetError> {
     let permit = Site::Resolve.ask(|| ctx.permit(&Act::Resolve { name, via }))?;
     let lookup = ctx.node(|node, now| node.resolve(now, permit, name))?;
-    let mut pending = Pending {
-        ctx,
-        lookup: Some(lookup),
-    };
-    poll_fn(|cx| {
-        let Some(lookup) = &pending.lookup else {
-            unreachable!("polled again after it was ready")
-        };
-        let polled = ctx.node(|node, now| node.poll_lookup(now, lookup, cx.waker()));
-        if polled.is_ready() {
-            pending.lookup = None;
-        }
-        polled
-    })
-    .await
+    let mut pending = Pending::new(ctx.clone(), lookup);
+    poll_fn(|cx| pending.poll(cx.waker())).await
 }
 
-/// A lookup that is given up when its call is.
-struct Pending<'a> {
-    ctx: &'a NetCtx,
+/// A lookup that is given up when who waits for it is gone.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    ctx: NetCtx,
     lookup: Option<Lookup>,
 }
 
-impl Drop for Pending<'_> {
+impl Pending {
+    pub(crate) fn new(ctx: NetCtx, lookup: Lookup) -> Self {
+        Self {
+            ctx,
+            lookup: Some(lookup),
+        }
+    }
+
+    /// Ready once: after that it has ended.
+    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<Vec<IpAddr>, NetError>> {
+        let Some(lookup) = &self.lookup else {
+            return Poll::Ready(Err(NetError::closed()));
+        };
+        let polled = self
+            .ctx
+            .node(|node, now| node.poll_lookup(now, lookup, waker));
+        if polled.is_ready() {
+            self.lookup = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Pending {
     fn drop(&mut self) {
         if let Some(lookup) = self.lookup.take() {
             self.ctx.node(|node, _| node.cancel_lookup(lookup));

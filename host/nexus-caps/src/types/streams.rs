@@ -13,16 +13,18 @@ use wasmtime::component::{
 use wasmtime::{AsContextMut, StoreContextMut};
 
 use super::tcp_connection::Open;
-use crate::bindings::nexus::error::types::Error;
 
-/// Tells once how a direction ended.
-struct End(Option<oneshot::Sender<Result<(), Error>>>);
+/// Tells once how a direction ended, in the words of the app's interface.
+struct End<E> {
+    sender: Option<oneshot::Sender<Result<(), E>>>,
+    word: fn(NetError) -> E,
+}
 
-impl End {
+impl<E> End<E> {
     fn tell(&mut self, result: Result<(), NetError>) {
-        if let Some(sender) = self.0.take() {
+        if let Some(sender) = self.sender.take() {
             // The app may have dropped the future: then it does not want to know.
-            let _ = sender.send(result.map_err(Into::into));
+            let _ = sender.send(result.map_err(self.word));
         }
     }
 }
@@ -31,28 +33,51 @@ impl End {
 const CAPACITY: usize = 64 << 10;
 
 /// What comes in.
-pub(super) struct Receiving {
+pub(crate) struct Receiving<E> {
     open: Arc<Open>,
-    end: End,
+    end: End<E>,
+    when_dropped: WhenDropped,
 }
 
-impl Receiving {
-    pub(super) fn new(open: Arc<Open>, end: oneshot::Sender<Result<(), Error>>) -> Self {
+/// What becomes of what still comes when the app drops its end of the stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum WhenDropped {
+    /// It waits in the stack's buffer.
+    Keep,
+    /// It is acknowledged and dropped.
+    Discard,
+}
+
+impl<E> Receiving<E> {
+    pub(crate) fn new(
+        open: Arc<Open>,
+        when_dropped: WhenDropped,
+        end: oneshot::Sender<Result<(), E>>,
+        word: fn(NetError) -> E,
+    ) -> Self {
         Self {
             open,
-            end: End(Some(end)),
+            end: End {
+                sender: Some(end),
+                word,
+            },
+            when_dropped,
         }
     }
 }
 
-impl Drop for Receiving {
+impl<E> Drop for Receiving<E> {
     fn drop(&mut self) {
         // The app has stopped reading: no failure.
         self.end.tell(Ok(()));
+        if self.when_dropped == WhenDropped::Discard {
+            // Of a connection that is gone there is nothing to be dropped.
+            let _ = self.open.stop_reading();
+        }
     }
 }
 
-impl<D: 'static> StreamProducer<D> for Receiving {
+impl<D: 'static, E: Send + 'static> StreamProducer<D> for Receiving<E> {
     type Item = u8;
     type Buffer = VecBuffer<u8>;
 
@@ -88,28 +113,35 @@ impl<D: 'static> StreamProducer<D> for Receiving {
 }
 
 /// What goes out. When the app has written its last byte, sending is finished (half-close).
-pub(super) struct Sending {
+pub(crate) struct Sending<E> {
     open: Arc<Open>,
-    end: End,
+    end: End<E>,
 }
 
-impl Sending {
-    pub(super) fn new(open: Arc<Open>, end: oneshot::Sender<Result<(), Error>>) -> Self {
+impl<E> Sending<E> {
+    pub(crate) fn new(
+        open: Arc<Open>,
+        end: oneshot::Sender<Result<(), E>>,
+        word: fn(NetError) -> E,
+    ) -> Self {
         Self {
             open,
-            end: End(Some(end)),
+            end: End {
+                sender: Some(end),
+                word,
+            },
         }
     }
 }
 
-impl Drop for Sending {
+impl<E> Drop for Sending<E> {
     fn drop(&mut self) {
         let finished = self.open.finish();
         self.end.tell(finished);
     }
 }
 
-impl<D: 'static> StreamConsumer<D> for Sending {
+impl<D: 'static, E: Send + 'static> StreamConsumer<D> for Sending<E> {
     type Item = u8;
 
     fn poll_consume(
@@ -139,7 +171,8 @@ impl<D: 'static> StreamConsumer<D> for Sending {
     }
 }
 
-fn waiting(ready: bool, finish: bool) -> Poll<wasmtime::Result<StreamResult>> {
+/// The answer to a poll that moved nothing.
+pub(crate) fn waiting(ready: bool, finish: bool) -> Poll<wasmtime::Result<StreamResult>> {
     match (ready, finish) {
         (true, _) => Poll::Ready(Ok(StreamResult::Completed)),
         // The app takes its read or write back: the contract wants an answer now.

@@ -11,7 +11,7 @@ use nexus_node::{NetError, TcpSocket};
 use nexus_types::{ErrorCode, limits};
 use wasmtime::component::{Access, Accessor, FutureReader, Resource, StreamReader};
 
-use super::streams::{Receiving, Sending};
+use super::streams::{Receiving, Sending, WhenDropped};
 use crate::bindings::nexus::error::types::Error;
 use crate::bindings::nexus::net::types::{
     HostTcpConnection, HostTcpConnectionWithStore, SocketAddress,
@@ -28,7 +28,7 @@ pub struct TcpConnection {
 }
 
 /// The connection itself, shared by the resource and its streams.
-pub(super) struct Open {
+pub(crate) struct Open {
     ctx: NetCtx,
     socket: TcpSocket,
     /// A `read` waits.
@@ -60,12 +60,7 @@ impl Drop for Turn<'_> {
 impl TcpConnection {
     pub(crate) fn new(ctx: NetCtx, socket: TcpSocket) -> Self {
         Self {
-            open: Arc::new(Open {
-                ctx,
-                socket,
-                reading: AtomicBool::new(false),
-                writing: AtomicBool::new(false),
-            }),
+            open: Arc::new(Open::new(ctx, socket)),
             receive_taken: false,
             send_taken: false,
         }
@@ -96,7 +91,41 @@ fn taken(by: &str) -> NetError {
 }
 
 impl Open {
-    pub(super) fn poll_read(
+    pub(crate) fn new(ctx: NetCtx, socket: TcpSocket) -> Self {
+        Self {
+            ctx,
+            socket,
+            reading: AtomicBool::new(false),
+            writing: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn socket(&self) -> TcpSocket {
+        self.socket
+    }
+
+    /// What is queued, at most `max` bytes. Empty: the far end has finished.
+    pub(crate) fn poll_read_vec(
+        &self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Vec<u8>, NetError>> {
+        self.ctx
+            .node(|node, now| node.poll_read_vec(now, self.socket, max, cx.waker()))
+    }
+
+    /// Bytes that can be written at once.
+    pub(crate) fn writable(&self) -> usize {
+        self.ctx.node(|node, _| node.tcp_writable(self.socket))
+    }
+
+    /// Reads no more.
+    pub(crate) fn stop_reading(&self) -> Result<(), NetError> {
+        self.ctx
+            .node(|node, now| node.tcp_stop_reading(now, self.socket))
+    }
+
+    pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
@@ -105,7 +134,7 @@ impl Open {
             .node(|node, now| node.poll_read(now, self.socket, buf, cx.waker()))
     }
 
-    pub(super) fn poll_write(
+    pub(crate) fn poll_write(
         &self,
         cx: &mut Context<'_>,
         data: &[u8],
@@ -114,11 +143,11 @@ impl Open {
             .node(|node, now| node.poll_write(now, self.socket, data, cx.waker()))
     }
 
-    pub(super) fn finish(&self) -> Result<(), NetError> {
+    pub(crate) fn finish(&self) -> Result<(), NetError> {
         self.ctx.node(|node, now| node.tcp_finish(now, self.socket))
     }
 
-    fn addresses(&self) -> Option<(std::net::SocketAddr, std::net::SocketAddr)> {
+    pub(crate) fn addresses(&self) -> Option<(std::net::SocketAddr, std::net::SocketAddr)> {
         self.ctx.node(|node, _| node.tcp_addresses(self.socket))
     }
 }
@@ -185,7 +214,10 @@ impl<T: Send> HostTcpConnectionWithStore<T> for Net {
         let open = connection.reading()?.clone();
         connection.receive_taken = true;
         let (sender, receiver) = oneshot::channel();
-        let stream = StreamReader::new(&mut access, Receiving::new(open, sender))?;
+        let stream = StreamReader::new(
+            &mut access,
+            Receiving::new(open, WhenDropped::Keep, sender, Into::into),
+        )?;
         Ok((stream, FutureReader::new(&mut access, receiver)?))
     }
 
@@ -204,7 +236,7 @@ impl<T: Send> HostTcpConnectionWithStore<T> for Net {
         };
         connection.send_taken = true;
         let (sender, receiver) = oneshot::channel();
-        data.pipe(&mut access, Sending::new(open, sender))?;
+        data.pipe(&mut access, Sending::new(open, sender, Into::into))?;
         Ok(FutureReader::new(&mut access, receiver)?)
     }
 }
