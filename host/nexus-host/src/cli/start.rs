@@ -39,10 +39,10 @@ use crate::runtime::control::Control;
 use crate::runtime::engine::HostEngine;
 use crate::runtime::instance::{Ended, Outcome, Prepared};
 use crate::runtime::limits::AppLimits;
-use crate::runtime::linker;
 use crate::runtime::signals::Signals;
 use crate::runtime::state::{AppStart, AppState, GrantedDir};
 use crate::runtime::stdio::{Input, Output};
+use crate::runtime::{imports, linker};
 
 /// How long the host stays after its last app for bytes the app has written and the kernel has
 /// not taken yet. Stops a far end that never reads from keeping the host for ever.
@@ -602,13 +602,22 @@ pub(super) fn link(
         nexus_caps::link_types(&mut linker)?;
     }
     let mut linked = BTreeSet::new();
+    let mut linked_wasi = BTreeSet::new();
     for import in &admission.imports {
         // A stub is the same interface: with nothing granted, every act is refused.
-        if matches!(import.provided, Provided::Granted | Provided::Stub) {
-            for capability in &import.capabilities {
-                if linked.insert(*capability) {
-                    nexus_caps::link(&mut linker, *capability)?;
-                }
+        if !matches!(import.provided, Provided::Granted | Provided::Stub) {
+            continue;
+        }
+        if let Some(interface) = imports::wasi(&import.import, "sockets") {
+            // Two versions of one interface are one.
+            if linked_wasi.insert(interface) {
+                linker::link_sockets(&mut linker, &import.import)?;
+            }
+            continue;
+        }
+        for capability in &import.capabilities {
+            if linked.insert(*capability) {
+                nexus_caps::link(&mut linker, *capability)?;
             }
         }
     }

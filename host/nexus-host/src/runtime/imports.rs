@@ -44,6 +44,16 @@ fn split(name: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// Interface and track of an import of this package of WASI's.
+pub fn wasi<'a>(name: &'a str, package: &str) -> Option<(&'a str, String)> {
+    let (path, version) = split(name);
+    let interface = path
+        .strip_prefix("wasi:")?
+        .strip_prefix(package)?
+        .strip_prefix('/')?;
+    Some((interface, version.and_then(track)?))
+}
+
 /// As wasmtime matches versions: a pre-release only itself, `0.x` by `x`, else by the major number.
 fn track(version: &str) -> Option<String> {
     if version.contains('-') {

@@ -18,7 +18,7 @@ use wasmtime_wasi_io::bindings::wasi::io;
 
 use super::clocks::Clocks;
 use super::files;
-use super::imports::Import;
+use super::imports::{self, Import};
 use super::state::AppState;
 
 type Link = fn(&mut Linker<AppState>) -> wasmtime::Result<()>;
@@ -179,6 +179,18 @@ pub fn link_base(linker: &mut Linker<AppState>, imports: &[Import]) -> wasmtime:
     Ok(())
 }
 
+/// Links an interface of `wasi:sockets`, on our stack. `false`: it is none.
+pub fn link_sockets(linker: &mut Linker<AppState>, name: &str) -> wasmtime::Result<bool> {
+    let Some((interface, track)) = imports::wasi(name, "sockets") else {
+        return Ok(false);
+    };
+    match track.as_str() {
+        "0.2" => nexus_caps::link_p2(linker, interface),
+        "0.3" => nexus_caps::link_p3(linker, interface),
+        _ => Ok(false),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +210,31 @@ mod tests {
         let mut linker = Linker::new(&Engine::default());
         for (interface, version, link) in BASE {
             link(&mut linker).unwrap_or_else(|error| panic!("{interface}@{version}: {error:#}"));
+        }
+    }
+
+    #[test]
+    fn all_of_the_sockets_link_once_each() {
+        let mut linker = Linker::new(&Engine::default());
+        for name in [
+            "wasi:sockets/network@0.2.0",
+            "wasi:sockets/instance-network@0.2.3",
+            "wasi:sockets/ip-name-lookup@0.2.6",
+            "wasi:sockets/tcp@0.2.6",
+            "wasi:sockets/tcp-create-socket@0.2.6",
+            "wasi:sockets/udp@0.2.6",
+            "wasi:sockets/udp-create-socket@0.2.6",
+            "wasi:sockets/types@0.3.0",
+            "wasi:sockets/ip-name-lookup@0.3.0",
+        ] {
+            assert!(link_sockets(&mut linker, name).unwrap(), "{name}");
+        }
+        for name in [
+            "wasi:sockets/tcp@0.3.0",
+            "wasi:cli/stdin@0.2.0",
+            "nexus:net/types@0.1.0",
+        ] {
+            assert!(!link_sockets(&mut linker, name).unwrap(), "{name}");
         }
     }
 
