@@ -196,8 +196,8 @@ impl Node {
         let its = |open: &Open| open.stamp().instance() == instance;
         let open = self.open.extract_if(.., |_, open| its(open));
         for (handle, open) in open.collect::<Vec<_>>() {
-            if let (Handle::Tcp(id), Open::Stands(stamp, name)) = (handle, open) {
-                self.linger(id, stamp, name);
+            if let (Handle::Tcp(id), Open::Stands(stamp, opened)) = (handle, open) {
+                self.linger(id, stamp, opened);
             }
         }
         self.end_at_gate(instance);
@@ -234,6 +234,23 @@ impl Node {
             let instance = denial.instance;
             self.events.push(Event::Observed { instance, denial });
         }
+    }
+
+    /// Asks the gate for several ways that are all to be open for one thing to be done, as the addresses of a name that a
+    /// request goes to: where one is refused all are, for the reason of that one. At most
+    /// [`nexus_types::limits::DNS_ANSWERS`] are judged; the rest is dropped.
+    ///
+    /// # Errors
+    /// The refusal. None, with an empty list, if there was nothing to judge.
+    pub fn permit_all<'a>(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        acts: impl IntoIterator<Item = Act<'a>>,
+    ) -> Result<Vec<Permit>, NetError> {
+        let decided = self.gate.decide_all(now, instance, acts);
+        self.tell_observed();
+        decided.map_err(|denial| self.refused(instance, *denial))
     }
 
     /// Asks the gate for several ways to do one thing, as the addresses of one name. What is

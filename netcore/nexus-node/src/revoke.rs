@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nexus_policy::switch::Site;
-use nexus_policy::{Act, Capability, Stamp};
+use nexus_policy::{Act, Capability, KeptRequest, Stamp};
 use nexus_stack::TcpId;
 use nexus_types::{HostName, InstanceId, Instant, SocketAddr};
 
@@ -25,7 +25,36 @@ pub(crate) enum Handle {
 #[derive(Debug)]
 pub(crate) struct Left {
     stamp: Stamp,
-    name: Option<HostName>,
+    opened: OpenedAs,
+}
+
+/// What an app opened a handle as, beside where: it is judged again as that. What else the address of a connection is
+/// called is nothing to it.
+#[derive(Debug)]
+pub(crate) enum OpenedAs {
+    /// What it is.
+    Itself,
+    /// A connection to this name.
+    Name(HostName),
+    /// A connection for this request, or the last that it carried.
+    Request(KeptRequest),
+}
+
+impl OpenedAs {
+    /// Connecting to `remote` as this.
+    pub(crate) fn connect(&self, remote: SocketAddr) -> Act<'_> {
+        match self {
+            Self::Itself => Act::Connect { remote, name: None },
+            Self::Name(name) => Act::Connect {
+                remote,
+                name: Some(name),
+            },
+            Self::Request(request) => Act::RequestConnect {
+                request: request.request(),
+                remote,
+            },
+        }
+    }
 }
 
 /// Connections that are left. Those that are gone stay until they are half of it.
@@ -38,9 +67,8 @@ pub(crate) struct Lingering {
 /// How a handle stands.
 #[derive(Debug)]
 pub(crate) enum Open {
-    /// Under the policy it was judged by last; a connection that its app opened by a name, as that: what else its
-    /// address is called is nothing to it.
-    Stands(Stamp, Option<HostName>),
+    /// Under the policy it was judged by last.
+    Stands(Stamp, OpenedAs),
     /// Its app has not closed it yet, and is told this.
     Revoked(Stamp, NetError),
 }
@@ -84,10 +112,10 @@ impl Node {
             let Some(addresses) = self.stack.tcp_lingering(id) else {
                 continue;
             };
-            match self.judge_tcp(now, left.stamp, addresses, left.name.as_ref()) {
+            match self.judge_tcp(now, left.stamp, addresses, &left.opened) {
                 Ok(stamp) => {
-                    let name = left.name;
-                    self.lingering.left.insert(id, Left { stamp, name });
+                    let opened = left.opened;
+                    self.lingering.left.insert(id, Left { stamp, opened });
                 }
                 Err(_told) => {
                     self.revoked += 1;
@@ -99,11 +127,11 @@ impl Node {
     }
 
     /// Keeps what a connection that was closed is judged by, as long as it lingers.
-    pub(crate) fn linger(&mut self, id: TcpId, stamp: Stamp, name: Option<HostName>) {
+    pub(crate) fn linger(&mut self, id: TcpId, stamp: Stamp, opened: OpenedAs) {
         if self.stack.tcp_lingering(id).is_none() {
             return;
         }
-        self.lingering.left.insert(id, Left { stamp, name });
+        self.lingering.left.insert(id, Left { stamp, opened });
     }
 
     /// As [`Node::forget_gone`], as often as it costs each connection one look more.
@@ -146,12 +174,12 @@ impl Node {
         now: Instant,
         stamp: Stamp,
         (local, remote): (SocketAddr, SocketAddr),
-        name: Option<&HostName>,
+        opened: &OpenedAs,
     ) -> Result<Stamp, NetError> {
         let (site, act) = if stamp.capability() == Capability::NetworkTcpListen {
             (Site::JudgeAccepted, Act::Accept { local, remote })
         } else {
-            (Site::JudgeConnected, Act::Connect { remote, name })
+            (Site::JudgeConnected, opened.connect(remote))
         };
         site.ask(|| self.judge_again(now, stamp, &act))
     }
@@ -162,9 +190,9 @@ impl Node {
             None => Err(NetError::closed()),
             Some(Open::Revoked(_, error)) => Err(error.clone()),
             Some(Open::Stands(stamp, _)) if self.gate.is_current(*stamp) => Ok(()),
-            Some(Open::Stands(stamp, name)) => {
-                let (stamp, name) = (*stamp, name.take());
-                self.judge_handle(now, handle, stamp, name)
+            Some(Open::Stands(stamp, opened)) => {
+                let (stamp, opened) = (*stamp, core::mem::replace(opened, OpenedAs::Itself));
+                self.judge_handle(now, handle, stamp, opened)
             }
         }
     }
@@ -174,12 +202,12 @@ impl Node {
         now: Instant,
         handle: Handle,
         stamp: Stamp,
-        name: Option<HostName>,
+        opened: OpenedAs,
     ) -> Result<(), NetError> {
         let judged = match handle {
             Handle::Tcp(id) => {
                 let addresses = self.stack.tcp_addresses(id).ok_or_else(NetError::closed)?;
-                self.judge_tcp(now, stamp, addresses, name.as_ref())
+                self.judge_tcp(now, stamp, addresses, &opened)
             }
             Handle::Listener(id) => {
                 let local = self.stack.listener_local(id).ok_or_else(NetError::closed)?;
@@ -190,7 +218,7 @@ impl Node {
         };
         match judged {
             Ok(stamp) => {
-                self.open.insert(handle, Open::Stands(stamp, name));
+                self.open.insert(handle, Open::Stands(stamp, opened));
                 Ok(())
             }
             Err(error) => {
@@ -220,9 +248,9 @@ impl Node {
     }
 
     /// Forgets a handle that its app closes: what it was judged by, if there is something behind it still to be ended.
-    pub(crate) fn forget(&mut self, handle: Handle) -> Option<(Stamp, Option<HostName>)> {
+    pub(crate) fn forget(&mut self, handle: Handle) -> Option<(Stamp, OpenedAs)> {
         match self.open.remove(&handle) {
-            Some(Open::Stands(stamp, name)) => Some((stamp, name)),
+            Some(Open::Stands(stamp, opened)) => Some((stamp, opened)),
             _ => None,
         }
     }

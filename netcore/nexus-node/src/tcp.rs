@@ -5,11 +5,11 @@ use core::task::{Poll, Waker};
 use core::time::Duration;
 
 use nexus_policy::switch::Site;
-use nexus_policy::{Act, Permit, Stamp};
+use nexus_policy::{Act, Permit, Stamp, Target};
 use nexus_stack::{KeepAlive, ListenerId, ReservationId, TcpId, TcpOptions};
 use nexus_types::{ErrorCode, InstanceId, Instant, SocketAddr, limits};
 
-use crate::revoke::{Handle, Open};
+use crate::revoke::{Handle, Open, OpenedAs};
 use crate::{NetError, Node, TcpBound};
 
 /// An open connection of an app, and the permit it was opened under.
@@ -27,7 +27,7 @@ pub struct TcpListener {
 }
 
 impl Node {
-    /// Begins to connect to the permit's target.
+    /// Begins to connect to the permit's target: that of a connection, or of a connection for a request.
     ///
     /// # Errors
     /// The policy forbids it by now, the app's quota is used up, or the stack says no.
@@ -63,14 +63,18 @@ impl Node {
         from: Option<ReservationId>,
         options: &TcpOptions,
     ) -> Result<TcpSocket, NetError> {
-        let Some(remote) = permit.target().remote() else {
+        let (remote, opened) = match permit.target() {
+            Target::Remote { at, .. } => {
+                let name = permit.target().host_name();
+                (*at, name.map_or(OpenedAs::Itself, OpenedAs::Name))
+            }
+            Target::RequestRemote { at, request } => (*at, OpenedAs::Request(request.clone())),
+            _ => return Err(misused()),
+        };
+        let act = opened.connect(remote);
+        if permit.capability() != act.capability() {
             return Err(misused());
-        };
-        let name = permit.target().host_name();
-        let act = Act::Connect {
-            remote,
-            name: name.as_ref(),
-        };
+        }
         let stamp = Site::StaleConnect.ask(|| self.still_permitted(now, permit.stamp(), &act))?;
         let scope = self.take(stamp.instance(), self.connection_bytes)?;
         let options = self.fitted(options);
@@ -81,7 +85,8 @@ impl Node {
         };
         match begun {
             Ok(id) => {
-                self.open.insert(Handle::Tcp(id), Open::Stands(stamp, name));
+                self.open
+                    .insert(Handle::Tcp(id), Open::Stands(stamp, opened));
                 Ok(TcpSocket { id, stamp })
             }
             Err(error) => {
@@ -89,6 +94,46 @@ impl Node {
                 Err(error.into())
             }
         }
+    }
+
+    /// Has a connection that was opened for a request carry another one, of the same app to the same origin. From now on
+    /// it is judged again as that. `permit`: of [`Act::Request`].
+    ///
+    /// # Errors
+    /// The connection is not there any more; or this request may not go where it leads, and needs one of its own
+    /// (which says why, if it is refused).
+    pub fn tcp_carry(
+        &mut self,
+        now: Instant,
+        socket: TcpSocket,
+        permit: Permit,
+    ) -> Result<(), NetError> {
+        let Target::Request(request) = permit.target() else {
+            return Err(misused());
+        };
+        self.check_tcp(now, socket)?;
+        let handle = Handle::Tcp(socket.id);
+        let (_, remote) = self.tcp_addresses(socket).ok_or_else(NetError::closed)?;
+        let asks = Act::Request(request.request());
+        let stamp = Site::StaleConnect.ask(|| self.still_permitted(now, permit.stamp(), &asks))?;
+        let goes = Act::RequestConnect {
+            request: request.request(),
+            remote,
+        };
+        let its = match self.open.get(&handle) {
+            Some(Open::Stands(opened, OpenedAs::Request(before))) => {
+                let url = request.request().url;
+                opened.instance() == stamp.instance() && url.is_same_origin(before.request().url)
+            }
+            _ => false,
+        };
+        if !its || !Site::StaleConnect.ask(|| self.gate.goes_on(now, stamp, &goes)) {
+            let why = "the request may not go over this connection";
+            return Err(NetError::new(ErrorCode::Denied, why));
+        }
+        let opened = OpenedAs::Request(request.clone());
+        self.open.insert(handle, Open::Stands(stamp, opened));
+        Ok(())
     }
 
     /// Ready when the connection is made, or cannot be. In the second case close it.
@@ -167,7 +212,7 @@ impl Node {
         match begun {
             Ok(id) => {
                 self.open
-                    .insert(Handle::Listener(id), Open::Stands(stamp, None));
+                    .insert(Handle::Listener(id), Open::Stands(stamp, OpenedAs::Itself));
                 Ok(TcpListener { id, stamp })
             }
             Err(error) => {
@@ -206,7 +251,8 @@ impl Node {
                         return Poll::Ready(Err(full));
                     }
                     let stamp = permit.stamp();
-                    self.open.insert(Handle::Tcp(id), Open::Stands(stamp, None));
+                    self.open
+                        .insert(Handle::Tcp(id), Open::Stands(stamp, OpenedAs::Itself));
                     return Poll::Ready(Ok(TcpSocket { id, stamp }));
                 }
                 Err(_refused) => self.stack_mut().tcp_abort(now, id),
@@ -419,10 +465,10 @@ impl Node {
 
     /// Ends the handle; what was written is delivered in the background.
     pub fn tcp_close(&mut self, now: Instant, socket: TcpSocket) {
-        if let Some((stamp, name)) = self.forget(Handle::Tcp(socket.id)) {
+        if let Some((stamp, opened)) = self.forget(Handle::Tcp(socket.id)) {
             self.stack_mut().tcp_close(now, socket.id);
             self.give_back(socket.stamp.instance(), self.connection_bytes);
-            self.linger(socket.id, stamp, name);
+            self.linger(socket.id, stamp, opened);
             self.keep_lingering_few();
         }
     }

@@ -17,7 +17,7 @@ use nexus_types::{
     limits,
 };
 
-use crate::revoke::{Handle, Open};
+use crate::revoke::{Handle, Open, OpenedAs};
 use crate::tcp::misused;
 use crate::{NetError, Node};
 
@@ -143,6 +143,9 @@ impl Node {
             remote,
             name: name.as_ref(),
         };
+        if permit.capability() != act.capability() {
+            return Err(misused());
+        }
         let stamp =
             Site::StaleUdpConnect.ask(|| self.still_permitted(now, permit.stamp(), &act))?;
         let opened = Opened::Connected(remote, name);
@@ -260,7 +263,8 @@ impl Node {
             Ok(id) => {
                 let remotes = Remotes::new(opened, stamp, self.gate().epoch());
                 self.remotes.insert(id, remotes);
-                self.open.insert(Handle::Udp(id), Open::Stands(stamp, None));
+                self.open
+                    .insert(Handle::Udp(id), Open::Stands(stamp, OpenedAs::Itself));
                 Ok(UdpSocket { id, instance })
             }
             Err(error) => {

@@ -215,7 +215,7 @@ catalog! {
         "Send datagrams, and hear the answers.";
     NetworkUdpBind "network.udp.bind" "nexus:net/udp-bind" System Built Local
         "Hear datagrams on a port of the app's own, and answer whom it has heard.";
-    NetworkHttpRequest "network.http.request" "nexus:net/http" App Absent Url
+    NetworkHttpRequest "network.http.request" "nexus:net/http" App Built Url
         "Make HTTP requests, which the host carries out.";
     DsoftbusDiscover "dsoftbus.discover" "nexus:dsoftbus/discovery" App Absent Service
         "See which peers of the fabric offer a service.";

@@ -8,6 +8,7 @@ use nexus_types::{HostName, Transport};
 use crate::capability::Capability;
 use crate::denial::DeniedTarget;
 use crate::explain::escape;
+use crate::request::Request;
 use crate::wasi::DirectoryMode;
 
 /// One act of one instance. Addresses are the ones packets would carry: never a text.
@@ -17,7 +18,7 @@ pub enum Act<'a> {
     Resolve {
         /// The name.
         name: &'a HostName,
-        /// `network.tcp.connect` or `network.udp.send`.
+        /// `network.tcp.connect`, `network.udp.send` or `network.http.request`.
         via: Capability,
     },
     /// Open a TCP connection.
@@ -62,6 +63,16 @@ pub enum Act<'a> {
         /// Where.
         local: SocketAddr,
     },
+    /// Send a request of HTTP. Of a URL with an address this is where it may go as well; of one with a name that is
+    /// judged once the name is looked up (`RequestConnect`).
+    Request(Request<'a>),
+    /// Open a connection for a request, or send it over one that is open.
+    RequestConnect {
+        /// What for. The name of its URL counts only while `remote` is bound to it, as in `Connect`.
+        request: Request<'a>,
+        /// Where to: the URL's port, and one of the addresses of its host.
+        remote: SocketAddr,
+    },
     /// Open a folder for the app.
     OpenDirectory {
         /// Its real, absolute path: links resolved by the caller.
@@ -87,6 +98,7 @@ impl Act<'_> {
                 Capability::NetworkUdpSend
             }
             Self::UdpBind { .. } => Capability::NetworkUdpBind,
+            Self::Request(_) | Self::RequestConnect { .. } => Capability::NetworkHttpRequest,
             Self::OpenDirectory { .. } => Capability::WasiDirs,
             Self::SetVariable { .. } => Capability::WasiEnv,
         }
@@ -100,6 +112,21 @@ impl Act<'_> {
             | Self::UdpAnswer { .. }
             | Self::UdpBind { .. } => Transport::Udp,
             _ => Transport::Tcp,
+        }
+    }
+
+    /// Its far end, as far as it is known: where a name of a URL leads is not known before it is looked up.
+    pub(crate) fn far_end(&self) -> Option<SocketAddr> {
+        match *self {
+            Self::Connect { remote, .. }
+            | Self::UdpSend { remote, .. }
+            | Self::UdpAnswer { remote }
+            | Self::RequestConnect { remote, .. } => Some(remote),
+            Self::Request(request) => {
+                let address = request.url.address()?;
+                Some(SocketAddr::new(address, request.url.port()))
+            }
+            _ => None,
         }
     }
 
@@ -117,6 +144,14 @@ impl Act<'_> {
             Self::UdpOpen => DeniedTarget::Anywhere,
             Self::Listen { local } | Self::UdpBind { local } => DeniedTarget::Local(local),
             Self::Accept { local, remote } => DeniedTarget::Accepted { local, remote },
+            Self::Request(request) => DeniedTarget::Request {
+                request: request.kept(),
+                remote: None,
+            },
+            Self::RequestConnect { request, remote } => DeniedTarget::Request {
+                request: request.kept(),
+                remote: Some(remote),
+            },
             Self::OpenDirectory { path, mode } => DeniedTarget::Directory(path.to_owned(), mode),
             Self::SetVariable { name } => DeniedTarget::Variable(name.to_owned()),
         }
@@ -142,6 +177,10 @@ impl fmt::Display for Act<'_> {
             Self::UdpOpen => f.write_str("anywhere"),
             Self::Listen { local } | Self::UdpBind { local } => fmt::Display::fmt(&local, f),
             Self::Accept { local, remote } => write!(f, "{local} <- {remote}"),
+            Self::Request(request) => fmt::Display::fmt(&request, f),
+            Self::RequestConnect { request, remote } => {
+                write!(f, "{request} -> {}", remote.ip())
+            }
             Self::OpenDirectory { path, mode } => {
                 write!(f, "{}:{}", escape(path), mode.as_str())
             }

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use crate::address::AddressClass;
 use crate::capability::Capability;
 use crate::explain::{self, escape};
+use crate::request::KeptRequest;
 use crate::wasi::DirectoryMode;
 
 /// One refused act.
@@ -67,6 +68,13 @@ pub enum DeniedTarget {
         /// The far end.
         remote: SocketAddr,
     },
+    /// A request.
+    Request {
+        /// As the app asked, or a server sent it.
+        request: KeptRequest,
+        /// Where its name led; none: it was not asked yet.
+        remote: Option<SocketAddr>,
+    },
     /// A folder.
     Directory(String, DirectoryMode),
     /// A variable.
@@ -85,6 +93,7 @@ impl DeniedTarget {
             Self::Remote { remote, name: None } => remote.to_string(),
             Self::Anywhere => "anywhere".to_owned(),
             Self::Local(local) | Self::Accepted { local, .. } => local.to_string(),
+            Self::Request { request, .. } => request.request().to_string(),
             Self::Directory(path, mode) => format!("{}:{}", escape(path), mode.as_str()),
             Self::Variable(name) => escape(name),
         }
@@ -98,6 +107,10 @@ impl DeniedTarget {
                 name: Some(name),
             } => format!("{name}:{} -> {}", remote.port(), remote.ip()),
             Self::Accepted { local, remote } => format!("{local} <- {remote}"),
+            Self::Request {
+                request,
+                remote: Some(remote),
+            } => format!("{} -> {}", request.request(), remote.ip()),
             _ => self.asked(),
         }
     }

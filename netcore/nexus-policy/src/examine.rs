@@ -25,7 +25,7 @@ use crate::policy::Verdict;
 use crate::publisher::Publisher;
 use crate::refuse::{policy_fix, wants_class};
 use crate::rule::Rule;
-use crate::standing::{allows_all, catches_all, may_catch, may_meet, wants_operator};
+use crate::standing::{allows_all, catches_all, gives_all, may_catch, may_meet, wants_operator};
 use crate::wall::until;
 use crate::wasi::DirectoryRule;
 
@@ -212,7 +212,7 @@ impl Examiner<'_> {
         };
         let rules: Vec<_> = rules
             .iter()
-            .map(|rule| report(rule, given.clone().any(|given| allows_all(given, rule))))
+            .map(|rule| report(rule, given.clone().any(|given| gives_all(given, rule))))
             .chain(given.clone().map(|rule| report(rule, true)))
             .collect();
         let standing = match capability.status() {
@@ -452,7 +452,7 @@ impl Examiner<'_> {
                     .consent
                     .allow
                     .iter()
-                    .any(|(c, given)| *c == capability && allows_all(given, rule));
+                    .any(|(c, given)| *c == capability && gives_all(given, rule));
                 question(capability, rule, self.judge(capability, rule, given))
             }));
         }

@@ -484,11 +484,15 @@ impl Gate {
     /// Whether a forbid or an ask that concerns an app is about this name.
     fn is_written(&self, app: &AppIdentity, name: &HostName) -> bool {
         let name = QueryName::new(name.as_str());
-        [Capability::NetworkTcpConnect, Capability::NetworkUdpSend]
-            .into_iter()
-            .flat_map(|capability| self.operator(app, capability))
-            .flat_map(|tables| [&tables.forbid, &tables.ask])
-            .any(|table| table.first_port(&name).is_some())
+        [
+            Capability::NetworkTcpConnect,
+            Capability::NetworkUdpSend,
+            Capability::NetworkHttpRequest,
+        ]
+        .into_iter()
+        .flat_map(|capability| self.operator(app, capability))
+        .flat_map(|tables| [&tables.forbid, &tables.ask])
+        .any(|table| table.names(&name).is_some())
     }
 
     /// Judges an act. The permit is for that act and nothing else; on a refusal nothing may have
@@ -565,6 +569,37 @@ impl Gate {
             }
             None => Ok(None),
         }
+    }
+
+    /// Judges several ways that are all to be open for one thing to be done, as the addresses of a name that a request
+    /// goes to: whoever answers for the name does not choose which of them is tried. Where one is not permitted none
+    /// is, and the refusal is of that one. At most [`nexus_types::limits::DNS_ANSWERS`] are judged; the rest is
+    /// dropped.
+    ///
+    /// # Errors
+    /// The refusal. None, with an empty list, if there was nothing to judge.
+    pub fn decide_all<'a>(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        acts: impl IntoIterator<Item = Act<'a>>,
+    ) -> Result<Vec<Permit>, Box<Denial>> {
+        let acts: Vec<_> = acts
+            .into_iter()
+            .take(nexus_types::limits::DNS_ANSWERS as usize)
+            .collect();
+        self.handle_timeout(now);
+        for act in acts.iter().filter(|_| !switch::is_within()) {
+            if let Err(cause) = self.judge(now, instance, act, false)
+                && !self.lets_pass(instance, act, cause)
+            {
+                let denial = self.denial(now, instance, act, cause);
+                self.record_refused(now, &denial, Recorded::Deny);
+                return Err(denial);
+            }
+        }
+        let permits = acts.iter().map(|act| self.decide(now, instance, act));
+        permits.collect()
     }
 
     fn consider_each<'a>(
@@ -663,12 +698,8 @@ impl Gate {
 
     /// Keeps what an act needs of a manifest.
     fn learn(&mut self, now: Instant, instance: InstanceId, act: &Act<'_>) {
-        let class = match act {
-            Act::Connect { remote, .. } | Act::UdpSend { remote, .. } => {
-                Some(self.remote_target(*remote, false).class)
-            }
-            _ => None,
-        };
+        let far = act.far_end();
+        let class = far.map(|remote| self.remote_target(remote, false).class);
         let names = match act {
             Act::Connect { remote, name: None } | Act::UdpSend { remote, name: None } => {
                 self.bound_names(now, instance, canonical(remote.ip()).address)

@@ -20,6 +20,7 @@ use crate::networks::{Borders, NetTable, Place};
 use crate::port_map::PortMap;
 use crate::ports::{DYNAMIC_PORTS, PortSet};
 use crate::rule::{Destination, HOST_INTERNAL, HostPattern, Local, LocalPattern, Rule};
+use crate::urls::{UrlTable, UrlTableBuilder, UrlTarget};
 use crate::wasi::{DirectoryMode, DirectoryRule, VariableName};
 
 /// A rule's place in the list the table was built from.
@@ -71,8 +72,8 @@ pub(crate) fn borders<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Borders 
 /// All rules of one capability and one verdict.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RuleTable {
-    names: NameTable,
-    below: NameTable,
+    names: NameTable<PortMap>,
+    below: NameTable<PortMap>,
     nets: NetTable,
     classes: [PortMap; AddressClass::COUNT],
     /// Ports of any network that names `public`: what a name could resolve into.
@@ -80,6 +81,8 @@ pub(crate) struct RuleTable {
     locals: LocalTable,
     directories: Vec<(DirectoryRule, RuleIndex)>,
     variables: BTreeMap<VariableName, RuleIndex>,
+    /// Rules about requests.
+    pub(crate) urls: UrlTable,
     /// A rule that names nothing and so means everything.
     every: Option<RuleIndex>,
 }
@@ -290,6 +293,22 @@ impl RuleTable {
         self.variables.get(name).copied()
     }
 
+    /// A rule that forbids (or asks about) a request.
+    pub(crate) fn catches_request(
+        &self,
+        target: &UrlTarget<'_>,
+        name: Option<&QueryName<'_>>,
+    ) -> Option<RuleIndex> {
+        self.every.or_else(|| self.urls.catches(target, name))
+    }
+
+    /// A rule that is about `name` in so many words, at whatever port or path.
+    pub(crate) fn names(&self, name: &QueryName<'_>) -> Option<RuleIndex> {
+        self.port_maps_of(name)
+            .find_map(PortMap::any)
+            .or_else(|| self.urls.names(name))
+    }
+
     /// A rule that means every target.
     pub(crate) fn every(&self) -> Option<RuleIndex> {
         self.every
@@ -306,7 +325,7 @@ pub(crate) fn name_means(name: &str) -> AddressClass {
 }
 
 #[derive(Default)]
-struct Builder {
+struct Builder<'a> {
     names: BTreeMap<HostName, Vec<(u16, u16, RuleIndex)>>,
     below: BTreeMap<HostName, Vec<(u16, u16, RuleIndex)>>,
     nets: BTreeMap<Network, Vec<(u16, u16, RuleIndex)>>,
@@ -317,6 +336,7 @@ struct Builder {
     addresses: BTreeMap<IpAddr, Vec<(u16, u16, RuleIndex)>>,
     directories: Vec<(DirectoryRule, RuleIndex)>,
     variables: BTreeMap<VariableName, RuleIndex>,
+    urls: UrlTableBuilder<'a>,
     every: Option<RuleIndex>,
 }
 
@@ -329,8 +349,8 @@ fn push(list: &mut Vec<(u16, u16, RuleIndex)>, ports: &PortSet, index: RuleIndex
     );
 }
 
-impl Builder {
-    fn add(&mut self, index: RuleIndex, rule: Option<&Rule>) {
+impl<'a> Builder<'a> {
+    fn add(&mut self, index: RuleIndex, rule: Option<&'a Rule>) {
         match rule {
             None => self.every = self.every.or(Some(index)),
             Some(Rule::Destination(rule)) => self.add_destination(index, rule),
@@ -339,10 +359,10 @@ impl Builder {
             Some(Rule::Variable(name)) => {
                 self.variables.entry(name.clone()).or_insert(index);
             }
+            Some(Rule::Url(rule)) => self.urls.add(index, rule),
             // Of capabilities this build does not have: nothing is ever decided by them.
             Some(
-                Rule::Url(_)
-                | Rule::Operation(_)
+                Rule::Operation(_)
                 | Rule::Label(_)
                 | Rule::Peer(_)
                 | Rule::Purpose(_)
@@ -383,9 +403,13 @@ impl Builder {
             .flatten()
             .copied()
             .collect();
+        let named = |names: BTreeMap<HostName, Vec<_>>| {
+            let ports = names.into_iter();
+            NameTable::build(ports.map(|(name, ranges)| (name, PortMap::build(&ranges))))
+        };
         RuleTable {
-            names: NameTable::build(self.names),
-            below: NameTable::build(self.below),
+            names: named(self.names),
+            below: named(self.below),
             nets: NetTable::build(borders, self.nets),
             classes: self.classes.map(|ranges| PortMap::build(&ranges)),
             networks: PortMap::build(&self.networks),
@@ -401,6 +425,7 @@ impl Builder {
             },
             directories: self.directories,
             variables: self.variables,
+            urls: self.urls.finish(),
             every: self.every,
         }
     }

@@ -27,7 +27,7 @@ use crate::capability::{Capability, Class};
 use crate::decide::Act;
 use crate::gate::{Gate, Instance};
 use crate::grounds::Grounds;
-use crate::index::{RemoteTarget, RuleIndex, RuleTable, Site, site};
+use crate::index::{RemoteTarget, RuleIndex, RuleTable, Site, name_means, site};
 use crate::names::QueryName;
 use crate::permit::{Target, TargetName};
 use crate::tables::{CONCERNS, Grant, OperatorTables};
@@ -45,6 +45,8 @@ pub(crate) enum Cause {
     Never,
     /// The port is the host's.
     HostPort,
+    /// No rule can name the method.
+    NoMethod,
     /// A written forbid.
     Forbidden(RuleIndex),
     /// A written ask, and no consent.
@@ -79,7 +81,18 @@ impl Gate {
             open,
         };
         match *act {
-            Act::Resolve { name, .. } => judge.name(&QueryName::new(name.as_str())),
+            Act::Resolve { name, via } => {
+                let name = QueryName::new(name.as_str());
+                match via {
+                    Capability::NetworkHttpRequest => judge.name_of_requests(&name),
+                    _ => judge.name(&name),
+                }
+            }
+            Act::Request(ref request) => judge.request(act, request, None),
+            Act::RequestConnect {
+                ref request,
+                remote,
+            } => judge.request(act, request, Some(remote)),
             Act::Connect { remote, name } | Act::UdpSend { remote, name } => {
                 judge.remote(act, remote, name)
             }
@@ -120,6 +133,17 @@ impl Gate {
             | Act::UdpAnswer { remote } => {
                 self.remote_target(remote, false).class != AddressClass::Metadata
             }
+            Act::Request(_) => act.far_end().is_none_or(|remote| {
+                self.remote_target(remote, false).class != AddressClass::Metadata
+            }),
+            // Where names do not lead no rule leads them.
+            Act::RequestConnect { request, remote } => {
+                let class = self.remote_target(remote, false).class;
+                match request.url.name() {
+                    Some(name) => class == name_means(name.as_str()),
+                    None => class != AddressClass::Metadata,
+                }
+            }
             Act::Resolve { name, via } => {
                 let Some(instance) = self.instance(instance) else {
                     return false;
@@ -149,6 +173,11 @@ pub(crate) fn permitted(act: &Act<'_>) -> Target {
         Act::Accept { local, remote } => Target::Accepted {
             local: plain(local),
             remote: plain(remote),
+        },
+        Act::Request(request) => Target::Request(request.kept()),
+        Act::RequestConnect { request, remote } => Target::RequestRemote {
+            at: plain(remote),
+            request: request.kept(),
         },
         Act::OpenDirectory { path, mode } => Target::Directory(path.into(), mode),
         Act::SetVariable { name } => Target::Variable(name.into()),
@@ -180,13 +209,13 @@ fn everywhere<'a>(
 }
 
 /// One judgement: who, for what, when.
-struct Judge<'a> {
-    gate: &'a Gate,
-    instance: &'a Instance,
+pub(crate) struct Judge<'a> {
+    pub(crate) gate: &'a Gate,
+    pub(crate) instance: &'a Instance,
     capability: Capability,
-    now: Instant,
+    pub(crate) now: Instant,
     /// The connection is open already: its name stays its name, and its far end is nothing the link made of it since.
-    open: bool,
+    pub(crate) open: bool,
 }
 
 /// A far end, and where it is in the operator's tables: found once, asked about often.
@@ -220,12 +249,12 @@ impl Far<'_> {
 }
 
 impl Judge<'_> {
-    fn operator(&self) -> impl Iterator<Item = &OperatorTables> + Clone {
+    pub(crate) fn operator(&self) -> impl Iterator<Item = &OperatorTables> + Clone {
         self.gate
             .operator(&self.instance.app.identity, self.capability)
     }
 
-    fn grant(&self) -> Result<&Grant, Cause> {
+    pub(crate) fn grant(&self) -> Result<&Grant, Cause> {
         self.instance.app.grants[self.capability as usize]
             .as_deref()
             .ok_or(Cause::NotAsked)
@@ -259,7 +288,7 @@ impl Judge<'_> {
     /// Step 5. `asks`: an ask that catches the target. `allows`: a rule of that verdict that
     /// covers it. `declined`, `consented`: an answer that does. `explicit`: nothing short of an operator's
     /// own rule is enough.
-    fn second_key(
+    pub(crate) fn second_key(
         &self,
         asks: Option<RuleIndex>,
         allows: impl Fn(fn(&OperatorTables) -> &RuleTable) -> Option<RuleIndex>,
@@ -310,7 +339,7 @@ impl Judge<'_> {
     }
 
     /// The names of those that count: the live ones, and of what is open all.
-    fn names<'b>(&self, bound: &'b [Binding]) -> impl Iterator<Item = QueryName<'b>> {
+    pub(crate) fn names<'b>(&self, bound: &'b [Binding]) -> impl Iterator<Item = QueryName<'b>> {
         bound
             .iter()
             .filter(|b| self.open || b.until > self.now)
@@ -330,14 +359,8 @@ impl Judge<'_> {
         }
     }
 
-    fn remote(
-        &self,
-        act: &Act<'_>,
-        remote: SocketAddr,
-        name: Option<&HostName>,
-    ) -> Result<Grounds, Cause> {
-        let far = self.far(remote);
-        let target = far.target;
+    /// Step 2, for a far end.
+    pub(crate) fn reachable(&self, act: &Act<'_>, target: &RemoteTarget) -> Result<(), Cause> {
         let carried = !target.canonical.is_direct() && target.class != AddressClass::Public;
         if !target.class.is_nameable() || target.port == 0 || carried {
             return Err(Cause::Never);
@@ -348,6 +371,18 @@ impl Judge<'_> {
         {
             return Err(Cause::HostPort);
         }
+        Ok(())
+    }
+
+    fn remote(
+        &self,
+        act: &Act<'_>,
+        remote: SocketAddr,
+        name: Option<&HostName>,
+    ) -> Result<Grounds, Cause> {
+        let far = self.far(remote);
+        let target = far.target;
+        self.reachable(act, &target)?;
         let said = name.map(|name| QueryName::new(name.as_str()));
         let bound = self.bound(&far);
         let others = || self.names(bound).filter(|_| name.is_none());
@@ -515,7 +550,7 @@ impl Judge<'_> {
 }
 
 /// Of two causes at two ports, the one that says more: a rule beats a default, any beats none.
-fn worse(a: Cause, b: Cause) -> Cause {
+pub(crate) fn worse(a: Cause, b: Cause) -> Cause {
     let rank = |cause: &Cause| match cause {
         Cause::Forbidden(_) => 5,
         Cause::Declined(_) => 4,
@@ -527,6 +562,6 @@ fn worse(a: Cause, b: Cause) -> Cause {
 }
 
 /// An IPv4-mapped address is the IPv4 address: the same packet. Anything else stays as dialled.
-fn plain(address: SocketAddr) -> SocketAddr {
+pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

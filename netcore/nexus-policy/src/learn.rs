@@ -10,6 +10,7 @@ use nexus_types::limits::RULES_PER_CAPABILITY;
 use crate::address::AddressClass;
 use crate::capability::{Capability, Class};
 use crate::decide::Act;
+use crate::parameter::url::UrlRule;
 use crate::refuse::suggestion;
 use crate::rule::{Destination, HostPattern, Rule};
 
@@ -47,7 +48,15 @@ impl Learnt {
                 name: Some(name),
             },
             // An accepted connection needs what its listener needed, an answer what the binding did.
-            (Act::Accept { .. } | Act::UdpAnswer { .. } | Act::UdpOpen, _) => return,
+            // A lookup or a connection of a request needs what the request did.
+            (
+                Act::Accept { .. }
+                | Act::UdpAnswer { .. }
+                | Act::UdpOpen
+                | Act::RequestConnect { .. },
+                _,
+            ) => return,
+            (Act::Resolve { .. }, _) if capability == Capability::NetworkHttpRequest => return,
             (Act::Resolve { name, .. }, _) => {
                 let names = self.names.entry(capability).or_default();
                 if names.len() < NAMES_MAX || names.contains(name) {
@@ -61,6 +70,7 @@ impl Learnt {
         };
         let rule = suggestion(&act, class).and_then(|text| Rule::parse(capability, &text).ok());
         let rules = self.rules.entry(capability).or_default();
+        let rule = rule.map(|rule| with_methods(rules, rule));
         match rule {
             Some(rule) if rules.contains(&rule) => {}
             Some(rule) if rules.len() < RULES_PER_CAPABILITY as usize => {
@@ -162,6 +172,29 @@ impl Learnt {
         }
         out
     }
+}
+
+/// A rule for a request: of one that is there for the same URL the methods become its own, and it is taken out.
+fn with_methods(rules: &mut BTreeSet<Rule>, rule: Rule) -> Rule {
+    let Rule::Url(new) = &rule else {
+        return rule;
+    };
+    let same = rules.iter().find_map(|old| match old {
+        Rule::Url(old) if (&old.origin, &old.path) == (&new.origin, &new.path) => Some(old.clone()),
+        _ => None,
+    });
+    let Some(old) = same else {
+        return rule;
+    };
+    let methods = old.methods.union(new.methods);
+    let joined = UrlRule {
+        methods,
+        ..old.clone()
+    };
+    if joined != old {
+        rules.remove(&Rule::Url(old));
+    }
+    Rule::Url(joined)
 }
 
 /// The letters an id of a manifest can have; others are `-`.

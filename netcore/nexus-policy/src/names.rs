@@ -1,19 +1,14 @@
-//! Names to ports, in one probe a name.
-
-use std::collections::BTreeMap;
+//! Names to what is said of them, in one probe a name.
 
 use nexus_types::HostName;
 
-use crate::index::RuleIndex;
-use crate::port_map::PortMap;
-
-/// Names to ports. Open addressing with linear probes over a power of two at least twice the
+/// Names to what is said of each. Open addressing with linear probes over a power of two at least twice the
 /// number of names; the salt is the first that keeps every probe short, so that a manifest
 /// cannot choose its names to collide.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct NameTable {
+pub(crate) struct NameTable<T> {
     slots: Vec<Slot>,
-    entries: Vec<(HostName, PortMap)>,
+    entries: Vec<(HostName, T)>,
     salt: u64,
 }
 
@@ -24,14 +19,16 @@ type Slot = (u32, u32);
 const PROBES_MAX: usize = 12;
 const SALTS: u64 = 64;
 
-impl NameTable {
-    pub(crate) fn build(names: BTreeMap<HostName, Vec<(u16, u16, RuleIndex)>>) -> Self {
-        let entries: Vec<_> = names
-            .into_iter()
-            .map(|(name, ranges)| (name, PortMap::build(&ranges)))
-            .collect();
+impl<T> NameTable<T> {
+    /// No name is in `names` twice.
+    pub(crate) fn build(names: impl Iterator<Item = (HostName, T)>) -> Self {
+        let entries: Vec<_> = names.collect();
         if entries.is_empty() {
-            return Self::default();
+            return Self {
+                slots: Vec::new(),
+                entries,
+                salt: 0,
+            };
         }
         let size = (entries.len() * 2).next_power_of_two().max(8);
         let mut best: Option<(usize, u64, Vec<Slot>)> = None;
@@ -52,16 +49,13 @@ impl NameTable {
         }
     }
 
-    /// The ports of this very name.
-    pub(crate) fn exact(&self, name: &QueryName<'_>) -> Option<&PortMap> {
+    /// What is said of this very name.
+    pub(crate) fn exact(&self, name: &QueryName<'_>) -> Option<&T> {
         self.get(name.whole, name.text)
     }
 
-    /// The ports of each of its parents that is here, the longest parent last.
-    pub(crate) fn parents<'a>(
-        &'a self,
-        name: &'a QueryName<'a>,
-    ) -> impl Iterator<Item = &'a PortMap> {
+    /// What is said of each of its parents that is here, the longest parent last.
+    pub(crate) fn parents<'a>(&'a self, name: &'a QueryName<'_>) -> impl Iterator<Item = &'a T> {
         let count = if self.entries.is_empty() {
             0
         } else {
@@ -71,7 +65,7 @@ impl NameTable {
             .filter_map(|n| self.get(name.hashes[n], &name.text[usize::from(name.begins[n])..]))
     }
 
-    fn get(&self, hash: u64, name: &str) -> Option<&PortMap> {
+    fn get(&self, hash: u64, name: &str) -> Option<&T> {
         let mask = self.slots.len().checked_sub(1)?;
         let hash = finish(hash, self.salt);
         let tag = (hash >> 32) as u32;
@@ -88,7 +82,7 @@ impl NameTable {
     }
 }
 
-fn fill(entries: &[(HostName, PortMap)], size: usize, salt: u64) -> (usize, Vec<Slot>) {
+fn fill<T>(entries: &[(HostName, T)], size: usize, salt: u64) -> (usize, Vec<Slot>) {
     let mask = size - 1;
     let mut slots = vec![(0, 0); size];
     let mut longest = 0;
@@ -171,8 +165,7 @@ mod tests {
         let table = NameTable::build(
             ["example.com", "a.example.com", "com.example"]
                 .iter()
-                .map(|text| (name(text), vec![(1, 9, 0)]))
-                .collect(),
+                .map(|text| (name(text), ())),
         );
         for (text, exact, parents) in [
             ("example.com", true, 0),
@@ -200,15 +193,10 @@ mod tests {
     #[test]
     fn ten_thousand_names_are_found() {
         let text = |n: u32| format!("h{n}.zone{}.example", n % 97);
-        let names = (0..10_000).map(|n| (HostName::parse(&text(n)).unwrap(), vec![(1, 9, n)]));
-        let table = NameTable::build(names.collect());
+        let names = (0..10_000).map(|n| (HostName::parse(&text(n)).unwrap(), n));
+        let table = NameTable::build(names);
         for n in 0..10_000 {
-            assert_eq!(
-                table
-                    .exact(&QueryName::new(&text(n)))
-                    .and_then(|ports| ports.find(5)),
-                Some(n)
-            );
+            assert_eq!(table.exact(&QueryName::new(&text(n))), Some(&n));
         }
         assert!(table.exact(&QueryName::new("h1.zone2.example")).is_none());
     }

@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 use nexus_types::{HostName, InstanceId, PolicyEpoch};
 
 use crate::capability::Capability;
+use crate::request::KeptRequest;
 use crate::wasi::DirectoryMode;
 
 /// One allowed act. Only [`crate::Gate::decide`] makes one; it can be neither copied nor kept
@@ -100,6 +101,15 @@ pub enum Target {
         /// The far end.
         remote: SocketAddr,
     },
+    /// To send this request, which may need a connection that is judged apart.
+    Request(KeptRequest),
+    /// To connect there for this request.
+    RequestRemote {
+        /// Where.
+        at: SocketAddr,
+        /// What for.
+        request: KeptRequest,
+    },
     /// To open this folder.
     Directory(Box<str>, DirectoryMode),
     /// To see this variable.
@@ -107,10 +117,12 @@ pub enum Target {
 }
 
 impl Target {
-    /// The far end of a `Remote` or `Accepted`.
+    /// The far end of a `Remote`, `RequestRemote` or `Accepted`.
     pub fn remote(&self) -> Option<SocketAddr> {
         match self {
-            Self::Remote { at: remote, .. } | Self::Accepted { remote, .. } => Some(*remote),
+            Self::Remote { at: remote, .. }
+            | Self::RequestRemote { at: remote, .. }
+            | Self::Accepted { remote, .. } => Some(*remote),
             _ => None,
         }
     }

@@ -5,18 +5,21 @@ use core::net::{IpAddr, SocketAddr};
 
 use nexus_types::{HostName, InstanceId, Instant, Reason};
 
-use crate::address::{AddressClass, canonical, class_of};
+use crate::address::{AddressClass, Network, canonical, class_named_by, class_of};
 use crate::capability::{Capability, Class};
 use crate::consent::{Answer, Lifetime};
 use crate::decide::Act;
-use crate::denial::{Denial, DeniedTarget, Fix, RefusedBy};
+use crate::denial::{Denial, Fix, RefusedBy};
 use crate::explain::escape;
 use crate::gate::Gate;
 use crate::index::{RemoteTarget, RuleIndex, name_means, site};
 use crate::judge::Cause;
 use crate::manifest::Manifest;
 use crate::names::QueryName;
-use crate::rule::{HOST_INTERNAL, Rule};
+use crate::parameter::url::{Method, Origin, UrlRule};
+use crate::request::{Request, UrlHost};
+use crate::rule::{HOST_INTERNAL, HostPattern, RULE_BYTES_MAX, Rule, host_internal};
+use crate::urls::UrlTarget;
 use crate::wasi::{DirectoryRule, VariableName};
 
 impl Gate {
@@ -29,15 +32,13 @@ impl Gate {
     ) -> Box<Denial> {
         let capability = act.capability();
         let target = act.denied_target();
-        let remote = match target {
-            DeniedTarget::Remote { remote, .. } => Some(self.remote_target(remote, false)),
-            _ => None,
-        };
+        let remote = act.far_end().map(|at| self.remote_target(at, false));
         let class = remote.map(|remote| remote.class);
         let (reason, refused_by) = match cause {
             Cause::NotRunning => (Reason::NotGranted, RefusedBy::Host),
             Cause::WrongAct => (Reason::RuleError, RefusedBy::Host),
             Cause::Never => (Reason::BlockedRange, RefusedBy::Host),
+            Cause::NoMethod => (Reason::MethodNotPermitted, RefusedBy::Host),
             Cause::HostPort => (Reason::HostOwnedPort, RefusedBy::Host),
             Cause::Forbidden(index) => (Reason::OperatorDenied, self.written_by(index)),
             Cause::Ask(index) => (Reason::ConsentRequired, self.written_by(index)),
@@ -214,6 +215,8 @@ impl Gate {
                 | Act::UdpSend { .. }
                 | Act::UdpOpen
                 | Act::UdpAnswer { .. }
+                | Act::Request(_)
+                | Act::RequestConnect { .. }
                 | Act::Resolve { .. } => false,
             })
     }
@@ -247,6 +250,12 @@ impl Gate {
             | Act::OpenDirectory { .. }
             | Act::SetVariable { .. } => {
                 return Reason::NotPermitted;
+            }
+            Act::Request(request) => {
+                return self.no_rule_for_request(instance, request, remote, false);
+            }
+            Act::RequestConnect { request, .. } => {
+                return self.no_rule_for_request(instance, request, remote, true);
             }
             Act::Connect { .. } | Act::UdpSend { .. } => {}
         }
@@ -308,6 +317,63 @@ impl Gate {
         }
     }
 
+    /// The same of a request: `connects`, it is allowed as it was asked, and not where its name led.
+    fn no_rule_for_request(
+        &self,
+        instance: InstanceId,
+        request: &Request<'_>,
+        remote: Option<&RemoteTarget>,
+        connects: bool,
+    ) -> Reason {
+        let url = request.url;
+        let entered = self.instance(instance);
+        let grant =
+            entered.and_then(|i| i.app.grants[Capability::NetworkHttpRequest as usize].as_deref());
+        let name = url.name().map(|name| QueryName::new(name.as_str()));
+        let asks = |method, far| {
+            let target = UrlTarget::of(request, method, far);
+            grant.is_some_and(|grant| grant.asked.urls.asks(&target, name.as_ref()).is_some())
+        };
+        if connects
+            && let (Some(said), Some(remote), Some(method)) = (url.name(), remote, request.method)
+            && asks(method, None)
+        {
+            // The name is granted, and led where names do not lead; or no answer this app was given says so (any more).
+            return if remote.class == name_means(said.as_str()) {
+                Reason::Expired
+            } else {
+                Reason::BlockedRange
+            };
+        }
+        if request.redirected {
+            return Reason::RedirectNotPermitted;
+        }
+        if Method::ALL.into_iter().any(|method| asks(method, remote)) {
+            return Reason::MethodNotPermitted;
+        }
+        // Something at that host is granted, or it is on the internet.
+        let hosted = |far: &RemoteTarget| {
+            let rules = entered.and_then(|i| i.app.manifest.asked(Capability::NetworkHttpRequest));
+            let mut rules = rules.into_iter().flat_map(|asked| &asked.rules);
+            rules.any(|rule| match rule {
+                Rule::Url(rule) => match &rule.origin.host {
+                    HostPattern::Class(class) => *class == far.class,
+                    HostPattern::Network(network) => {
+                        let here = class_named_by(*network) == far.class
+                            || far.class == AddressClass::Loopback;
+                        here && network.contains(far.canonical.address)
+                    }
+                    HostPattern::Name(_) | HostPattern::Below(_) => false,
+                },
+                _ => false,
+            })
+        };
+        match remote {
+            Some(far) if far.class != AddressClass::Public && !hosted(far) => Reason::BlockedRange,
+            _ => Reason::NotPermitted,
+        }
+    }
+
     /// An `allow` that would have covered the act, had its time not been over.
     fn expired_rule(
         &self,
@@ -323,7 +389,14 @@ impl Gate {
             let table = &tables.allow;
             match *act {
                 Act::Resolve { name, .. } => {
-                    table.allows_name_somewhere(&QueryName::new(name.as_str()))
+                    let name = QueryName::new(name.as_str());
+                    let requests = || table.urls.allows_name(&name);
+                    table.allows_name_somewhere(&name).or_else(requests)
+                }
+                Act::Request(request) | Act::RequestConnect { request, .. } => {
+                    let target = UrlTarget::of(&request, request.method?, remote);
+                    let name = request.url.name().map(|name| QueryName::new(name.as_str()));
+                    table.urls.allows(&target, name.as_ref())
                 }
                 Act::Connect { name, .. } | Act::UdpSend { name, .. } => table.allows(
                     remote?,
@@ -389,6 +462,37 @@ pub(crate) fn wants_class(manifest: &Manifest, capability: Capability) -> bool {
         && manifest.app().is_some_and(|app| app.class == Class::App)
 }
 
+/// The narrowest rule for a request: its method, origin and path. Where no rule can be for the path alone, for the
+/// whole origin.
+fn url_rule(request: &Request<'_>, class: Option<AddressClass>) -> Option<String> {
+    let url = request.url;
+    let host = match (url.host(), class) {
+        (_, Some(class)) if !class.is_nameable() => return None,
+        // A rule for a name covers no address of another class, and none for an address covers a name.
+        (UrlHost::Name(name), Some(class)) if class != name_means(name.as_str()) => return None,
+        (UrlHost::Address(_), Some(AddressClass::Host)) => HostPattern::Name(host_internal()),
+        (UrlHost::Name(name), _) => HostPattern::Name(name.clone()),
+        (UrlHost::Address(address), _) => {
+            HostPattern::Network(Network::host(canonical(*address).address))
+        }
+    };
+    let origin = Origin {
+        scheme: url.scheme(),
+        host,
+        port: url.port(),
+    };
+    let method = request.method?;
+    let path = match url.path() {
+        path if path.ends_with('/') => format!("{path}*"),
+        path => path.to_owned(),
+    };
+    let exact = format!("{method} {origin}{path}");
+    if url.is_plain() && UrlRule::parse(&exact).is_ok() && exact.len() <= RULE_BYTES_MAX {
+        return Some(exact);
+    }
+    Some(format!("{method} {origin}/*"))
+}
+
 /// The narrowest rule that covers an act; `None` if no rule can, or none that could be shown as
 /// it is to be written.
 pub(crate) fn suggestion(act: &Act<'_>, class: Option<AddressClass>) -> Option<String> {
@@ -413,7 +517,14 @@ pub(crate) fn suggestion(act: &Act<'_>, class: Option<AddressClass>) -> Option<S
     };
     Some(match *act {
         Act::UdpOpen | Act::UdpAnswer { .. } => return None,
+        Act::Resolve {
+            name,
+            via: Capability::NetworkHttpRequest,
+        } => format!("https://{name}/*"),
         Act::Resolve { name, .. } => format!("{name}:443"),
+        Act::Request(request) | Act::RequestConnect { request, .. } => {
+            return url_rule(&request, class);
+        }
         Act::Connect { remote, name } | Act::UdpSend { remote, name } => {
             let port = remote.port();
             match (class, name) {

@@ -319,7 +319,7 @@ impl HostPattern {
         Ok(Self::Name(name))
     }
 
-    fn covers(&self, other: &Self) -> bool {
+    pub(crate) fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Name(a), Self::Name(b)) => a == b,
             (Self::Below(a), Self::Name(b)) => b.is_below(a) && b.as_str() != HOST_INTERNAL,

@@ -4,6 +4,7 @@ use core::net::IpAddr;
 
 use crate::address::{AddressClass, Topology, class_named_by, class_of};
 use crate::index::name_means;
+use crate::parameter::url::UrlRule;
 use crate::policy::Verdict;
 use crate::rule::{Destination, HostPattern, Local, LocalPattern, Rule};
 use crate::wasi::DirectoryMode;
@@ -14,8 +15,22 @@ pub(crate) fn allows_all(allow: &Rule, asked: &Rule) -> bool {
         (Rule::Destination(a), Rule::Destination(b)) => a.covers(b),
         (Rule::Local(a), Rule::Local(b)) => a.covers(b),
         (Rule::Directory(a), Rule::Directory(b)) => a.gives(b.path(), b.mode()),
+        (Rule::Url(a), Rule::Url(b)) => a.has_all(b) && a.origin.host.covers(&b.origin.host),
         (a, b) => a == b,
     }
+}
+
+/// The same of what a person gives for one run (`--allow`), which asks for it as well: of requests it covers no name
+/// but those it names ([`crate::urls::UrlTable::asks`]).
+pub(crate) fn gives_all(given: &Rule, asked: &Rule) -> bool {
+    let named = |rule: &Rule| match rule {
+        Rule::Url(rule) => matches!(
+            rule.origin.host,
+            HostPattern::Name(_) | HostPattern::Below(_)
+        ),
+        _ => false,
+    };
+    allows_all(given, asked) && named(given) == named(asked)
 }
 
 /// Whether `forbid` takes all that `asked` asks; a forbid of `None` takes everything. What cannot
@@ -28,6 +43,9 @@ pub(crate) fn catches_all(topology: &Topology, forbid: Option<&Rule>, asked: &Ru
         }
         (Some(Rule::Local(a)), Rule::Local(b)) => a.covers(b),
         (Some(Rule::Directory(a)), Rule::Directory(b)) => a.touches(b.path(), b.mode()),
+        (Some(Rule::Url(a)), Rule::Url(b)) => {
+            a.has_all(b) && host_catches_all(topology, &a.origin.host, &b.origin.host)
+        }
         (Some(a), b) => a == b,
     }
 }
@@ -57,6 +75,11 @@ pub(crate) fn may_meet(topology: &Topology, a: &Rule, b: &Rule) -> bool {
                 || hosts_may_meet(topology, &b.host, &a.host))
                 && a.ports.meets(&b.ports)
         }
+        (Rule::Url(a), Rule::Url(b)) => {
+            a.has_some(b)
+                && (host_catches_all(topology, &a.origin.host, &b.origin.host)
+                    || host_catches_all(topology, &b.origin.host, &a.origin.host))
+        }
         (a, b) => others_meet(a, b),
     }
 }
@@ -69,6 +92,9 @@ pub(crate) fn may_catch(topology: &Topology, forbid: Option<&Rule>, asked: &Rule
         (None, _) => true,
         (Some(Rule::Destination(a)), Rule::Destination(b)) => {
             host_may_catch(topology, &a.host, &b.host) && a.ports.meets(&b.ports)
+        }
+        (Some(Rule::Url(a)), Rule::Url(b)) => {
+            a.has_some(b) && host_may_catch(topology, &a.origin.host, &b.origin.host)
         }
         (Some(a), b) => others_meet(a, b),
     }
@@ -137,15 +163,14 @@ fn locals_meet(a: &Local, b: &Local) -> bool {
 
 /// Whether a rule names a class that nothing short of an operator's own rule opens.
 pub(crate) fn wants_operator(asked: &Rule) -> bool {
-    match asked {
-        Rule::Destination(Destination {
-            host: HostPattern::Class(class),
-            ..
-        }) => *class == AddressClass::Metadata,
-        Rule::Destination(Destination {
-            host: HostPattern::Network(network),
-            ..
-        }) => class_named_by(*network) == AddressClass::Metadata,
-        _ => false,
+    let host = match asked {
+        Rule::Destination(Destination { host, .. }) => host,
+        Rule::Url(UrlRule { origin, .. }) => &origin.host,
+        _ => return false,
+    };
+    match host {
+        HostPattern::Class(class) => *class == AddressClass::Metadata,
+        HostPattern::Network(network) => class_named_by(*network) == AddressClass::Metadata,
+        HostPattern::Name(_) | HostPattern::Below(_) => false,
     }
 }

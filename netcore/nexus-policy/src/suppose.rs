@@ -18,8 +18,11 @@ use crate::index::{RemoteTarget, RuleIndex, RuleTable, borders, site};
 use crate::manifest::Manifest;
 use crate::names::QueryName;
 use crate::networks::Borders;
+use crate::parameter::url::UrlRule;
 use crate::policy::Verdict;
+use crate::request::{Request, RequestUrl};
 use crate::rule::Rule;
+use crate::urls::UrlTarget;
 use crate::wasi::DirectoryRule;
 
 /// The only one behind the gate.
@@ -115,6 +118,10 @@ impl Supposed {
                     crate::rule::HostPattern::Network(network) => network.contains(address),
                     _ => false,
                 },
+                Rule::Url(rule) => match rule.origin.host {
+                    crate::rule::HostPattern::Network(network) => network.contains(address),
+                    _ => false,
+                },
                 _ => false,
             })
         };
@@ -128,6 +135,9 @@ impl Supposed {
     fn words(&self, now: Instant, act: &Act<'_>) -> Vec<String> {
         let capability = act.capability();
         let asked = self.asked(capability);
+        if let (Act::Resolve { name, .. }, Capability::NetworkHttpRequest) = (act, capability) {
+            return self.words_of_requests(now, name);
+        }
         let given: Vec<Rule> = self
             .consent
             .allow
@@ -135,12 +145,7 @@ impl Supposed {
             .filter(|(c, _)| *c == capability)
             .map(|(_, rule)| rule.clone())
             .collect();
-        let remote = match act {
-            Act::Connect { remote, .. } | Act::UdpSend { remote, .. } => {
-                Some(self.gate.remote_target(*remote, false))
-            }
-            _ => None,
-        };
+        let remote = act.far_end().map(|at| self.gate.remote_target(at, false));
         let written = |verdict: Verdict| {
             let app = &self.app;
             let rules = (0..).zip(&self.gate.written).filter(move |(_, w)| {
@@ -210,6 +215,36 @@ impl Supposed {
         Vec::new()
     }
 
+    /// A lookup for requests is allowed by the first request that could be by the name.
+    fn words_of_requests(&self, now: Instant, name: &HostName) -> Vec<String> {
+        let asked = self.asked(Capability::NetworkHttpRequest);
+        let given = self.consent.allow.iter().map(|(_, rule)| rule);
+        for rule in asked.iter().chain(given) {
+            let Rule::Url(UrlRule {
+                methods,
+                origin,
+                path,
+            }) = rule
+            else {
+                continue;
+            };
+            let (scheme, port) = (origin.scheme.as_str(), origin.port);
+            let url = RequestUrl::new(scheme, name.as_str(), Some(port), path.as_str());
+            for method in methods.each() {
+                let Ok(url) = &url else { continue };
+                let act = Act::Request(Request {
+                    method: Some(method),
+                    url,
+                    redirected: false,
+                });
+                if self.gate.judge(now, INSTANCE, &act, false).is_ok() {
+                    return self.words(now, &act);
+                }
+            }
+        }
+        Vec::new()
+    }
+
     fn operator(&self, index: RuleIndex) -> Option<String> {
         match self.gate.written_by(index) {
             RefusedBy::Operator { file, line, rule } => Some(format!(
@@ -264,9 +299,23 @@ impl Lookup {
         }
     }
 
+    /// Of a request: what it is to tables, and its name.
+    fn request<T>(
+        &self,
+        request: &Request<'_>,
+        ask: impl FnOnce(&UrlTarget<'_>, Option<&QueryName<'_>>) -> Option<T>,
+    ) -> Option<T> {
+        let target = UrlTarget::of(request, request.method?, self.remote.as_ref());
+        let name = request.url.name().map(|name| QueryName::new(name.as_str()));
+        ask(&target, name.as_ref())
+    }
+
     /// As the first key: a name is looked up by what names it, not by what its addresses may be in.
     fn asks(&self, act: &Act<'_>, port: u16) -> Option<RuleIndex> {
         match act {
+            Act::Request(request) | Act::RequestConnect { request, .. } => {
+                self.request(request, |target, name| self.table.urls.asks(target, name))
+            }
             Act::Resolve { name, .. } => self.table.name(&QueryName::new(name.as_str()), port),
             _ => self.allows(act, port),
         }
@@ -283,6 +332,9 @@ impl Lookup {
             }
             Act::Listen { local } | Act::UdpBind { local } | Act::Accept { local, .. } => {
                 table.allows_local(canonical(local.ip()).address, local.port())
+            }
+            Act::Request(ref request) | Act::RequestConnect { ref request, .. } => {
+                self.request(request, |target, name| table.urls.allows(target, name))
             }
             Act::OpenDirectory { path, mode } => table.allows_directory(path, mode),
             Act::SetVariable { name } => table.variable(name),
@@ -301,6 +353,9 @@ impl Lookup {
             }
             Act::Listen { local } | Act::UdpBind { local } | Act::Accept { local, .. } => {
                 table.catches_local(canonical(local.ip()).address, local.port())
+            }
+            Act::Request(ref request) | Act::RequestConnect { ref request, .. } => {
+                self.request(request, |target, name| table.catches_request(target, name))
             }
             Act::OpenDirectory { path, mode } => table.catches_directory(path, mode),
             Act::SetVariable { name } => table.variable(name).or(table.every()),

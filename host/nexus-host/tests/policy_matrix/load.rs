@@ -114,7 +114,9 @@ pub(crate) fn rows() -> Vec<Row> {
                 verb: Verb::Run,
             });
         };
-        if capability.status() == Status::Absent {
+        // That of HTTP is judged, and has no interface yet.
+        let soon = capability == Capability::NetworkHttpRequest;
+        if capability.status() == Status::Absent || soon {
             let absent = Some("not-in-this-build");
             row("absent", None, None, &[], absent);
             row(

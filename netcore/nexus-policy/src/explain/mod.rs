@@ -322,6 +322,9 @@ fn reason(denial: &Denial) -> String {
         (Reason::Revoked, Some(rule)) => format!("{rule} no longer lets it"),
         (Reason::Revoked, None) => "the policy has changed and no longer lets it".to_owned(),
         (Reason::RuleError, _) => "a rule could not be evaluated, which is a no".to_owned(),
+        (Reason::MethodNotPermitted, _) if denial.refused_by == RefusedBy::Host => {
+            "no rule can name this method; no app can send it".to_owned()
+        }
         (Reason::MethodNotPermitted, _) => format!("no rule in {manifest} covers this method"),
         (Reason::RedirectNotPermitted, _) => format!("no rule in {manifest} covers where the redirect leads"),
         (Reason::NoCapacity, _) => "a quota is used up".to_owned(),
@@ -332,7 +335,11 @@ fn reason(denial: &Denial) -> String {
 
 fn blocked(denial: &Denial, manifest: &str) -> String {
     let class = denial.class.unwrap_or(AddressClass::Reserved);
-    let by_name = matches!(denial.target, DeniedTarget::Remote { name: Some(_), .. });
+    let by_name = match &denial.target {
+        DeniedTarget::Remote { name, .. } => name.is_some(),
+        DeniedTarget::Request { request, .. } => request.request().url.name().is_some(),
+        _ => false,
+    };
     match (&denial.refused_by, class) {
         (RefusedBy::Host, AddressClass::Unspecified) => "this stands for no far end; no rule can name it".to_owned(),
         (RefusedBy::Host, class) if !class.is_nameable() => format!("the address is of class `{class}`, which no rule can name"),

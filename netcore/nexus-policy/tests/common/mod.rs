@@ -10,9 +10,10 @@ pub mod policies;
 
 use std::net::{IpAddr, SocketAddr};
 
+use nexus_policy::parameter::url::Method;
 use nexus_policy::{
     Act, Answer, AnsweredBy, AppIdentity, Capability, Consent, Denial, Gate, Import, Lifetime,
-    Manifest, Mode, Permit, Policy, PublisherKey, Rule, Topology, WallTime,
+    Manifest, Mode, Permit, Policy, PublisherKey, Request, RequestUrl, Rule, Topology, WallTime,
 };
 use nexus_types::{AppDigest, HostName, InstanceId, Instant, InterfaceAddress, Port, Transport};
 
@@ -91,6 +92,11 @@ impl Setup {
         Self::asks("app", &[("network.tcp.connect", rules)])
     }
 
+    /// An app that asks for these requests.
+    pub fn requests(rules: &[&str]) -> Self {
+        Self::asks("app", &[(HTTP.as_str(), rules)])
+    }
+
     pub fn asks(class: &str, asks: &[(&str, &[&str])]) -> Self {
         let mut manifest = format!("[app]\nid = \"com.example.weather\"\nclass = \"{class}\"\n");
         for (capability, rules) in asks {
@@ -117,9 +123,18 @@ impl Setup {
     }
 
     /// A person's answer about a rule of `network.tcp.connect`, called `a-0`, `a-1`, ...
-    pub fn said(mut self, yes: bool, rule: &str) -> Self {
+    pub fn said(self, yes: bool, rule: &str) -> Self {
+        self.said_of(TCP, yes, rule)
+    }
+
+    /// The same of another capability.
+    pub fn said_of(mut self, capability: Capability, yes: bool, rule: &str) -> Self {
         let id = format!("a-{}", self.answers.len());
-        self.answers.push(person_said(&id, yes, rule));
+        self.answers.push(Answer {
+            capability,
+            rule: Rule::parse(capability, rule).unwrap(),
+            ..person_said(&id, yes, "a.example:1")
+        });
         self
     }
 
@@ -273,3 +288,36 @@ pub fn answer(gate: &mut Gate, name: &HostName, address: &str, seconds: u64) {
 }
 
 pub const TCP: Capability = Capability::NetworkTcpConnect;
+
+pub const HTTP: Capability = Capability::NetworkHttpRequest;
+
+/// A URL as the client makes it: parsed once, and put together from the parts.
+pub fn url(text: &str) -> RequestUrl {
+    try_url(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+pub fn try_url(text: &str) -> Result<RequestUrl, String> {
+    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
+    let host = url.host_str().unwrap_or_default();
+    RequestUrl::new(url.scheme(), host, url.port(), url.path()).map_err(|error| error.to_string())
+}
+
+pub fn request(method: Method, url: &RequestUrl) -> Request<'_> {
+    Request {
+        method: Some(method),
+        url,
+        redirected: false,
+    }
+}
+
+pub fn get(url: &RequestUrl) -> Act<'_> {
+    Act::Request(request(Method::Get, url))
+}
+
+/// The connection of a GET, to its port.
+pub fn get_at<'a>(url: &'a RequestUrl, address: &str) -> Act<'a> {
+    Act::RequestConnect {
+        request: request(Method::Get, url),
+        remote: SocketAddr::new(ip(address), url.port()),
+    }
+}

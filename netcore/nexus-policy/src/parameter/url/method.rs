@@ -45,6 +45,18 @@ impl Method {
             Self::Delete => "DELETE",
         }
     }
+
+    /// The method of that word, which is written as it is sent (RFC 9110 section 9.1: in this case and no other).
+    /// None: it is one that no rule names.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == word)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Some of them; never none.
@@ -54,6 +66,34 @@ pub struct Methods(u8);
 impl Methods {
     /// Every method a rule can name.
     pub const ALL: Self = Self((1 << Method::ALL.len()) - 1);
+
+    /// This one alone.
+    pub const fn only(method: Method) -> Self {
+        Self(1 << method as u8)
+    }
+
+    /// These and those.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are among them.
+    pub const fn covers(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether one is among both.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Each of them.
+    pub fn each(self) -> impl Iterator<Item = Method> {
+        Method::ALL
+            .into_iter()
+            .filter(move |method| self.contains(*method))
+    }
 
     /// Whether `method` is one of them.
     pub const fn contains(self, method: Method) -> bool {

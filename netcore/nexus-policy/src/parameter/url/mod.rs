@@ -116,6 +116,27 @@ impl UrlRule {
     }
 }
 
+/// What two rules have in common, but for their hosts.
+impl UrlRule {
+    /// Whether all that `other` is about is in this one.
+    pub(crate) fn has_all(&self, other: &Self) -> bool {
+        self.door() == other.door()
+            && self.methods.covers(other.methods)
+            && self.path.covers(&other.path)
+    }
+
+    /// Whether something is in both.
+    pub(crate) fn has_some(&self, other: &Self) -> bool {
+        self.door() == other.door()
+            && self.methods.meets(other.methods)
+            && self.path.meets(&other.path)
+    }
+
+    fn door(&self) -> (Scheme, u16) {
+        (self.origin.scheme, self.origin.port)
+    }
+}
+
 impl fmt::Display for UrlRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = format!("{}{}", self.origin, self.path);
