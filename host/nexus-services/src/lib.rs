@@ -1,1 +1,3 @@
 //! What an app gets done by the host, beyond sockets.
+
+pub mod http;

@@ -223,6 +223,60 @@ limits! {
         "Stops large segments nobody reads from filling the kernel's memory; one more is dropped and counted.";
     CAPTURE_BYTES: u32 = 256 << 10, "capture", "bytes that wait",
         "Stops a capture from filling memory; past it they are written to the file.";
+
+    // --- the HTTP client ---
+    HTTP_URL_BYTES: usize = 8 << 10, "http url", "bytes",
+        "Stops an app or a redirect from making every copy of a URL cost; a longer one is refused.";
+    HTTP_REQUEST_FIELDS: usize = 64, "http request head", "header fields",
+        "Stops an app from making a server work with a request of nothing but headers; one more is refused.";
+    HTTP_REQUEST_HEAD_BYTES: usize = 16 << 10, "http request head", "bytes of header fields",
+        "Stops headers from filling the host's memory; more is refused.";
+    HTTP_REQUEST_BODY_BYTES: u64 = 1 << 20, "http request body", "bytes",
+        "Stops an app from sending out more than its grant was meant for; at one byte more the request ends.";
+    HTTP_RESPONSE_FIELDS: usize = 64, "http response head", "header fields",
+        "Stops a flood of headers; at one more the response is refused.";
+    HTTP_RESPONSE_HEAD_BYTES: usize = 16 << 10, "http response head", "bytes",
+        "Stops a head that never ends from filling memory; at one byte more the response is refused.";
+    HTTP_INTERIM: u32 = 4, "http interim responses", "a request",
+        "Stops a server that answers `100` for ever; at one more the response is refused.";
+    HTTP_RESPONSE_BODY_BYTES: u64 = 8 << 20, "http response body", "bytes, both as sent and as decoded",
+        "Stops a server from filling an app with more than it was meant to fetch; at one byte more the response ends with an error, never a shortened body.";
+    HTTP_FRAMING_BYTES: u64 = 64 << 10, "http framing", "bytes, and 16 a byte of body",
+        "Stops chunk sizes of endless zeros, chunk extensions and trailers, which are no body and cost time; the response is refused.";
+    HTTP_BUFFER_BYTES: usize = 32 << 10, "http buffer", "bytes a connection, each way",
+        "Stops a server or an app faster than the other side from filling memory; it waits.";
+    HTTP_GZIP_FREE_BYTES: u64 = 64 << 10, "gzip ratio, not looked at below", "bytes decoded",
+        "Lets small bodies of zeros and blanks pass, which compress better than any bomb needs to.";
+    HTTP_GZIP_RATIO: u64 = 100, "gzip ratio", "bytes decoded a byte sent",
+        "Stops a few bytes from becoming a body at the limit, again and again; the response is refused.";
+    HTTP_GZIP_HEADER_BYTES: usize = 1 << 10, "gzip header", "bytes",
+        "Stops a gzip header whose file name never ends; the response is refused.";
+    HTTP_REDIRECTS: u8 = 5, "http redirects", "a request",
+        "Stops two servers that send an app back and forth; one more is refused.";
+    HTTP_RETRIES: u8 = 2, "http retries, most an app may ask", "a request",
+        "Stops an app from hammering a server that is down; asking for more is refused.";
+    HTTP_CONCURRENT: u32 = 4, "http requests", "at once, an app",
+        "Stops an app from opening connections by the hundred to one server; one more waits, within its time to connect.";
+    HTTP_WAITING: u32 = 64, "http requests that wait", "an app",
+        "Stops requests that wait for others from filling memory; one more is refused with `no-capacity`.";
+    HTTP_POOL: usize = 16, "http idle connections", "a shard",
+        "Stops connections nobody uses from holding sockets; the one idle longest makes room.";
+    HTTP_POOL_HOST: usize = 2, "http idle connections", "an app and a server",
+        "Stops one app and server from taking the whole pool; the one idle longest makes room.";
+    HTTP_POOL_IDLE_MICROS: u64 = 15_000_000, "http idle connection", "microseconds",
+        "Stops connections nobody uses from lasting, and from ending under a request because the server gave up first; it is closed.";
+    HTTP_RESOLVE_MICROS: u64 = 5_000_000, "http resolve", "microseconds",
+        "Stops a silent name server from holding a request; it times out.";
+    HTTP_CONNECT_MICROS: u64 = 10_000_000, "http connect, the wait for one's turn included", "microseconds",
+        "Stops a silent server from holding a request; it times out.";
+    HTTP_TLS_MICROS: u64 = 10_000_000, "http tls handshake", "microseconds",
+        "Stops a server that accepts and says nothing from holding a request; it times out.";
+    HTTP_FIRST_BYTE_MICROS: u64 = 30_000_000, "http response head, from the request's end", "microseconds",
+        "Stops a server that answers never, or a byte at a time, from holding a request; it times out.";
+    HTTP_BETWEEN_BYTES_MICROS: u64 = 15_000_000, "http between bytes of a body", "microseconds",
+        "Stops a server that sends or takes a body a byte at a time from holding a request; it times out.";
+    HTTP_TOTAL_MICROS: u64 = 60_000_000, "http request, all of it", "microseconds",
+        "Stops a server that is just fast enough for the other limits from holding a request for ever; it times out.";
 }
 
 // The whole of one app's sockets, at default buffers, fits what it may have in flight.
@@ -237,6 +291,10 @@ const _: () = assert!(LINGER_MICROS <= TCP_USER_MICROS);
 const _: () = assert!(HALF_OPEN < FLOWS && BACKLOG <= BACKLOG_MAX && BACKLOG_MAX < FLOWS);
 const _: () = assert!(DNS_TTL_SECS_MIN < DNS_TTL_SECS_MAX && DNS_TTL_SECS_MIN < DNS_NEGATIVE_SECS);
 const _: () = assert!(DNS_LOOKUPS_SCOPE < DNS_LOOKUPS && DNS_CACHE_NAMES_SCOPE < DNS_CACHE_NAMES);
+// A request's phases fit what it has in all, and a buffer holds the largest head.
+const _: () =
+    assert!(HTTP_RESOLVE_MICROS + HTTP_CONNECT_MICROS + HTTP_TLS_MICROS < HTTP_TOTAL_MICROS);
+const _: () = assert!(HTTP_RESPONSE_HEAD_BYTES < HTTP_BUFFER_BYTES && HTTP_POOL_HOST < HTTP_POOL);
 const _: () = assert!(READ_BYTES_MAX as u64 <= HOSTCALL_BYTES);
 
 #[cfg(test)]
