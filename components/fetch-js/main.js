@@ -38,7 +38,8 @@ export const run = {
     try {
       await fetchAndPrint(urls[0]);
     } catch (error) {
-      console.error(`fetch-js: ${urls[0]}: ${error.message}`);
+      // An error of an interface (stream-error, say) is a variant with a tag.
+      console.error(`fetch-js: ${urls[0]}: ${error.payload?.tag ?? error.message}`);
       // wasi:cli/run: an error makes the exit code 1.
       throw undefined;
     }

@@ -52,7 +52,7 @@ class Run(exports.Run):
         asyncio.set_event_loop(loop)
         try:
             loop.run_until_complete(fetch_and_print(url))
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             print(f"fetch-py: {url}: {error}", file=sys.stderr)
             raise Err(None)
         except Err as error:
