@@ -21,6 +21,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::componentize;
+use crate::polyglot;
 use crate::setup::{self, GuestStd, TARGETS};
 use crate::step::{Step, run, show_command};
 use crate::workspace::{Workspace, cargo_home};
@@ -68,7 +69,8 @@ pub(crate) fn guests(workspace: &Workspace) -> Result<()> {
             rewritten += usize::from(write_if_changed(&file, &bytes)?);
         }
     }
-    remove_strangers(&workspace.components(), &made)?;
+    let kept = made.iter().cloned().chain(polyglot::files(workspace));
+    remove_strangers(&workspace.components(), &kept.collect())?;
     step.end();
     eprintln!(
         "    {} components in {} ({rewritten} changed)",
@@ -294,23 +296,29 @@ fn finish(built: &Built) -> Result<Vec<u8>> {
     let bytes = fs::read(&built.artifact)?;
     let mut component = componentize::component(bytes)?;
     if let Some(path) = &built.manifest {
-        let manifest =
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        // Only the form; the host judges the content, and refuses to `check` what is wrong in it.
-        manifest
-            .parse::<toml::Table>()
-            .with_context(|| format!("{} is not TOML", path.display()))?;
-        componentize::append_section(
-            &mut component,
-            componentize::MANIFEST_SECTION,
-            manifest.as_bytes(),
-        );
+        embed_manifest(&mut component, path)?;
     }
     Ok(component)
 }
 
+/// Puts a manifest into a component, as `nexus-host pack` does.
+pub(crate) fn embed_manifest(component: &mut Vec<u8>, path: &Path) -> Result<()> {
+    let manifest =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    // Only the form; the host judges the content, and refuses to `check` what is wrong in it.
+    manifest
+        .parse::<toml::Table>()
+        .with_context(|| format!("{} is not TOML", path.display()))?;
+    componentize::append_section(
+        component,
+        componentize::MANIFEST_SECTION,
+        manifest.as_bytes(),
+    );
+    Ok(())
+}
+
 /// Keeps the time stamp of a file whose content is already right.
-fn write_if_changed(file: &Path, bytes: &[u8]) -> Result<bool> {
+pub(crate) fn write_if_changed(file: &Path, bytes: &[u8]) -> Result<bool> {
     if fs::read(file).is_ok_and(|old| old == bytes) {
         return Ok(false);
     }

@@ -24,6 +24,15 @@ pub(crate) fn component(bytes: Vec<u8>) -> Result<Vec<u8>> {
     }
 }
 
+/// A core module that calls WASI 0.1 made into a component: `adapter`, a module named `name`, calls 0.2 for it.
+pub(crate) fn component_with_adapter(module: &[u8], name: &str, adapter: &[u8]) -> Result<Vec<u8>> {
+    ComponentEncoder::default()
+        .validate(true)
+        .module(module)?
+        .adapter(name, adapter)?
+        .encode()
+}
+
 /// Appends a custom section: id 0, size, length of the name, name, bytes.
 pub(crate) fn append_section(component: &mut Vec<u8>, name: &str, bytes: &[u8]) {
     let mut content = leb128(name.len());

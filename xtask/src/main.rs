@@ -10,6 +10,7 @@ mod demo;
 mod deny;
 mod instructions;
 mod peers;
+mod polyglot;
 mod real;
 mod setup;
 mod step;
@@ -59,6 +60,11 @@ enum Verb {
         /// Only the host.
         #[arg(long)]
         host: bool,
+        /// Instead, the components in C, JavaScript and Python (`fetch-c`, `fetch-js`, `fetch-py`), which use
+        /// nothing of ours. Their tools are installed into target/tools from PyPI, npm and crates.io, at
+        /// the versions pinned beside the sources; that takes 1 GiB there, python3, node and npm.
+        #[arg(long, conflicts_with_all = ["guests", "host"])]
+        polyglot: bool,
     },
     /// Show it working: four lines, each a real run of the host with real apps.
     Demo,
@@ -120,7 +126,8 @@ fn run(verb: Verb) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Verb::Build { guests, host } => {
+        Verb::Build { polyglot: true, .. } => polyglot::build(&workspace),
+        Verb::Build { guests, host, .. } => {
             if !host {
                 build::guests(&workspace)?;
             }

@@ -74,6 +74,12 @@ impl Workspace {
             .to_string()
     }
 
+    /// The version of a dependency, as Cargo.lock has it: a program of the same project is installed in the same.
+    pub(crate) fn locked_version(&self, name: &str) -> Result<String> {
+        let lock = std::fs::read_to_string(self.root.join("Cargo.lock")).context("Cargo.lock")?;
+        locked_version(&lock, name)
+    }
+
     /// The release binary of the host.
     pub(crate) fn host_binary(&self) -> PathBuf {
         self.target
@@ -85,6 +91,20 @@ impl Workspace {
     pub(crate) fn components(&self) -> PathBuf {
         self.target.join("components")
     }
+}
+
+/// The version of a package in a Cargo.lock; the first, where there are several.
+fn locked_version(lock: &str, name: &str) -> Result<String> {
+    let lock: toml::Table = lock.parse().context("Cargo.lock")?;
+    lock.get("package")
+        .and_then(toml::Value::as_array)
+        .and_then(|packages| {
+            let package = packages
+                .iter()
+                .find(|package| package.get("name").and_then(toml::Value::as_str) == Some(name))?;
+            package.get("version")?.as_str().map(str::to_owned)
+        })
+        .with_context(|| format!("Cargo.lock has no {name}"))
 }
 
 /// The cargo that runs us (rustup's choice for this folder), without the variables that it set for
@@ -107,4 +127,18 @@ pub(crate) fn cargo_home() -> Result<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
         .context("neither CARGO_HOME nor HOME is set")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_that_of_the_lock_file() {
+        let lock = "[[package]]\nname = \"wasmtime-wasi\"\nversion = \"1.0.0\"\n\
+                    [[package]]\nname = \"wasmtime\"\nversion = \"48.0.8\"\n";
+        assert_eq!(locked_version(lock, "wasmtime").expect("there"), "48.0.8");
+        assert!(locked_version("version = 4", "wasmtime").is_err());
+        assert!(locked_version(lock, "wasm").is_err());
+    }
 }

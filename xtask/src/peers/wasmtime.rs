@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::step::{Step, run, run_quietly};
 use crate::workspace::Workspace;
@@ -22,8 +22,7 @@ pub(super) fn program(workspace: &Workspace) -> PathBuf {
 
 /// Installs it if it is not there, or is of another version.
 pub(super) fn ensure(workspace: &Workspace) -> Result<()> {
-    let lock = fs::read_to_string(workspace.root.join("Cargo.lock")).context("Cargo.lock")?;
-    let version = locked_version(&lock)?;
+    let version = workspace.locked_version("wasmtime")?;
     let installed = run_quietly(
         Command::new(program(workspace)).arg("--version"),
         Duration::from_secs(10),
@@ -53,31 +52,4 @@ pub(super) fn ensure(workspace: &Workspace) -> Result<()> {
     fs::remove_dir_all(tools.join("build"))?;
     step.end();
     Ok(())
-}
-
-/// The version of wasmtime in a Cargo.lock.
-fn locked_version(lock: &str) -> Result<String> {
-    let lock: toml::Table = lock.parse().context("Cargo.lock")?;
-    lock.get("package")
-        .and_then(toml::Value::as_array)
-        .and_then(|packages| {
-            let wasmtime = packages.iter().find(|package| {
-                package.get("name").and_then(toml::Value::as_str) == Some("wasmtime")
-            })?;
-            wasmtime.get("version")?.as_str().map(str::to_owned)
-        })
-        .context("Cargo.lock has no wasmtime")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_is_that_of_the_lock_file() {
-        let lock = "[[package]]\nname = \"wasmtime-wasi\"\nversion = \"1.0.0\"\n\
-                    [[package]]\nname = \"wasmtime\"\nversion = \"48.0.8\"\n";
-        assert_eq!(locked_version(lock).expect("there"), "48.0.8");
-        assert!(locked_version("version = 4").is_err());
-    }
 }

@@ -21,27 +21,29 @@ pub(crate) fn root() -> &'static Path {
 
 /// A component by the name `cargo xtask build` gives it: `hello`, `probes/sleeps`.
 pub(crate) fn component(name: &str) -> PathBuf {
-    static FOLDER: LazyLock<PathBuf> = LazyLock::new(build);
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| build("--guests"));
     let path = FOLDER.join(format!("{name}.wasm"));
     assert!(path.is_file(), "{} was not built", path.display());
     path
 }
 
+/// Runs `cargo xtask build` for these; returns the folder of what it makes.
+///
 /// `cargo xtask` is an alias of the repository's own configuration; what it builds goes where we were built.
-fn build() -> PathBuf {
+pub(crate) fn build(what: &str) -> PathBuf {
     let target = Path::new(HOST)
         .ancestors()
         .nth(2)
         .expect("target/<profile>/nexus-host");
     let status = Command::new(env!("CARGO"))
-        .args(["xtask", "build", "--guests"])
+        .args(["xtask", "build", what])
         .current_dir(root())
         .env("CARGO_TARGET_DIR", target)
         .status()
         .expect("cargo runs");
     assert!(
         status.success(),
-        "`cargo xtask build --guests` failed; its message is above"
+        "`cargo xtask build {what}` failed; its message is above"
     );
     target.join("components")
 }

@@ -13,6 +13,7 @@ mod connect;
 mod echo;
 mod forwarder;
 mod iperf;
+mod languages;
 mod lifecycle;
 mod live;
 mod offload;

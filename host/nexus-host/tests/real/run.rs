@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use nexus_testbed::{Deadline, PATIENCE};
 
@@ -95,9 +96,19 @@ impl Run {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// What it has printed so far.
+    pub(crate) fn printed(&self) -> &str {
+        &self.printed
+    }
+
     /// Its exit code, what it printed and what it said.
-    pub(crate) fn wait(mut self) -> (i32, String, String) {
-        let status = self.ended();
+    pub(crate) fn wait(self) -> (i32, String, String) {
+        self.wait_for(PATIENCE)
+    }
+
+    /// The same, of a program that may take longer.
+    pub(crate) fn wait_for(mut self, patience: Duration) -> (i32, String, String) {
+        let status = self.ended(patience);
         let (out, err) = (&mut self.printed, &mut self.heard);
         (
             status.code().unwrap_or(-1),
@@ -110,13 +121,13 @@ impl Run {
     pub(crate) fn end(mut self) {
         let process = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
-        let status = self.ended();
+        let status = self.ended(PATIENCE);
         assert_eq!(status.code(), Some(143), "{}", self.heard);
     }
 
     /// Waits until both its pipes have ended, then for itself.
-    fn ended(&mut self) -> ExitStatus {
-        let deadline = Deadline::after(PATIENCE);
+    fn ended(&mut self, patience: Duration) -> ExitStatus {
+        let deadline = Deadline::after(patience);
         loop {
             match self.said.recv_timeout(deadline.left("the program to end")) {
                 Ok(line) => self.hear(line),
