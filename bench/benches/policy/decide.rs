@@ -13,9 +13,10 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use criterion::{BenchmarkId, Criterion};
+use nexus_policy::parameter::url::Method;
 use nexus_policy::{
     Act, Answer, AnsweredBy, AppIdentity, Capability, Consent, Gate, Lifetime, Manifest, Policy,
-    PublisherKey, Rule, Topology, WallTime,
+    PublisherKey, Request, RequestUrl, Rule, Topology, WallTime,
 };
 use nexus_types::{AppDigest, HostName, InstanceId, Instant};
 
@@ -23,6 +24,7 @@ pub(crate) const APP: InstanceId = InstanceId(1);
 pub(crate) const NOW: Instant = Instant::from_secs(1);
 
 const CONNECT: Capability = Capability::NetworkTcpConnect;
+const REQUEST: Capability = Capability::NetworkHttpRequest;
 
 /// What the app asks for and the operator allows.
 const CONNECTS: [&str; 4] = [
@@ -32,6 +34,10 @@ const CONNECTS: [&str; 4] = [
     "199.7.83.42:853",
 ];
 const LISTENS: &str = "any:8080";
+const REQUESTS: [&str; 2] = [
+    "https://api.example.com/v1/*",
+    "GET https://*.cdn.example.com",
+];
 /// What the app asks for, the operator leaves to a person, and a person has said yes to.
 const ANSWERED: &str = "asked.example.com:443";
 
@@ -65,30 +71,42 @@ fn publisher() -> PublisherKey {
     PublisherKey(key)
 }
 
-/// A third each of forbids, asks and allows, that none of the acts below meets, and six that allow them or ask.
+/// A third each of forbids, asks and allows, that none of the acts below meets, and eight that allow them or ask.
 fn policy(tables: Tables, rules: usize) -> Policy {
     let mut text = String::new();
-    for number in 0..rules - (CONNECTS.len() + 2) {
+    for number in 0..rules - (CONNECTS.len() + REQUESTS.len() + 2) {
         let verdict = ["forbid", "ask", "allow"][number % 3];
         let (a, b) = (number / 250 % 100, number % 250);
         let mut capability = CONNECT;
-        let to = match number / 3 % 6 {
+        let to = match number / 3 % 8 {
             0 => format!("host{number}.example.net:443"),
             1 => format!("*.zone{number}.example.net:443,8443"),
             2 => format!("93.{a}.{b}.0/24:80"),
             3 => format!("93.{a}.{b}.7:1000-2000"),
             4 => format!("[2a00:{a:x}:{b:x}::/48]:*"),
+            // Many of one origin, around what is asked for; and many origins.
+            5 => {
+                capability = REQUEST;
+                format!("GET,POST https://api.example.com/v1/me/{number}/*")
+            }
+            6 => {
+                capability = REQUEST;
+                format!("https://*.zone{number}.example.net:8443/v1/*")
+            }
             _ => {
                 capability = Capability::NetworkTcpListen;
                 format!("10.{a}.{b}.7:1000-2000")
             }
         };
         // Each table has all verdicts and all kinds.
-        text += &rule(number, &tables.app(number / 18), capability, verdict, &to);
+        text += &rule(number, &tables.app(number / 24), capability, verdict, &to);
     }
     let last = tables.app(2);
     for (number, to) in CONNECTS.into_iter().enumerate() {
         text += &rule(rules + number, &last, CONNECT, "allow", to);
+    }
+    for (number, to) in REQUESTS.into_iter().enumerate() {
+        text += &rule(rules + 10 + number, &last, REQUEST, "allow", to);
     }
     let listen = Capability::NetworkTcpListen;
     text += &rule(rules + 8, &last, listen, "allow", LISTENS);
@@ -105,10 +123,12 @@ fn rule(id: usize, app: &str, capability: Capability, verdict: &str, to: &str) -
 /// A gate with the app behind it, and a name bound to an address.
 pub(crate) fn gate(tables: Tables, rules: usize) -> Gate {
     let asked = CONNECTS.map(|to| format!("\"{to}\", ")).concat();
+    let requests = REQUESTS.map(|to| format!("\"{to}\", ")).concat();
     let manifest = format!(
         "[app]\nid = \"com.example.bench\"\nclass = \"system\"\n\
          [capabilities.\"network.tcp.connect\"]\nallow = [{asked}\"{ANSWERED}\"]\n\
-         [capabilities.\"network.tcp.listen\"]\nallow = [\"{LISTENS}\"]\n"
+         [capabilities.\"network.tcp.listen\"]\nallow = [\"{LISTENS}\"]\n\
+         [capabilities.\"network.http.request\"]\nallow = [{requests}]\n"
     );
     let manifest = Manifest::parse(&manifest, "nexus.toml").expect("a manifest");
     let mut gate = Gate::new(Topology::default());
@@ -176,7 +196,20 @@ pub(crate) fn listen() -> Act<'static> {
     }
 }
 
+fn url(host: &str, path: &str) -> RequestUrl {
+    RequestUrl::new("https", host, None, path).expect("a URL")
+}
+
 pub(crate) fn bench(c: &mut Criterion) {
+    let (get_api, get_cdn) = (
+        url("api.example.com", "/v1/me/x/orders/of/last/week"),
+        url("eu7.static.cdn.example.com", "/img/logo.png"),
+    );
+    let get = |url| Request {
+        method: Some(Method::Get),
+        url,
+        redirected: false,
+    };
     let (api, cdn) = (name("api.example.com"), name("eu7.static.cdn.example.com"));
     let asked = name("asked.example.com");
     let at = |remote: SocketAddr| Act::Connect { remote, name: None };
@@ -193,6 +226,15 @@ pub(crate) fn bench(c: &mut Criterion) {
             },
         ),
         ("listen", listen()),
+        ("request", Act::Request(get(&get_api))),
+        ("request below a wildcard", Act::Request(get(&get_cdn))),
+        (
+            "connection of a request",
+            Act::RequestConnect {
+                request: get(&get_api),
+                remote: SocketAddr::new(bound(&api), 443),
+            },
+        ),
         ("answered", connect_by(&asked)),
     ];
     for (group, tables) in [

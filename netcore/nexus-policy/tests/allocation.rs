@@ -5,7 +5,8 @@ mod common;
 use std::fmt::Write as _;
 
 use common::{
-    APP, Setup, TCP, addr, answer, connect, connect_by, digest, identity, name, publisher, rule,
+    APP, HTTP, Setup, TCP, addr, answer, connect, connect_by, digest, get, get_at, identity, name,
+    publisher, rule, url,
 };
 use nexus_policy::{Act, AppIdentity, Auditor, Entry, Unrecorded};
 use nexus_types::Instant;
@@ -21,6 +22,14 @@ fn an_allowed_decision_allocates_nothing() {
             ),
             ("network.udp.send", &["public:53"]),
             ("network.tcp.listen", &["any:*"]),
+            (
+                "network.http.request",
+                &[
+                    "https://api.example.com/v1/*",
+                    "GET https://*.example.org/a/*",
+                    "http://10.1.2.3:8000/x",
+                ],
+            ),
         ],
     )
     .yes()
@@ -32,11 +41,32 @@ fn an_allowed_decision_allocates_nothing() {
             "network.tcp.connect",
             &[&format!("h{number}.example.net:*")],
         );
+        app.operator += &rule(
+            &format!("u{number}"),
+            "forbid",
+            "network.http.request",
+            &[&format!("https://api.example.com/v2/{number}/*")],
+        );
     }
     let mut gate = app.gate();
     let (api, org) = (name("api.example.com"), name("a.b.example.org"));
     answer(&mut gate, &api, "93.184.216.34", 60);
+    let urls = [
+        "https://api.example.com/v1/me/a/b/c?q",
+        "https://a.b.example.org/a/",
+        "http://10.1.2.3:8000/x",
+    ]
+    .map(url);
     for act in [
+        get(&urls[0]),
+        get(&urls[1]),
+        get(&urls[2]),
+        get_at(&urls[0], "93.184.216.34"),
+        get_at(&urls[2], "10.1.2.3"),
+        Act::Resolve {
+            name: &api,
+            via: HTTP,
+        },
         Act::Resolve {
             name: &api,
             via: TCP,

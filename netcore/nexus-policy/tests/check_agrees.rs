@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::policies::{TARGETS, policy};
+use common::policies::{LED, Requests, TARGETS, URLS, policy, policy_of_requests};
 use common::{APP, Setup, WALL, answer, connect, connect_by, identity, name, topology};
 use nexus_policy::admission::Standing;
 use nexus_policy::{Act, Gate, Policy};
@@ -75,6 +75,12 @@ fn acts(names: &[HostName; NAMED.len()]) -> Vec<Act<'_>> {
     acts
 }
 
+fn led(gate: &mut Gate) {
+    for (host, address) in LED {
+        answer(gate, &name(host), address, 60);
+    }
+}
+
 /// A manifest cannot ask for all names below a public suffix.
 fn rules() -> Vec<&'static str> {
     let mut rules: Vec<_> = TARGETS.into_iter().chain(MORE).collect();
@@ -109,6 +115,40 @@ proptest! {
                 Standing::Granted => prop_assert!(answer.is_ok(), "{rule} is granted: {act:?}: {answer:?}"),
                 Standing::Narrowed => {}
                 _ => prop_assert!(answer.is_err(), "{rule} is {standing:?}: {act:?} is allowed"),
+            }
+        }
+    }
+    /// The same of requests, and of the machine's name.
+    #[test]
+    fn what_check_says_of_requests_is_what_decide_does(
+        rule in select(URLS.to_vec()),
+        policy in policy_of_requests(),
+        yes: bool,
+        given in proptest::option::weighted(0.2, select(URLS.to_vec())),
+    ) {
+        let mut setup = Setup::requests(&[rule]);
+        setup.allow_manifest = true;
+        let requests = Requests::default();
+        let mut alone = gate(&setup, &Policy::none());
+        led(&mut alone);
+        let mut acts = requests.acts();
+        // Names do not lead to the lan, whatever is said of them.
+        acts.retain(|act| alone.decide(Instant::ZERO, APP, act).is_ok());
+        setup.allow_manifest = yes;
+        setup.allow = given.iter().map(|rule| format!("network.http.request={rule}")).collect();
+        let mut gate = gate(&setup, &policy);
+        led(&mut gate);
+        let report = gate.examine(
+            Instant::ZERO, &identity(), &setup.manifest(), &setup.consent(), &[],
+        );
+        let standing = report.capabilities[0].rules[0].standing;
+        for act in &acts {
+            let answer = gate.decide(Instant::ZERO, APP, act).map_err(|denial| denial.reason);
+            match standing {
+                Standing::Granted => prop_assert!(answer.is_ok(), "{rule} is granted: {act:?}: {answer:?}"),
+                Standing::Narrowed => {}
+                // What `--allow` gives is told of by itself.
+                _ => prop_assert!(answer.is_err() || given.is_some(), "{rule} is {standing:?}: {act:?} is allowed"),
             }
         }
     }

@@ -339,4 +339,41 @@ fn a_permit_is_for_the_request() {
         panic!("{permit:?}");
     };
     assert_eq!(kept.request(), request(Method::Get, &url));
+    let granted = gate.granted(&permit).expect("by a rule");
+    assert_eq!(granted.asked.to_string(), "https://a.example/*");
+    assert_eq!(granted.allowed, None);
+    // The rule that covers it, of both keys; under the policy it was decided by.
+    let asks = [
+        "https://a.example/v2/*",
+        "GET https://*.a.example",
+        "GET,POST https://a.example/v1/*",
+    ];
+    let app = Setup::requests(&asks)
+        .operator("allow", URL, &["https://b.example"])
+        .operator("allow", URL, &["https://public/v1/*"]);
+    let mut gate = app.gate();
+    answer(&mut gate, &name("a.example"), "93.184.216.34", 60);
+    for act in [get(&url), get_at(&url, "93.184.216.34")] {
+        let permit = gate.decide(Instant::ZERO, APP, &act).expect("allowed");
+        let granted = gate.granted(&permit).expect("by a rule");
+        assert_eq!(granted.asked.to_string(), asks[2]);
+        assert!(!granted.asked.methods.contains(Method::Delete));
+        assert_eq!(granted.allowed.map(|rule| rule.id.as_str()), Some("rule-1"));
+        gate.set_policies(Instant::ZERO, WALL, Policy::none(), Policy::none());
+        assert_eq!(gate.granted(&permit), None);
+        gate = app.gate();
+        answer(&mut gate, &name("a.example"), "93.184.216.34", 60);
+    }
+    let run = Setup::default().allow("network.http.request=https://a.example/v1/me");
+    let mut gate = run.gate();
+    let permit = gate
+        .decide(Instant::ZERO, APP, &get(&url))
+        .expect("allowed");
+    let granted = gate.granted(&permit).expect("by a rule");
+    assert_eq!(granted.asked.to_string(), "https://a.example/v1/me");
+    // Nor was anything but a request.
+    let mut gate = Setup::connect(&["93.184.216.34:443"]).yes().gate();
+    let act = common::connect("93.184.216.34:443");
+    let permit = gate.decide(Instant::ZERO, APP, &act).expect("allowed");
+    assert_eq!(gate.granted(&permit), None);
 }

@@ -6,18 +6,23 @@
 
 mod common;
 
-use common::policies::policy;
+use common::policies::{Requests, policy, policy_of_requests};
 use common::{APP, WALL, answer, connect, connect_by, identity, name};
 use nexus_policy::{Act, Consent, Gate, Manifest, Policy, PolicyDiff, RefusedBy, Topology};
 use nexus_types::Instant;
 use proptest::prelude::*;
 
 const MANIFEST: &str = "[app]\nid = \"com.example.weather\"\n[capabilities.\"network.tcp.connect\"]\n\
-    allow = [\"public:*\", \"lan:*\", \"a.example:*\", \"*.a.example:*\"]\n";
+    allow = [\"public:*\", \"lan:*\", \"a.example:*\", \"*.a.example:*\"]\n\
+    [capabilities.\"network.http.request\"]\n\
+    allow = [\"https://public\", \"https://lan\", \"https://a.example\", \"http://a.example\", \
+    \"https://a.example:80\", \"https://*.a.example\"]\n";
 
-/// What a policy says of an act, in the words of the comparison: allowed, asked, closed, forbidden.
-fn level(policy: &Policy, act: &Act<'_>) -> u8 {
-    let judged = |allow_manifest: bool| {
+/// Without a person's yes, and with it.
+type Gates = [Gate; 2];
+
+fn gates(policy: &Policy) -> Gates {
+    [false, true].map(|allow_manifest| {
         let mut gate = Gate::new(Topology::default());
         gate.set_policies(Instant::ZERO, WALL, Policy::none(), policy.clone());
         let manifest = Manifest::parse(MANIFEST, "nexus.toml").unwrap();
@@ -30,14 +35,22 @@ fn level(policy: &Policy, act: &Act<'_>) -> u8 {
         for (host, address) in [
             ("a.example", "93.184.216.34"),
             ("a.example", "10.1.2.4"),
+            ("a.example", "10.1.2.3"),
             ("b.a.example", "1.2.3.4"),
         ] {
             answer(&mut gate, &name(host), address, 60);
         }
-        gate.decide(Instant::ZERO, APP, act)
-            .map_err(|d| d.refused_by)
-    };
-    match (judged(false), judged(true)) {
+        gate
+    })
+}
+
+/// What a policy says of an act, in the words of the comparison: allowed, asked, closed, forbidden.
+fn level(gates: &mut Gates, act: &Act<'_>) -> u8 {
+    let [without, with] = gates.each_mut().map(|gate| {
+        let judged = gate.decide(Instant::ZERO, APP, act);
+        judged.map_err(|denial| denial.refused_by)
+    });
+    match (without, with) {
         (Ok(_), _) => 3,
         (_, Ok(_)) => 2,
         (_, Err(RefusedBy::Operator { .. })) => 0,
@@ -54,9 +67,25 @@ fn an_ask_of_a_network_is_about_every_class_in_it() {
     let old = Policy::parse(&lan, "policy.toml").unwrap();
     let new = Policy::parse(&format!("{lan}{ask}"), "policy.toml").unwrap();
     let act = connect("10.1.2.3:443");
-    assert_ne!(level(&old, &act), level(&new, &act));
+    assert_ne!(level(&mut gates(&old), &act), level(&mut gates(&new), &act));
     let diff = PolicyDiff::of(&old, &new, WALL);
     assert!(!diff.is_empty());
+}
+
+/// Goal: methods that are put together or apart are no difference. Method: one rule for two, and one for each.
+#[test]
+fn methods_together_are_those_apart() {
+    let of = |texts: &[&str]| {
+        let texts = common::rule("r", "allow", "network.http.request", texts);
+        Policy::parse(&texts, "policy.toml").unwrap()
+    };
+    let together = of(&["GET,POST https://a.example/v1/*"]);
+    let apart = of(&["GET https://a.example/v1/*", "POST https://a.example/v1/*"]);
+    assert!(PolicyDiff::of(&together, &apart, WALL).is_empty());
+    let more = of(&["GET,POST,PUT,DELETE https://a.example/v1/*"]);
+    let diff = PolicyDiff::of(&together, &more, WALL);
+    assert_eq!(diff.changes[0].to, ["PUT,DELETE https://a.example/v1/*"]);
+    assert_eq!((diff.wider(), diff.narrower()), (1, 0));
 }
 
 proptest! {
@@ -74,7 +103,8 @@ proptest! {
             acts.push(connect_by(&a, &format!("10.1.2.4:{port}")));
             acts.push(connect_by(&below, &format!("1.2.3.4:{port}")));
         }
-        let differs = acts.iter().find(|act| level(&old, act) != level(&new, act));
+        let [mut a_gates, mut b_gates] = [gates(&old), gates(&new)];
+        let differs = acts.iter().find(|act| level(&mut a_gates, act) != level(&mut b_gates, act));
         if diff.is_empty() {
             prop_assert_eq!(differs, None);
         }
@@ -82,5 +112,22 @@ proptest! {
         prop_assert!(PolicyDiff::of(&old, &old, WALL).is_empty());
         let back = PolicyDiff::of(&new, &old, WALL);
         prop_assert_eq!(back.is_empty(), diff.is_empty());
+    }
+    /// The same of requests.
+    #[test]
+    fn no_difference_is_no_difference_of_requests(
+        old in policy_of_requests(),
+        new in policy_of_requests(),
+    ) {
+        let diff = PolicyDiff::of(&old, &new, WALL);
+        let requests = Requests::default();
+        let acts = requests.acts();
+        let [mut a_gates, mut b_gates] = [gates(&old), gates(&new)];
+        let differs = acts.iter().find(|act| level(&mut a_gates, act) != level(&mut b_gates, act));
+        if diff.is_empty() {
+            prop_assert_eq!(differs, None);
+        }
+        prop_assert!(PolicyDiff::of(&old, &old, WALL).is_empty());
+        prop_assert_eq!(PolicyDiff::of(&new, &old, WALL).is_empty(), diff.is_empty());
     }
 }

@@ -320,6 +320,65 @@ fn reject_what_is_open_when_the_policy_changes() {
     golden!("revoked", render(&denial, &identity()));
 }
 
+/// Goal: what a refused request says: who, what of the URL, why, and what would change it; never a query.
+#[test]
+fn reject_requests() {
+    use common::{get, get_at, request, url};
+    use nexus_policy::Request;
+    use nexus_policy::parameter::url::Method;
+    const HTTP: &str = "network.http.request";
+    let me = url("https://user:CANARY@api.example.com/v1/me?token=CANARY#CANARY");
+    let (v2, odd) = (
+        url("https://api.example.com/v2/a's/"),
+        url("https://api.example.com/v1/..%2fadmin"),
+    );
+    let post = Act::Request(request(Method::Post, &me));
+    let hop = Act::Request(Request {
+        redirected: true,
+        ..request(Method::Get, &v2)
+    });
+    let other = Act::Request(Request {
+        method: None,
+        url: &me,
+        redirected: false,
+    });
+    let asks = Setup::requests(&["GET https://api.example.com/v1/*"]);
+    let app = asks.clone().yes();
+    let forbids = app
+        .clone()
+        .operator("forbid", HTTP, &["https://*.example.com/v1/me"]);
+    let leads = |address: &str| {
+        let mut gate = app.gate();
+        answer(&mut gate, &name("api.example.com"), address, 60);
+        denied_by(&mut gate, Instant::ZERO, &get_at(&me, address))
+    };
+    let literal = |text: &str| denied(&app, &get(&url(text)));
+    let lookup = Act::Resolve {
+        name: &name("b.example.com"),
+        via: common::HTTP,
+    };
+    let texts = [
+        denied(&Setup::default(), &get(&me)),
+        denied(&asks, &get(&me)),
+        denied(&app, &get(&v2)),
+        denied(&app, &get(&odd)),
+        denied(&app, &post),
+        denied(&app, &other),
+        denied(&app, &hop),
+        denied(&forbids, &get(&me)),
+        leads("10.0.0.7"),
+        leads("10.0.2.3"),
+        literal("http://10.0.0.7:8000/status"),
+        literal("http://10.0.2.2:8000/status"),
+        literal("http://169.254.169.254/latest/meta-data/"),
+        literal(&format!("https://[2606:4700::1111]/{}", "x".repeat(300))),
+        denied(&app, &lookup),
+    ];
+    let text = texts.join("\n\n");
+    assert!(!text.contains("CANARY") && !text.contains("user"), "{text}");
+    golden!("requests", text);
+}
+
 #[test]
 fn reject_text_of_a_guest_that_would_repaint_the_line() {
     let act = Act::SetVariable {

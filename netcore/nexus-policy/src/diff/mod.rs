@@ -297,15 +297,8 @@ impl<'a> Context<'a> {
         self.compare_parts(app, place, &parts.collect::<Vec<_>>(), changes);
         // Who connects by a caught name is caught wherever it leads, which shows only in other classes if the
         // internet is closed to it anyway.
-        if changes.len() == before
-            && let Some(Rule::Destination(rule)) = caught
-            && matches!(rule.host, HostPattern::Name(_) | HostPattern::Below(_))
-        {
-            for class in AddressClass::NAMEABLE {
-                let elsewhere = Rule::Destination(Destination {
-                    host: HostPattern::Class(class),
-                    ports: rule.ports.clone(),
-                });
+        if changes.len() == before {
+            for elsewhere in caught.into_iter().flat_map(wherever) {
                 self.compare_parts(app, Some(&elsewhere), &[Some(&elsewhere)], changes);
             }
         }
@@ -478,6 +471,28 @@ impl<'a> Context<'a> {
             None => rule.is_none(),
         }
     }
+}
+
+/// Of a rule for a name: the same rule for each class of addresses that it may lead to.
+fn wherever(rule: &Rule) -> impl Iterator<Item = Rule> {
+    let host = match rule {
+        Rule::Destination(rule) => Some(&rule.host),
+        Rule::Url(rule) => Some(&rule.origin.host),
+        _ => None,
+    };
+    let named = matches!(host, Some(HostPattern::Name(_) | HostPattern::Below(_)));
+    let classes = AddressClass::NAMEABLE.into_iter().filter(move |_| named);
+    classes.filter_map(move |class| match rule.clone() {
+        Rule::Destination(rule) => Some(Rule::Destination(Destination {
+            host: HostPattern::Class(class),
+            ..rule
+        })),
+        Rule::Url(mut rule) => {
+            rule.origin.host = HostPattern::Class(class);
+            Some(Rule::Url(rule))
+        }
+        _ => None,
+    })
 }
 
 /// Whether a network that allows lies around a piece of another class than it names: it covers none of it.

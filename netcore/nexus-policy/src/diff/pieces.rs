@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Network;
+use crate::parameter::url::{Methods, UrlRule};
 use crate::ports::PortSet;
 use crate::rule::{Destination, HostPattern, Local, Rule};
 
@@ -53,6 +54,16 @@ pub(super) fn cut<'a>(
             .into_iter()
             .map(|ports| Rule::Local(Local { at: rule.at, ports }))
             .collect(),
+        Some(Rule::Url(rule)) => {
+            let each = rule.methods.each();
+            let each = each.map(|method| {
+                Rule::Url(UrlRule {
+                    methods: Methods::only(method),
+                    ..rule.clone()
+                })
+            });
+            each.collect()
+        }
         Some(other) => vec![other.clone()],
     };
     rules
@@ -146,9 +157,10 @@ fn networks(network: Network, others: &[&Rule]) -> Vec<Network> {
     pieces
 }
 
-/// The texts of pieces of one rule, ports of the same host put together again.
+/// The texts of pieces of one rule, ports of the same host and methods of the same URL put together again.
 pub(super) fn joined(pieces: &[&Piece]) -> Vec<String> {
     let mut texts = Vec::new();
+    let mut by_url: Vec<UrlRule> = Vec::new();
     let mut by_host: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for piece in pieces {
         match &piece.rule {
@@ -168,10 +180,19 @@ pub(super) fn joined(pieces: &[&Piece]) -> Vec<String> {
                     .or_default()
                     .push(rule.ports.to_string());
             }
+            Some(Rule::Url(rule)) => {
+                let same =
+                    |url: &&mut UrlRule| (&url.origin, &url.path) == (&rule.origin, &rule.path);
+                match by_url.iter_mut().find(same) {
+                    Some(url) => url.methods = url.methods.union(rule.methods),
+                    None => by_url.push(rule.clone()),
+                }
+            }
             Some(other) => texts.push(other.to_string()),
             None => texts.push("everything".to_owned()),
         }
     }
+    texts.extend(by_url.iter().map(UrlRule::to_string));
     for (host, ports) in by_host {
         let list = ports.join(",");
         let ports = PortSet::parse(&list).map_or(list, |ports| ports.to_string());
