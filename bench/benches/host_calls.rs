@@ -148,6 +148,7 @@ fn start() -> AppStart {
         wall: WallClock::Os,
         slices: Slices::Ticks,
         limits: AppLimits::default(),
+        roots: Vec::new(),
     }
 }
 

@@ -35,12 +35,19 @@ impl From<ResourceTableError> for Failure {
     }
 }
 
+impl Failure {
+    /// What the app is told; else it is ended.
+    pub(crate) fn told(self) -> wasmtime::Result<types::Error> {
+        match self {
+            Self::Error(error) => Ok(error.into()),
+            Self::Trap(trap) => Err(trap),
+        }
+    }
+}
+
 impl types::Host for NetCtxView<'_> {
     fn convert_error(&mut self, failure: Failure) -> wasmtime::Result<types::Error> {
-        match failure {
-            Failure::Error(error) => Ok(error.into()),
-            Failure::Trap(trap) => Err(trap),
-        }
+        failure.told()
     }
 }
 

@@ -9,6 +9,7 @@ mod convert;
 mod ctx;
 mod dial;
 mod error;
+mod http;
 mod observe;
 mod resolve;
 mod shard;
@@ -21,6 +22,7 @@ mod wasi;
 
 pub use ctx::{Net, NetCtx, NetCtxView, NetView};
 pub use error::Failure;
+pub use http::{Http, HttpCtx, HttpCtxView, HttpView, NodeNetwork, RootsFor, Trust};
 pub use link::{link, link_types};
 pub use observe::{Call, CallEnd, Observer};
 pub use shard::{Clock, Shard, Sleep};

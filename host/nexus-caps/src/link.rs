@@ -5,12 +5,13 @@ use wasmtime::component::Linker;
 
 use crate::bindings::nexus::{error, net};
 use crate::ctx::{Net, NetView};
+use crate::http::{Http, HttpView};
 
 /// Gives `linker` the interface of `capability`. `false`: this build has none for it.
 ///
 /// # Errors
 /// The linker has it already.
-pub fn link<T: NetView + 'static>(
+pub fn link<T: HttpView + NetView + 'static>(
     linker: &mut Linker<T>,
     capability: Capability,
 ) -> wasmtime::Result<bool> {
@@ -19,6 +20,7 @@ pub fn link<T: NetView + 'static>(
         Capability::NetworkTcpListen => net::tcp_listen::add_to_linker::<T, Net>(linker, T::net)?,
         Capability::NetworkUdpSend => net::udp_send::add_to_linker::<T, Net>(linker, T::net)?,
         Capability::NetworkUdpBind => net::udp_bind::add_to_linker::<T, Net>(linker, T::net)?,
+        Capability::NetworkHttpRequest => net::http::add_to_linker::<T, Http>(linker, T::requests)?,
         _ => return Ok(false),
     }
     Ok(true)

@@ -47,7 +47,8 @@ impl<T: Send> tcp_connect::HostWithStore<T> for Net {
     }
 }
 
-async fn connected(ctx: &NetCtx, permit: Permit) -> Result<TcpSocket, NetError> {
+/// Opens what the permit is for, and waits until it stands.
+pub(crate) async fn connected(ctx: &NetCtx, permit: Permit) -> Result<TcpSocket, NetError> {
     let socket = ctx.node(|node, now| node.tcp_connect(now, permit))?;
     let mut dialling = Dialling {
         ctx,

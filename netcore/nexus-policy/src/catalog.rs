@@ -197,8 +197,6 @@ fn nexus(import: &str, name: &Name<'_>) -> Known {
     match (types, capability) {
         (true, _) | (_, Some(_)) if !ours => Known::OtherVersion { have: "0.1" },
         (true, _) => Known::Base,
-        // Until nexus-caps has the interface: then this line goes, and the two of the tests that name it.
-        (_, Some(Capability::NetworkHttpRequest)) => Known::Absent(HTTP),
         (_, Some(capability)) if capability.status() == Status::Built => Known::Needs(capability),
         (_, Some(capability)) => Known::Absent(one(capability)),
         _ if (name.package, name.interface) == ("data", "buffer") => Known::Absent(&[]),
@@ -325,7 +323,10 @@ mod tests {
             ("nexus:net/types@0.1.0", Known::Base),
             ("nexus:error/types@0.1.0", Known::Base),
             ("nexus:net/raw@0.1.0", Known::Unknown),
-            ("nexus:net/http@0.1.0", Known::Absent(HTTP)),
+            (
+                "nexus:net/http@0.1.0",
+                Known::Needs(Capability::NetworkHttpRequest),
+            ),
             ("nexus:data/buffer@0.1.0", Known::Absent(&[])),
             ("wasi:cli/stdout@0.2.6", Known::Base),
             ("wasi:cli/stdout@0.3.0", Known::Base),

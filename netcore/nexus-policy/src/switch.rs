@@ -63,6 +63,12 @@ sites! {
     WasiUdpBind "wasi-udp-bind" "nexus-caps wasi/udp.rs bind";
     /// A name a program looks up.
     WasiResolve "wasi-resolve" "nexus-caps wasi/lookup.rs start";
+    /// A request of HTTP, and each place a redirect leads to.
+    Request "request" "nexus-caps http/network.rs judge";
+    /// The name a request goes to.
+    RequestResolve "request-resolve" "nexus-caps http/network.rs addresses";
+    /// The addresses of that name, or the one that the URL has.
+    RequestConnect "request-connect" "nexus-caps http/network.rs resolve, connect";
     /// A connection to be handed to its listener's app.
     Accept "accept" "nexus-node tcp.rs poll_accept";
     /// A datagram to a far end that this socket has not sent to.

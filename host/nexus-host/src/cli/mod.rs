@@ -29,6 +29,7 @@ mod sign;
 mod sim;
 mod start;
 mod test;
+mod trust;
 mod up;
 mod values;
 mod verify;

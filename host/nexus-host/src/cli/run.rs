@@ -20,6 +20,7 @@ use super::observing::ObserveArgs;
 use super::policies::Policies;
 use super::recording::Recording;
 use super::start::{self, Given, Host};
+use super::trust::TrustArgs;
 use super::values::{parse_duration, parse_size};
 use super::{CliError, Common, Kind, Output, StateArgs};
 use crate::observe::{report, summary};
@@ -53,6 +54,8 @@ pub(super) struct RunArgs {
     manifest: Option<PathBuf>,
     #[command(flatten)]
     grants: GrantArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
     #[command(flatten)]
     mode: ModeArgs,
     #[command(flatten)]
@@ -185,6 +188,7 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
     let quiet = args.quiet || args.common.output == Output::Json;
     let wanted = args.observe.wanted(args.common.output, quiet)?;
     let policies = Policies::read(args.grants.policy.as_deref())?;
+    let roots = args.trust.read()?;
     policies.warn();
     let mut asking = Asking::open(&args.state, &args.ask, args.common.output)?;
     let engine = HostEngine::new(EngineOptions {
@@ -259,6 +263,7 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
         memory_bytes_max: args.max_memory,
         stdin: Some(Input::default()),
         outputs: host.outputs().clone(),
+        roots,
     };
     let ready = host.ready(node.id, candidate, given)?;
     let (identity, instance) = (ready.identity.clone(), ready.instance);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{Either, Shared, select, try_join_all};
-use nexus_caps::NetCtx;
+use nexus_caps::{NetCtx, RootsFor};
 use nexus_node::Quota;
 use nexus_policy::admission::{Missing, Provided, Standing};
 use nexus_policy::switch::Site;
@@ -96,6 +96,8 @@ pub(super) struct Given {
     pub(super) memory_bytes_max: Option<u64>,
     pub(super) stdin: Option<Input>,
     pub(super) outputs: [Output; 2],
+    /// Whom TLS trusts beside the public roots.
+    pub(super) roots: Vec<RootsFor>,
 }
 
 /// An app that is admitted, linked and ready.
@@ -418,6 +420,7 @@ impl Host {
             wall: WallClock::Os,
             slices: self.engine.slices(),
             limits,
+            roots: given.roots,
         };
         let net = NetCtx {
             shard,

@@ -21,6 +21,7 @@ use super::policies::Policies;
 use super::recording::Recording;
 use super::run::{Done, conclude, reported, told};
 use super::start::{self, Given, Host};
+use super::trust::TrustArgs;
 use super::values::parse_duration;
 use super::world::{Attachment, World};
 use super::{CliError, Common, Kind, Output, StateArgs};
@@ -66,6 +67,8 @@ pub(super) struct UpArgs {
     world: PathBuf,
     #[command(flatten)]
     grants: GrantArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
     #[command(flatten)]
     mode: ModeArgs,
     #[command(flatten)]
@@ -131,6 +134,7 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     let world = World::parse(&text, &shown::path(&args.world), folder)
         .map_err(|error| CliError::new(Kind::Config, error))?;
     let policies = Policies::read(args.grants.policy.as_deref())?;
+    let roots = args.trust.read()?;
     policies.warn();
     let apps: usize = world.nodes.iter().map(|node| node.apps.len()).sum();
     let engine = HostEngine::new(EngineOptions {
@@ -307,6 +311,7 @@ fn launch(
                 memory_bytes_max: None,
                 stdin: None,
                 outputs: outputs.clone(),
+                roots: roots.clone(),
             },
         )?;
         started.push((

@@ -26,7 +26,7 @@ pub enum WallClock {
 }
 
 impl WallClock {
-    fn now(self, shard: &Shard) -> Duration {
+    pub(super) fn now(self, shard: &Shard) -> Duration {
         match self {
             // A machine set before 1970 gets 1970: WASI 0.2 cannot say anything earlier.
             Self::Os => SystemTime::now()

@@ -174,6 +174,7 @@ impl Prepared {
     ) -> Ended {
         let mut ended_by = pin!(ended_by);
         let caller = state.caller().clone();
+        let http = state.client().clone();
         let shard = caller.shard.clone();
         let limits = *state.ledger.limits();
         let started = shard.now();
@@ -207,12 +208,20 @@ impl Prepared {
                 .deadline
                 .map(|deadline| (deadline, shard.sleep_until(started + deadline)));
             let mut deadline = pin_option(deadline);
+            let mut idle = None;
             std::future::poll_fn(|cx| {
                 // The guest first: what ends by itself at its deadline has ended by itself.
                 // Read by the driver between turns; the guest's calls see that time, too.
                 let begun = shard.latest();
                 let polled = guest.as_mut().poll(cx);
                 cpu += shard.now().saturating_since(begun);
+                // What it has idle is looked after as long as it runs.
+                if idle.is_none() {
+                    idle = http.drive();
+                }
+                if let Some(idle) = &mut idle {
+                    let _: Poll<std::convert::Infallible> = Pin::new(idle).poll(cx);
+                }
                 after_turn();
                 if let Poll::Ready(outcome) = polled {
                     return Poll::Ready(outcome);
@@ -238,6 +247,7 @@ impl Prepared {
         let over_limit = store.data().ledger.refused().is_some();
         // Its handles end here, each in its own way; what is still open then, with the instance.
         drop(store);
+        http.end();
         let (net, ended) =
             shard.enter(|mesh, now| (mesh.node_mut(caller.node).end(now, caller.instance), now));
         usage.net = net;

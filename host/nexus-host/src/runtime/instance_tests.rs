@@ -66,6 +66,7 @@ fn run(core: &str, limits: AppLimits) -> Ended {
         wall: WallClock::Os,
         slices: Slices::Ticks,
         limits,
+        roots: Vec::new(),
     };
     let state = AppState::new(start, net).expect("state");
     driver

@@ -371,6 +371,7 @@ pub(in crate::runtime) fn run(bytes: &[u8], folder: &Folder) -> Outcome {
         wall: WallClock::Os,
         slices: Slices::Ticks,
         limits: AppLimits::default(),
+        roots: Vec::new(),
     };
     let state = AppState::new(start, net).expect("state");
     let running = async move {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use nexus_caps::{NetCtx, NetCtxView, NetView, Shard};
+use nexus_caps::{
+    HttpCtx, HttpCtxView, HttpView, NetCtx, NetCtxView, NetView, RootsFor, Shard, Trust,
+};
 use nexus_policy::wasi::DirectoryMode;
 use nexus_types::Seed;
 use rand_chacha::ChaCha20Rng;
@@ -53,6 +55,8 @@ pub struct AppStart {
     pub slices: Slices,
     /// What it may use.
     pub limits: AppLimits,
+    /// Whom TLS trusts beside the public roots, for its requests.
+    pub roots: Vec<RootsFor>,
 }
 
 /// A granted directory cannot be opened.
@@ -88,6 +92,7 @@ pub struct AppState {
     ended: u64,
     wasi: Wasi,
     net: NetCtx,
+    http: Arc<HttpCtx>,
     wall: WallClock,
     pub(super) slices: Slices,
     pub(crate) ledger: Ledger,
@@ -119,7 +124,14 @@ impl AppState {
     pub fn new(start: AppStart, net: NetCtx) -> Result<Self, DirError> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(start.limits.handles as usize);
+        let clock = TimeOfDay {
+            wall: start.wall,
+            shard: net.shard.clone(),
+        };
+        let trust = Trust::new(Arc::new(clock), start.roots.clone());
+        let http = HttpCtx::new(net.clone(), start.seed.split("http"), trust);
         Ok(Self {
+            http: Arc::new(http),
             table,
             files: OpenFiles::default(),
             granted: open_dirs(&start.dirs)?,
@@ -141,6 +153,11 @@ impl AppState {
     /// Which app it is, and on which node.
     pub(crate) fn caller(&self) -> &NetCtx {
         &self.net
+    }
+
+    /// What its requests are made with.
+    pub(crate) fn client(&self) -> &Arc<HttpCtx> {
+        &self.http
     }
 
     /// Which of its folders are taken is said here.
@@ -279,6 +296,27 @@ impl WasiView for AppState {
 impl IoView for AppState {
     fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
+    }
+}
+
+/// The time of day of an app's own clock: certificates are valid on the day it is for the app.
+struct TimeOfDay {
+    wall: WallClock,
+    shard: Shard,
+}
+
+impl nexus_services::http::WallClock for TimeOfDay {
+    fn unix_time(&self) -> Option<std::time::Duration> {
+        Some(self.wall.now(&self.shard))
+    }
+}
+
+impl HttpView for AppState {
+    fn requests(&mut self) -> HttpCtxView<'_> {
+        HttpCtxView {
+            ctx: &self.http,
+            table: &mut self.table,
+        }
     }
 }
 

@@ -518,6 +518,7 @@ pub(crate) fn run(setup: &Setup) -> Seen {
         wall: WallClock::Virtual(Duration::ZERO),
         slices: guest.engine.slices(),
         limits: AppLimits::default(),
+        roots: Vec::new(),
     };
     let net = NetCtx {
         shard: shard.clone(),

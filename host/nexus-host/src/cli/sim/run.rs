@@ -377,6 +377,7 @@ impl Prepared {
             wall: WallClock::Virtual(MIDNIGHT),
             slices: self.engine.slices(),
             limits,
+            roots: Vec::new(),
         };
         let net = NetCtx {
             shard: shard.clone(),
