@@ -44,7 +44,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (TESTBED, &[]),
     (
         "nexus-bench",
-        &[HOST, CAPS, SERVICES, NIC, SIM, USERNET, NODE, STACK, POLICY, TYPES],
+        &[
+            HOST, CAPS, SERVICES, NIC, SIM, USERNET, NODE, STACK, POLICY, TYPES,
+        ],
     ),
     ("xtask", &[]),
     // docs/decisions/0003: the frozen error codes and the one backoff schedule. 0008: the rest is for native tests

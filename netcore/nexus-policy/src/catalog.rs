@@ -29,7 +29,7 @@ const SOCKETS: &[Capability] = &[
 const HTTP: &[Capability] = &[Capability::NetworkHttpRequest];
 
 /// Base WASI of 0.2 and 0.3, interface by interface: package, interface, in 0.2, in 0.3.
-const BASE: [(&str, &str, bool, bool); 23] = [
+const BASE: [(&str, &str, bool, bool); 24] = [
     ("cli", "environment", true, true),
     ("cli", "exit", true, true),
     ("cli", "stdin", true, true),
@@ -53,6 +53,8 @@ const BASE: [(&str, &str, bool, bool); 23] = [
     ("io", "streams", true, false),
     ("filesystem", "types", true, true),
     ("filesystem", "preopens", true, true),
+    // Requests, responses and fields as values: who only has them can send nothing.
+    ("http", "types", true, true),
 ];
 
 /// `namespace:package/interface@version`, taken apart.
@@ -172,7 +174,6 @@ fn wasi(name: &Name<'_>) -> Known {
             have: "0.2 and 0.3",
         },
         (_, _, "sockets") => Known::Absent(SOCKETS),
-        (_, _, "http") => Known::Absent(HTTP),
         _ => {
             let found = BASE.iter().find(|(package, interface, ..)| {
                 *package == name.package && *interface == name.interface
@@ -180,6 +181,7 @@ fn wasi(name: &Name<'_>) -> Known {
             match found {
                 Some((_, _, true, _)) if generation == 2 => Known::Base,
                 Some((_, _, _, true)) if generation == 3 => Known::Base,
+                _ if name.package == "http" => Known::Absent(HTTP),
                 _ => Known::Unknown,
             }
         }
@@ -223,7 +225,10 @@ mod tests {
             ),
             ("wasi:sockets/tcp@0.2.6", Known::Absent(SOCKETS)),
             ("wasi:sockets/types@0.3.0", Known::Absent(SOCKETS)),
+            ("wasi:http/types@0.2.4", Known::Base),
+            ("wasi:http/types@0.3.0", Known::Base),
             ("wasi:http/outgoing-handler@0.2.4", Known::Absent(HTTP)),
+            ("wasi:http/client@0.3.0", Known::Absent(HTTP)),
             ("wasi:keyvalue/store@0.2.0", Known::Unknown),
             ("env", Known::Unknown),
             ("a:b/c@x", Known::Unknown),

@@ -18,6 +18,7 @@ use wasmtime_wasi_io::bindings::wasi::io;
 
 use super::clocks::Clocks;
 use super::files;
+use super::http;
 use super::imports::Import;
 use super::state::AppState;
 
@@ -150,6 +151,8 @@ const BASE: &[(&str, &str, Link)] = &[
         p3::filesystem::types::add_to_linker::<AppState, WasiFilesystem>(l, AppState::filesystem)?;
         files::link_p3(l)
     }),
+    ("wasi:http/types", "0.2", http::link_types_p2),
+    ("wasi:http/types", "0.3", http::link_types_p3),
 ];
 
 /// Whether an import is base WASI, which needs no grant.

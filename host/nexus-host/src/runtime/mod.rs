@@ -13,6 +13,7 @@ pub mod early;
 pub mod engine;
 pub mod files;
 mod held;
+pub mod http;
 pub mod imports;
 pub mod instance;
 pub mod limits;

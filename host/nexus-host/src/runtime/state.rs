@@ -15,6 +15,7 @@ use wasmtime_wasi_io::IoView;
 use super::clocks::{ClocksView, WallClock};
 use super::engine::Slices;
 use super::held::OpenFiles;
+use super::http::Http;
 use super::limits::{AppLimits, Ledger};
 use super::revoked::{Revocations, Watch, What};
 use super::shown;
@@ -87,6 +88,7 @@ pub struct AppState {
     /// The generation of those up to which what was taken has been ended.
     ended: u64,
     wasi: Wasi,
+    http: Http,
     net: NetCtx,
     wall: WallClock,
     pub(super) slices: Slices,
@@ -129,6 +131,7 @@ impl AppState {
             slices: start.slices,
             ledger: Ledger::new(start.limits),
             wasi: Wasi::Start(Box::new(start)),
+            http: Http::default(),
             net,
         })
     }
@@ -152,6 +155,11 @@ impl AppState {
     pub(super) fn files(&mut self) -> (&mut ResourceTable, &mut OpenFiles) {
         self.end_revoked();
         (&mut self.table, &mut self.files)
+    }
+
+    /// What it holds, and what belongs to `wasi:http`.
+    pub(super) fn http_parts(&mut self) -> (&mut ResourceTable, &mut Http) {
+        (&mut self.table, &mut self.http)
     }
 
     /// For what goes on using something of a folder.
