@@ -96,10 +96,16 @@ static SOCKETS: Family = Family {
         ),
     ],
 };
-const HTTP: &[Capability] = &[Capability::NetworkHttpRequest];
+static HTTP: Family = Family {
+    name: "wasi:http",
+    capabilities: &[Capability::NetworkHttpRequest],
+    // Of `types` there is nothing to be granted: it is base.
+    interfaces: [&["outgoing-handler"], &["client"]],
+    uses: &[],
+};
 
 /// Base WASI of 0.2 and 0.3, interface by interface: package, interface, in 0.2, in 0.3.
-const BASE: [(&str, &str, bool, bool); 23] = [
+const BASE: [(&str, &str, bool, bool); 24] = [
     ("cli", "environment", true, true),
     ("cli", "exit", true, true),
     ("cli", "stdin", true, true),
@@ -123,6 +129,8 @@ const BASE: [(&str, &str, bool, bool); 23] = [
     ("io", "streams", true, false),
     ("filesystem", "types", true, true),
     ("filesystem", "preopens", true, true),
+    // Requests, responses and fields as values: who only has them can send nothing.
+    ("http", "types", true, true),
 ];
 
 /// `namespace:package/interface@version`, taken apart.
@@ -242,7 +250,6 @@ fn wasi(name: &Name<'_>) -> Known {
             have: "0.2 and 0.3",
         },
         (_, generation, "sockets") => family(&SOCKETS, generation, name.interface),
-        (_, _, "http") => Known::Absent(HTTP),
         _ => {
             let found = BASE.iter().find(|(package, interface, ..)| {
                 *package == name.package && *interface == name.interface
@@ -250,6 +257,7 @@ fn wasi(name: &Name<'_>) -> Known {
             match found {
                 Some((_, _, true, _)) if generation == 2 => Known::Base,
                 Some((_, _, _, true)) if generation == 3 => Known::Base,
+                _ if name.package == "http" => family(&HTTP, generation, name.interface),
                 _ => Known::Unknown,
             }
         }
@@ -343,7 +351,11 @@ mod tests {
             ("wasi:sockets/types@0.3.0", Known::Family(&SOCKETS)),
             ("wasi:sockets/types@0.2.0", Known::Unknown),
             ("wasi:sockets/udp@0.3.0", Known::Unknown),
-            ("wasi:http/outgoing-handler@0.2.4", Known::Absent(HTTP)),
+            ("wasi:http/types@0.2.4", Known::Base),
+            ("wasi:http/types@0.3.0", Known::Base),
+            ("wasi:http/outgoing-handler@0.2.4", Known::Family(&HTTP)),
+            ("wasi:http/client@0.3.0", Known::Family(&HTTP)),
+            ("wasi:http/client@0.2.4", Known::Unknown),
             ("wasi:keyvalue/store@0.2.0", Known::Unknown),
             ("env", Known::Unknown),
             ("a:b/c@x", Known::Unknown),

@@ -60,6 +60,38 @@ limits! {
     COMPONENT_BYTES: u64 = 256 << 20, "component", "bytes",
         "Stops a file from filling the host's memory before it is looked at; the host refuses to load it.";
 
+    // --- serving HTTP (`nexus-host serve`) ---
+    HTTP_FIELDS_BYTES: u64 = 32 << 10, "fields an app makes", "bytes a message",
+        "Stops an app from building headers without end in the host's memory; one more is refused with `size-exceeded`.";
+    SERVE_HEAD_BYTES: usize = 16 << 10, "request head", "bytes",
+        "Stops headers (or trailers) without end; answered 431, and the connection ends.";
+    SERVE_HEAD_FIELDS: usize = 64, "request head", "fields",
+        "Stops thousands of tiny headers, each of which costs more than its bytes; answered 431, and the connection ends.";
+    SERVE_BUFFER_BYTES: usize = 64 << 10, "request and response buffer", "bytes a connection",
+        "Stops pipelined requests, and a client that never reads, from filling memory: no more is read, and the app's writes wait.";
+    SERVE_HEAD_MICROS: u64 = 15_000_000, "request head", "microseconds",
+        "Stops a client that sends its head byte by byte, or none, from keeping a connection; it ends.";
+    SERVE_BODY_BYTES: u64 = 8 << 20, "request body", "bytes a request",
+        "Stops an upload without end; answered 413 where it says so, else the app's read fails. `--max-body` sets another.";
+    SERVE_DEADLINE_MICROS: u64 = 30_000_000, "request", "microseconds",
+        "Stops an app that hangs, and a client that never takes its response, from holding an instance: 504 before the head was sent, a reset after. `--timeout` sets another.";
+    SERVE_REQUESTS: usize = 128, "requests in flight", "requests a host",
+        "Stops a flood from starting an instance each; the next waits. `--max-requests` sets another.";
+    SERVE_WAIT_MICROS: u64 = 5_000_000, "request that waits for its turn", "microseconds",
+        "Stops clients from waiting behind an app that does not keep up; answered 503.";
+    SERVE_CONNECTIONS: usize = 1_024, "connections served", "connections a host",
+        "Stops idle connections from filling memory; the next waits in the backlog. `--max-connections` sets another.";
+    SERVE_BACKLOG: i32 = 1_024, "connections that wait to be served", "connections a listener",
+        "Stops connections nobody accepts from piling up; a SYN past it is dropped, so the client tries again.";
+    SERVE_REUSE: u32 = 128, "requests an instance serves, wasi:http 0.3", "requests",
+        "Stops what an app leaks with each request from adding up; the next gets a fresh instance. Of 0.2 each request gets one. `--reuse` sets another.";
+    SERVE_CONCURRENT: usize = 16, "requests an instance serves at once, wasi:http 0.3", "requests",
+        "Stops one trap from ending everything in flight; the next gets another instance. `--concurrent` sets another.";
+    SERVE_IDLE_MICROS: u64 = 1_000_000, "idle instance", "microseconds",
+        "Stops instances that a burst needed from keeping their memory; it ends.";
+    SERVE_GRACE_MICROS: u64 = 10_000_000, "grace after SIGTERM", "microseconds",
+        "Stops requests in flight from keeping a host that was asked to end; they are reset. `--grace` sets another.";
+
     // --- policy and manifest ---
     MANIFEST_BYTES: u64 = 256 << 10, "manifest", "bytes",
         "Stops a manifest embedded in a component from costing more to read than the app is worth; it is refused.";

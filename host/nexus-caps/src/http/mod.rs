@@ -6,7 +6,12 @@ mod network;
 mod stream;
 mod trust;
 
-use std::sync::OnceLock;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 
 use nexus_services::http::{Caller, Client, Drive, Error, Request, Response};
 use nexus_types::Seed;
@@ -25,6 +30,16 @@ pub struct HttpCtx {
     trust: Trust,
     /// Made when the app asks for something first.
     client: OnceLock<Client<NodeNetwork>>,
+    work: Mutex<Work>,
+}
+
+/// What is done beside an app's own course.
+#[derive(Default)]
+struct Work {
+    jobs: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    idle: Option<Drive<NodeNetwork>>,
+    /// Of whoever polls it.
+    waker: Option<Waker>,
 }
 
 impl HttpCtx {
@@ -35,6 +50,7 @@ impl HttpCtx {
             seed,
             trust,
             client: OnceLock::new(),
+            work: Mutex::default(),
         }
     }
 
@@ -56,13 +72,44 @@ impl HttpCtx {
         self.client().request(Caller(self.net.instance), request)
     }
 
-    /// Looks after the app's idle connections while it is polled; none: it has asked for nothing yet.
-    pub fn drive(&self) -> Option<Drive<NodeNetwork>> {
-        self.client.get().map(Client::drive)
+    /// Has something done for the app beside its own course, on its shard, while [`HttpCtx::poll`] is called.
+    pub fn work(&self, job: impl Future<Output = ()> + Send + 'static) {
+        let mut work = self.held();
+        work.jobs.push(Box::pin(job));
+        if let Some(waker) = work.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Goes on with what is done beside the app's course, and looks after its idle connections. To be called in each
+    /// of its turns; `cx` is woken when there is more to do.
+    pub fn poll(&self, cx: &mut Context<'_>) {
+        // What a job sets in motion may hand in another.
+        let mut jobs = {
+            let mut work = self.held();
+            work.waker = Some(cx.waker().clone());
+            std::mem::take(&mut work.jobs)
+        };
+        while let Poll::Ready(Some(())) = jobs.poll_next_unpin(cx) {}
+        let mut work = self.held();
+        jobs.extend(std::mem::take(&mut work.jobs));
+        work.jobs = jobs;
+        if work.idle.is_none() {
+            work.idle = self.client.get().map(Client::drive);
+        }
+        if let Some(idle) = &mut work.idle {
+            let _: Poll<std::convert::Infallible> = Pin::new(idle).poll(cx);
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends whatever the app has open.
     pub fn end(&self) {
+        let jobs = std::mem::take(&mut self.held().jobs);
+        drop(jobs);
         if let Some(client) = self.client.get() {
             client.drop_all_of(Caller(self.net.instance));
         }

@@ -611,10 +611,12 @@ pub(super) fn link(
         if !matches!(import.provided, Provided::Granted | Provided::Stub) {
             continue;
         }
-        if let Some(interface) = imports::wasi(&import.import, "sockets") {
+        let name = &import.import;
+        if let Some(interface) = imports::wasi(name, "sockets").or(imports::wasi(name, "http")) {
             // Two versions of one interface are one.
             if linked_wasi.insert(interface) {
-                linker::link_sockets(&mut linker, &import.import)?;
+                let _ = linker::link_sockets(&mut linker, name)?
+                    || linker::link_http(&mut linker, name)?;
             }
             continue;
         }

@@ -134,7 +134,6 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     let world = World::parse(&text, &shown::path(&args.world), folder)
         .map_err(|error| CliError::new(Kind::Config, error))?;
     let policies = Policies::read(args.grants.policy.as_deref())?;
-    let roots = args.trust.read()?;
     policies.warn();
     let apps: usize = world.nodes.iter().map(|node| node.apps.len()).sum();
     let engine = HostEngine::new(EngineOptions {
@@ -241,6 +240,7 @@ fn launch(
     refused: &mut Refused,
     quiet: bool,
 ) -> Result<Done, CliError> {
+    let roots = args.trust.read()?;
     if let Some(path) = &args.pcap {
         host.driver()
             .capture(path)

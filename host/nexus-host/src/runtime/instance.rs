@@ -208,20 +208,14 @@ impl Prepared {
                 .deadline
                 .map(|deadline| (deadline, shard.sleep_until(started + deadline)));
             let mut deadline = pin_option(deadline);
-            let mut idle = None;
             std::future::poll_fn(|cx| {
                 // The guest first: what ends by itself at its deadline has ended by itself.
                 // Read by the driver between turns; the guest's calls see that time, too.
                 let begun = shard.latest();
                 let polled = guest.as_mut().poll(cx);
                 cpu += shard.now().saturating_since(begun);
-                // What it has idle is looked after as long as it runs.
-                if idle.is_none() {
-                    idle = http.drive();
-                }
-                if let Some(idle) = &mut idle {
-                    let _: Poll<std::convert::Infallible> = Pin::new(idle).poll(cx);
-                }
+                // What is done beside its course goes on as long as it runs.
+                http.poll(cx);
                 after_turn();
                 if let Poll::Ready(outcome) = polled {
                     return Poll::Ready(outcome);

@@ -18,7 +18,9 @@ use wasmtime_wasi_io::bindings::wasi::io;
 
 use super::clocks::Clocks;
 use super::files;
+use super::http;
 use super::imports::{self, Import};
+use super::outgoing;
 use super::state::AppState;
 
 type Link = fn(&mut Linker<AppState>) -> wasmtime::Result<()>;
@@ -150,6 +152,8 @@ const BASE: &[(&str, &str, Link)] = &[
         p3::filesystem::types::add_to_linker::<AppState, WasiFilesystem>(l, AppState::filesystem)?;
         files::link_p3(l)
     }),
+    ("wasi:http/types", "0.2", http::link_types_p2),
+    ("wasi:http/types", "0.3", http::link_types_p3),
 ];
 
 /// Whether an import is base WASI, which needs no grant.
@@ -191,6 +195,19 @@ pub fn link_sockets(linker: &mut Linker<AppState>, name: &str) -> wasmtime::Resu
     }
 }
 
+/// Links what sends requests of `wasi:http`. `false`: it is none. `types` must be linked already.
+pub fn link_http(linker: &mut Linker<AppState>, name: &str) -> wasmtime::Result<bool> {
+    let Some((interface, track)) = imports::wasi(name, "http") else {
+        return Ok(false);
+    };
+    match (interface, track.as_str()) {
+        ("outgoing-handler", "0.2") => outgoing::link_p2(linker)?,
+        ("client", "0.3") => outgoing::link_p3(linker)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +227,18 @@ mod tests {
         let mut linker = Linker::new(&Engine::default());
         for (interface, version, link) in BASE {
             link(&mut linker).unwrap_or_else(|error| panic!("{interface}@{version}: {error:#}"));
+        }
+    }
+
+    /// Goal: what is shadowed of `types` is there under the name that it is shadowed by. Method: both are linked.
+    #[test]
+    fn both_ways_to_send_requests_link() {
+        let mut linker = Linker::new(&Engine::default());
+        for name in ["wasi:http/types@0.2.4", "wasi:http/types@0.3.0"] {
+            base(&import(name)).expect(name)(&mut linker).unwrap();
+        }
+        for name in ["wasi:http/outgoing-handler@0.2.4", "wasi:http/client@0.3.0"] {
+            assert!(link_http(&mut linker, name).unwrap(), "{name}");
         }
     }
 

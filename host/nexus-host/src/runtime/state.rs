@@ -17,6 +17,7 @@ use wasmtime_wasi_io::IoView;
 use super::clocks::{ClocksView, WallClock};
 use super::engine::Slices;
 use super::held::OpenFiles;
+use super::http::Http;
 use super::limits::{AppLimits, Ledger};
 use super::revoked::{Revocations, Watch, What};
 use super::shown;
@@ -91,8 +92,9 @@ pub struct AppState {
     /// The generation of those up to which what was taken has been ended.
     ended: u64,
     wasi: Wasi,
+    http: Http,
     net: NetCtx,
-    http: Arc<HttpCtx>,
+    client: Arc<HttpCtx>,
     wall: WallClock,
     pub(super) slices: Slices,
     pub(crate) ledger: Ledger,
@@ -129,9 +131,9 @@ impl AppState {
             shard: net.shard.clone(),
         };
         let trust = Trust::new(Arc::new(clock), start.roots.clone());
-        let http = HttpCtx::new(net.clone(), start.seed.split("http"), trust);
+        let client = HttpCtx::new(net.clone(), start.seed.split("http"), trust);
+        let client = Arc::new(client);
         Ok(Self {
-            http: Arc::new(http),
             table,
             files: OpenFiles::default(),
             granted: open_dirs(&start.dirs)?,
@@ -141,6 +143,8 @@ impl AppState {
             slices: start.slices,
             ledger: Ledger::new(start.limits),
             wasi: Wasi::Start(Box::new(start)),
+            http: Http::new(client.clone()),
+            client,
             net,
         })
     }
@@ -157,7 +161,7 @@ impl AppState {
 
     /// What its requests are made with.
     pub(crate) fn client(&self) -> &Arc<HttpCtx> {
-        &self.http
+        &self.client
     }
 
     /// Which of its folders are taken is said here.
@@ -169,6 +173,11 @@ impl AppState {
     pub(super) fn files(&mut self) -> (&mut ResourceTable, &mut OpenFiles) {
         self.end_revoked();
         (&mut self.table, &mut self.files)
+    }
+
+    /// What it holds, and what belongs to `wasi:http`.
+    pub(super) fn http_parts(&mut self) -> (&mut ResourceTable, &mut Http) {
+        (&mut self.table, &mut self.http)
     }
 
     /// For what goes on using something of a folder.
@@ -314,7 +323,7 @@ impl nexus_services::http::WallClock for TimeOfDay {
 impl HttpView for AppState {
     fn requests(&mut self) -> HttpCtxView<'_> {
         HttpCtxView {
-            ctx: &self.http,
+            ctx: &self.client,
             table: &mut self.table,
         }
     }

@@ -114,9 +114,7 @@ pub(crate) fn rows() -> Vec<Row> {
                 verb: Verb::Run,
             });
         };
-        // That of HTTP is judged, and has no interface yet.
-        let soon = capability == Capability::NetworkHttpRequest;
-        if capability.status() == Status::Absent || soon {
+        if capability.status() == Status::Absent {
             let absent = Some("not-in-this-build");
             row("absent", None, None, &[], absent);
             row(

@@ -168,9 +168,7 @@ mod tests {
     #[test]
     fn every_interface_of_this_build_has_functions_with_texts() {
         for capability in Capability::ALL {
-            // That of HTTP is not there yet.
-            let soon = capability == Capability::NetworkHttpRequest;
-            if capability.status() != Status::Built || soon {
+            if capability.status() != Status::Built {
                 continue;
             }
             let name = capability.interface().expect("has one");
