@@ -255,7 +255,13 @@ impl<N: Network> Run<'_, N> {
     }
 
     async fn open(&self, hop: Hop<'_>, grant: &Grant, key: &Key) -> Result<Connection, Error> {
-        let wait = self.timeouts.connect.saturating_sub(self.waited);
+        // Only the request itself waited; a redirect has its turn already.
+        let waited = if hop.index == 0 {
+            self.waited
+        } else {
+            Duration::ZERO
+        };
+        let wait = self.timeouts.connect.saturating_sub(waited);
         let connect = self.network().connect(self.caller, hop, grant, key.address);
         let stream = within(self.network(), self.by(wait, Phase::Connect), connect).await??;
         let stream: Box<dyn Stream> = match key.scheme {
