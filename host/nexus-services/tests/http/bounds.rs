@@ -130,6 +130,22 @@ fn reject_framing_without_end() {
     );
 }
 
+/// Goal: the bound of framing, to the byte. Method: a chunk's size with as many zeros before it as there may be, and
+/// then what one byte of body adds, and one more.
+#[test]
+fn reject_framing_past_its_bound() {
+    let get = |after_head: u64| {
+        let chunk = "1\r\nb\r\n0\r\n\r\n";
+        let zeros = "0".repeat(usize::try_from(after_head).unwrap() - chunk.len());
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let world = World::answering(format!("{head}{zeros}{chunk}"), false);
+        world.get().map(|(_, body)| body)
+    };
+    let most = limits::HTTP_FRAMING_BYTES + 2 * limits::HTTP_BUFFER_BYTES as u64;
+    assert_eq!(get(most).unwrap(), b"b");
+    assert_eq!(get(most + 18), Err(BodyFault::Framing.into()));
+}
+
 /// Goal: trailers are bounded as heads are. Method: 64 fields and 65; a field without end.
 #[test]
 fn reject_trailers_past_their_bounds() {
