@@ -126,7 +126,10 @@ impl Wire {
             matches!(
                 fault,
                 Error::Send(
-                    SendFault::BodyTooLarge | SendFault::BodyLength | SendFault::BodyFailed
+                    SendFault::BodyTooLarge
+                        | SendFault::BodyLength
+                        | SendFault::BodyFailed
+                        | SendFault::Trailers
                 )
             )
         })

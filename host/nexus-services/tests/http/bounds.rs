@@ -7,7 +7,7 @@ use nexus_services::http::{
     SendFault, StreamError, UrlFault, read_headers,
 };
 use nexus_types::limits;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::world::{head, hold};
 use crate::support::{World, get_with, post};
@@ -99,6 +99,41 @@ fn reject_response_bodies_past_their_bound() {
         world.net.with(|net| net.limits.response_body = most as u64);
         assert_eq!(world.refused(), BodyFault::TooLarge.into());
     }
+}
+
+/// Goal: without a word in the grant, the guide's bounds hold. Method: 8 MiB of a response and 1 MiB of a request, and a
+/// byte more of each.
+#[test]
+fn reject_bodies_past_the_default_bounds() {
+    let response = |bytes: u64| {
+        let body = "b".repeat(usize::try_from(bytes).unwrap());
+        let answer = format!("HTTP/1.1 200 OK\r\n\r\n{body}");
+        World::answering(answer, true)
+            .get()
+            .map(|(_, body)| body.len() as u64)
+    };
+    let most = limits::HTTP_RESPONSE_BODY_BYTES;
+    assert_eq!(response(most), Ok(most));
+    assert_eq!(response(most + 1), Err(BodyFault::TooLarge.into()));
+    let request = |bytes: u64| {
+        let body = vec![0; usize::try_from(bytes).unwrap()];
+        let world = World::new();
+        world.net.serve(move |mut stream| {
+            Box::pin(async move {
+                head(&mut stream).await;
+                let mut body = vec![0; usize::try_from(bytes).unwrap()];
+                let _ = stream.read_exact(&mut body).await;
+                let _ = stream.write_all(OK.as_bytes()).await;
+                hold(stream).await;
+            })
+        });
+        world
+            .fetch(post("http://server.example/", &body))
+            .map(|(status, _)| status)
+    };
+    let most = limits::HTTP_REQUEST_BODY_BYTES;
+    assert_eq!(request(most), Ok(200));
+    assert_eq!(request(most + 1), Err(SendFault::BodyTooLarge.into()));
 }
 
 /// Goal: framing is bounded by what it frames. Method: a chunk size of endless zeros or blanks, an extension
@@ -265,6 +300,12 @@ fn reject_request_bodies_that_do_not_fit() {
     assert_eq!(
         ask(stream(vec![Ok("123"), Err(StreamError)], None)),
         SendFault::BodyFailed.into()
+    );
+    let frames = [Ok(http_body::Frame::trailers(HeaderMap::new()))];
+    let trailers = http_body_util::StreamBody::new(futures::stream::iter(frames));
+    assert_eq!(
+        ask(RequestBody::Stream(Box::pin(trailers), None)),
+        SendFault::Trailers.into()
     );
 }
 
