@@ -133,6 +133,7 @@ faults! {
         BodyTooLarge => NoCapacity, "request-body-too-large", "the request's body is larger than its grant allows";
         BodyLength => InvalidArgument, "request-body-length", "the request's body is not as long as was said";
         BodyFailed => Cancelled, "request-body-failed", "the request's body ended before it was whole";
+        Trailers => InvalidArgument, "request-trailers", "the request's body has trailers, which are not sent";
         Closed => Closed, "send-closed", "the server closed the connection before the request was sent";
         Reset => Reset, "send-reset", "the server cut the connection before the request was sent";
     }

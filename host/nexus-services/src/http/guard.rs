@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::ReadBufCursor;
-use nexus_types::{Reason, Why, limits};
+use nexus_types::limits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::error::{BodyFault, Error, HeadFault, SendFault};
@@ -126,7 +126,10 @@ impl Wire {
             matches!(
                 fault,
                 Error::Send(
-                    SendFault::BodyTooLarge | SendFault::BodyLength | SendFault::BodyFailed
+                    SendFault::BodyTooLarge
+                        | SendFault::BodyLength
+                        | SendFault::BodyFailed
+                        | SendFault::Trailers
                 )
             )
         })
@@ -211,10 +214,7 @@ impl State {
     /// What an error of the stream means at this stage.
     fn broken(&self, error: &io::Error) -> Error {
         if error.kind() == io::ErrorKind::PermissionDenied {
-            return Error::Refused(Refusal {
-                reason: Reason::Revoked,
-                why: Why::new("the grant was taken back while the request was under way"),
-            });
+            return Refusal::revoked().into();
         }
         if let Some(fault) = tls::fault(error) {
             return fault.into();

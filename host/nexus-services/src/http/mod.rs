@@ -2,7 +2,7 @@
 //!
 //! The client decides nothing and opens nothing: a [`Network`] judges each hop of a request, resolves and
 //! connects, and says what time it is. What is here holds the bounds ([`Limits`]), the framing, TLS, redirects,
-//! retries and the pool of idle connections. hyper speaks HTTP/1.1; a filter in front of it ([`guard`]) refuses
+//! retries and the pool of idle connections. hyper speaks HTTP/1.1; a filter in front of it (`guard.rs`) refuses
 //! what it would let pass.
 //!
 //! Invariants:

@@ -50,6 +50,16 @@ pub struct Refusal {
     pub why: Why,
 }
 
+impl Refusal {
+    /// What was permitted no longer is.
+    pub(super) fn revoked() -> Self {
+        Self {
+            reason: Reason::Revoked,
+            why: Why::new("the grant was taken back while the request was under way"),
+        }
+    }
+}
+
 impl fmt::Debug for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Refusal({})", self.reason)
@@ -86,7 +96,7 @@ pub enum ConnectError {
 
 /// Permits, resolves, connects, and tells the time.
 ///
-/// A stream that the policy ends answers reads and writes with [`std::io::ErrorKind::PermissionDenied`];
+/// A future that is dropped gives up what it was about. A stream that the policy ends answers reads and writes with [`std::io::ErrorKind::PermissionDenied`];
 /// one that is dropped is closed.
 pub trait Network: Send + Sync + 'static {
     /// Bytes both ways.

@@ -1,7 +1,7 @@
 //! A request under way: hop after hop, each judged, resolved, connected and asked, and tried again where that may be.
 
 use http::HeaderMap;
-use nexus_types::{Duration, Reason, Why};
+use nexus_types::Duration;
 
 use super::body::{ResponseBody, Source};
 use super::client::Client;
@@ -248,14 +248,17 @@ impl<N: Network> Run<'_, N> {
                 return Ok((connection, key));
             }
         }
-        Err(Error::Refused(Refusal {
-            reason: Reason::Revoked,
-            why: Why::new("the policy kept changing while the connection was opened"),
-        }))
+        Err(Refusal::revoked().into())
     }
 
     async fn open(&self, hop: Hop<'_>, grant: &Grant, key: &Key) -> Result<Connection, Error> {
-        let wait = self.timeouts.connect.saturating_sub(self.waited);
+        // Only the request itself waited; a redirect has its turn already.
+        let waited = if hop.index == 0 {
+            self.waited
+        } else {
+            Duration::ZERO
+        };
+        let wait = self.timeouts.connect.saturating_sub(waited);
         let connect = self.network().connect(self.caller, hop, grant, key.address);
         let stream = within(self.network(), self.by(wait, Phase::Connect), connect).await??;
         let stream: Box<dyn Stream> = match key.scheme {

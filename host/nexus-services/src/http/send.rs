@@ -93,9 +93,9 @@ impl Body for SendBody {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Ok(frame))) => {
-                // Trailers of requests are not sent: nothing here announces them.
+                // Nothing announces them, and hyper drops what is not announced: said, and not done silently.
                 let Ok(bytes) = frame.into_data() else {
-                    return self.poll_frame(cx);
+                    return this.fail(SendFault::Trailers);
                 };
                 if let Err(fault) = this.count(&bytes) {
                     return this.fail(fault);

@@ -14,8 +14,9 @@ use rustls::{CertificateError, ClientConfig, RootCertStore, version};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::error::TlsFault;
+use super::error::{Error, TlsFault};
 use super::guard::Stream;
+use super::network::Refusal;
 use super::url::Host;
 
 /// What day it is, for what certificates are valid.
@@ -121,7 +122,7 @@ impl TlsProfile {
         &self,
         host: &Host,
         stream: S,
-    ) -> Result<TlsStream<S>, TlsFault> {
+    ) -> Result<TlsStream<S>, Error> {
         let name = match host {
             Host::Name(name) => {
                 ServerName::try_from(name.as_str().to_owned()).map_err(|_| TlsFault::WrongName)?
@@ -131,7 +132,13 @@ impl TlsProfile {
         TlsConnector::from(self.config.clone())
             .connect(name, stream)
             .await
-            .map_err(|error| fault(&error).unwrap_or(TlsFault::Closed))
+            .map_err(|error| match fault(&error) {
+                Some(fault) => fault.into(),
+                None if error.kind() == io::ErrorKind::PermissionDenied => {
+                    Refusal::revoked().into()
+                }
+                None => TlsFault::Closed.into(),
+            })
     }
 }
 

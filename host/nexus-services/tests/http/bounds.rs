@@ -7,7 +7,7 @@ use nexus_services::http::{
     SendFault, StreamError, UrlFault, read_headers,
 };
 use nexus_types::limits;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::world::{head, hold};
 use crate::support::{World, get_with, post};
@@ -101,6 +101,41 @@ fn reject_response_bodies_past_their_bound() {
     }
 }
 
+/// Goal: without a word in the grant, the guide's bounds hold. Method: 8 MiB of a response and 1 MiB of a request, and a
+/// byte more of each.
+#[test]
+fn reject_bodies_past_the_default_bounds() {
+    let response = |bytes: u64| {
+        let body = "b".repeat(usize::try_from(bytes).unwrap());
+        let answer = format!("HTTP/1.1 200 OK\r\n\r\n{body}");
+        World::answering(answer, true)
+            .get()
+            .map(|(_, body)| body.len() as u64)
+    };
+    let most = limits::HTTP_RESPONSE_BODY_BYTES;
+    assert_eq!(response(most), Ok(most));
+    assert_eq!(response(most + 1), Err(BodyFault::TooLarge.into()));
+    let request = |bytes: u64| {
+        let body = vec![0; usize::try_from(bytes).unwrap()];
+        let world = World::new();
+        world.net.serve(move |mut stream| {
+            Box::pin(async move {
+                head(&mut stream).await;
+                let mut body = vec![0; usize::try_from(bytes).unwrap()];
+                let _ = stream.read_exact(&mut body).await;
+                let _ = stream.write_all(OK.as_bytes()).await;
+                hold(stream).await;
+            })
+        });
+        world
+            .fetch(post("http://server.example/", &body))
+            .map(|(status, _)| status)
+    };
+    let most = limits::HTTP_REQUEST_BODY_BYTES;
+    assert_eq!(request(most), Ok(200));
+    assert_eq!(request(most + 1), Err(SendFault::BodyTooLarge.into()));
+}
+
 /// Goal: framing is bounded by what it frames. Method: a chunk size of endless zeros or blanks, an extension
 /// without end (hyper's own bound); then many chunks of one byte, which are all right.
 #[test]
@@ -128,6 +163,22 @@ fn reject_framing_without_end() {
         World::answering(answer, false).get().unwrap().1.len(),
         200_000
     );
+}
+
+/// Goal: the bound of framing, to the byte. Method: a chunk's size with as many zeros before it as there may be, and
+/// then what one byte of body adds, and one more.
+#[test]
+fn reject_framing_past_its_bound() {
+    let get = |after_head: u64| {
+        let chunk = "1\r\nb\r\n0\r\n\r\n";
+        let zeros = "0".repeat(usize::try_from(after_head).unwrap() - chunk.len());
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let world = World::answering(format!("{head}{zeros}{chunk}"), false);
+        world.get().map(|(_, body)| body)
+    };
+    let most = limits::HTTP_FRAMING_BYTES + 2 * limits::HTTP_BUFFER_BYTES as u64;
+    assert_eq!(get(most).unwrap(), b"b");
+    assert_eq!(get(most + 18), Err(BodyFault::Framing.into()));
 }
 
 /// Goal: trailers are bounded as heads are. Method: 64 fields and 65; a field without end.
@@ -249,6 +300,12 @@ fn reject_request_bodies_that_do_not_fit() {
     assert_eq!(
         ask(stream(vec![Ok("123"), Err(StreamError)], None)),
         SendFault::BodyFailed.into()
+    );
+    let frames = [Ok(http_body::Frame::trailers(HeaderMap::new()))];
+    let trailers = http_body_util::StreamBody::new(futures::stream::iter(frames));
+    assert_eq!(
+        ask(RequestBody::Stream(Box::pin(trailers), None)),
+        SendFault::Trailers.into()
     );
 }
 

@@ -70,6 +70,24 @@ fn gzip_is_taken_off() {
     assert_eq!(get(chunked).unwrap(), b"body");
 }
 
+/// Goal: blocks that decode to nothing are read over, and others have their turn meanwhile. Method: ten thousand of them,
+/// in small chunks, before the body.
+#[test]
+fn empty_blocks_are_read_over() {
+    let mut coded = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+    coded.extend(b"\0\0\0\xff\xff".repeat(10_000));
+    coded.extend_from_slice(&gzip(b"body")[10..]);
+    let mut answer =
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    for piece in coded.chunks(16) {
+        answer.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        answer.extend_from_slice(piece);
+        answer.extend_from_slice(b"\r\n");
+    }
+    answer.extend_from_slice(b"0\r\n\r\n");
+    assert_eq!(get(answer).unwrap(), b"body");
+}
+
 /// Goal: a bomb is stopped by its ratio, long before its size. Method: 10 MiB of zeros; a body just within what is not
 /// looked at passes.
 #[test]

@@ -6,6 +6,7 @@ mod canary;
 mod framing;
 mod gzip;
 mod hostile_requests;
+mod mangled;
 mod memory;
 mod pool;
 mod redirects;

@@ -150,6 +150,27 @@ fn reject_what_is_revoked_under_way() {
     }
 }
 
+/// Goal: the same in the TLS handshake. Method: a server that says nothing, cut after a second.
+#[test]
+fn reject_handshakes_that_are_revoked() {
+    for (kind, reason) in [
+        (io::ErrorKind::PermissionDenied, "revoked"),
+        (io::ErrorKind::ConnectionReset, "tls-closed"),
+    ] {
+        let world = World::new();
+        world.net.serve(|stream| Box::pin(hold(stream)));
+        let asked = world.ask(1, Request::new("GET", "https://server.example/"));
+        let (result, ()) = world.run(async {
+            let cutting = async {
+                world.net.sleep(Duration::from_secs(1)).await;
+                world.net.cut(kind);
+            };
+            join(asked, cutting).await
+        });
+        assert_eq!(result.unwrap_err().reason(), reason);
+    }
+}
+
 /// Goal: a policy that changes while a connection is opened judges it again. Method: once is fine, without end is revoked.
 #[test]
 fn reject_connections_opened_under_an_earlier_policy() {
