@@ -38,6 +38,15 @@ pub(crate) mod net {
         }
     }
 
+    pub(crate) mod http {
+        use super::super::{Error, absent};
+        use crate::bindings::nexus::net::http::{Request, Response};
+
+        pub(crate) async fn send(_: Request) -> Result<Response, Error> {
+            absent("http::Request::send")
+        }
+    }
+
     pub(crate) mod tcp_listen {
         use super::super::{Error, absent};
         use super::types::{SocketAddress, TcpListener};

@@ -5,6 +5,7 @@
 
 mod convert;
 mod dial;
+pub(crate) mod http;
 pub(crate) mod insecure_seed;
 pub(crate) mod monotonic_clock;
 pub(crate) mod process;
@@ -18,7 +19,7 @@ pub(crate) use streams::{End, Incoming, Outgoing, StreamResult, wit_stream};
 
 /// `nexus:net`.
 pub(crate) mod net {
-    pub(crate) use super::{tcp_connect, tcp_listen, udp_bind, udp_send};
+    pub(crate) use super::{http, tcp_connect, tcp_listen, udp_bind, udp_send};
 
     /// `nexus:net/types`. None of the resources has a constructor.
     pub(crate) mod types {

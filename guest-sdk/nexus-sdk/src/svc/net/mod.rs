@@ -6,11 +6,13 @@
 //! | [`TcpListener::bind`] | `network.tcp.listen` |
 //! | [`UdpSocket::connect`], [`UdpSocket::open`], [`resolve_for_udp`] | `network.udp.send` |
 //! | [`UdpSocket::bind`] | `network.udp.bind` |
+//! | [`http::Request`] | `network.http.request` |
 //!
 //! A connection goes by name wherever there is one: a rule for a name covers just the addresses the host's
 //! resolver answered, so an address learned elsewhere is refused.
 
 mod address;
+pub mod http;
 mod stream;
 mod tcp;
 mod udp;
