@@ -13,6 +13,7 @@ pub mod reassembler;
 pub mod rule;
 pub mod rule_vs_address;
 mod text;
+pub mod url_decision;
 mod wire;
 
 /// A target's name, which is its corpus folder's too, and what it runs.
@@ -28,4 +29,5 @@ pub const TARGETS: &[Target] = &[
     ("reassembler", reassembler::run),
     ("rule", rule::run),
     ("rule_vs_address", rule_vs_address::run),
+    ("url_decision", url_decision::run),
 ];

@@ -11,7 +11,7 @@ use crate::address::AddressClass;
 use crate::capability::{Capability, Class};
 use crate::decide::Act;
 use crate::parameter::url::UrlRule;
-use crate::refuse::suggestion;
+use crate::refuse::{self, suggestion};
 use crate::rule::{Destination, HostPattern, Rule};
 
 /// Names kept that were only looked up; see [`RULES_PER_CAPABILITY`] for rules. Stops an app that tries every name
@@ -116,7 +116,8 @@ impl Learnt {
             .into_iter()
             .flatten()
             .filter(|name| !named(name))
-            .filter_map(|name| Rule::parse(capability, &format!("{name}:443")).ok())
+            .filter_map(|name| Some(format!("{}:443", refuse::named(name)?)))
+            .filter_map(|text| Rule::parse(capability, &text).ok())
             .collect();
         [rules, looked_up]
     }

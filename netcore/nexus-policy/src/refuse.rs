@@ -462,6 +462,13 @@ pub(crate) fn wants_class(manifest: &Manifest, capability: Capability) -> bool {
         && manifest.app().is_some_and(|app| app.class == Class::App)
 }
 
+/// What names a host in a rule; none for a name that is another thing there: `lan` is a class of addresses, and a rule
+/// proposed for the name would give all of them.
+pub(crate) fn named(name: &HostName) -> Option<HostPattern> {
+    let pattern = HostPattern::parse_plain(name.as_str(), "443").ok();
+    pattern.filter(|pattern| *pattern == HostPattern::Name(name.clone()))
+}
+
 /// The narrowest rule for a request: its method, origin and path. Where no rule can be for the path alone, for the
 /// whole origin.
 fn url_rule(request: &Request<'_>, class: Option<AddressClass>) -> Option<String> {
@@ -471,7 +478,7 @@ fn url_rule(request: &Request<'_>, class: Option<AddressClass>) -> Option<String
         // A rule for a name covers no address of another class, and none for an address covers a name.
         (UrlHost::Name(name), Some(class)) if class != name_means(name.as_str()) => return None,
         (UrlHost::Address(_), Some(AddressClass::Host)) => HostPattern::Name(host_internal()),
-        (UrlHost::Name(name), _) => HostPattern::Name(name.clone()),
+        (UrlHost::Name(name), _) => named(name)?,
         (UrlHost::Address(address), _) => {
             HostPattern::Network(Network::host(canonical(*address).address))
         }
@@ -520,8 +527,8 @@ pub(crate) fn suggestion(act: &Act<'_>, class: Option<AddressClass>) -> Option<S
         Act::Resolve {
             name,
             via: Capability::NetworkHttpRequest,
-        } => format!("https://{name}/*"),
-        Act::Resolve { name, .. } => format!("{name}:443"),
+        } => format!("https://{}/*", named(name)?),
+        Act::Resolve { name, .. } => format!("{}:443", named(name)?),
         Act::Request(request) | Act::RequestConnect { request, .. } => {
             return url_rule(&request, class);
         }
@@ -530,7 +537,7 @@ pub(crate) fn suggestion(act: &Act<'_>, class: Option<AddressClass>) -> Option<S
             match (class, name) {
                 (Some(class), _) if !class.is_nameable() || port == 0 => return None,
                 (Some(AddressClass::Host), _) => format!("{HOST_INTERNAL}:{port}"),
-                (Some(AddressClass::Public), Some(name)) => format!("{name}:{port}"),
+                (Some(AddressClass::Public), Some(name)) => format!("{}:{port}", named(name)?),
                 _ => format!("{}:{port}", host(remote.ip())),
             }
         }

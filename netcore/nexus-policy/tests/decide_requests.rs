@@ -714,3 +714,23 @@ fn what_was_learnt_allows_it_again() {
         assert_ne!(app.reason(&get(&url(never))), "allowed", "{never}");
     }
 }
+
+/// Goal: no refusal proposes, and no run learns, a rule for a class of addresses where a name was meant that is called
+/// as one. Method: such names, for a request, a lookup and a connection. Found by the fuzz target url_decision.
+#[test]
+fn reject_to_propose_a_class_for_a_name_that_is_called_so() {
+    for word in ["public", "lan", "metadata", "host", "loopback", "localhost"] {
+        let host = name(word);
+        let url = url(&format!("http://{word}/x"));
+        let connect = common::connect_by(&host, "93.184.216.34:443");
+        let lookup = |via| Act::Resolve { name: &host, via };
+        for act in [get(&url), lookup(HTTP), lookup(common::TCP), connect] {
+            let denial = Setup::default().decide(&act).expect_err("asks for nothing");
+            assert_eq!(denial.fixes, [], "{word} {act:?}");
+            let mut gate = Setup::default().mode(Mode::Learn).gate();
+            answer(&mut gate, &host, "93.184.216.34", 60);
+            let _permit = gate.decide(Instant::ZERO, APP, &act).expect("let pass");
+            assert_eq!(gate.learnt().rules(act.capability()), [], "{word} {act:?}");
+        }
+    }
+}

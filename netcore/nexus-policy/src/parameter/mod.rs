@@ -10,8 +10,8 @@
 //! | `dsoftbus.stream.open`, `.rpc.call`, `.rpc.serve` | what, and with which peer, see [`peer`] |
 //! | `cloud.oauth2.start`, `account.use` | `PROVIDER:SCOPES`, see [`scopes`] |
 //!
-//! They are read and written here and nothing is decided by them yet: their interfaces are not in
-//! this build. A manifest for a later host can be checked by this one, and a text that is accepted
+//! They are read and written here. But for `network.http.request` nothing is decided by them yet: their interfaces
+//! are not in this build. A manifest for a later host can be checked by this one, and a text that is accepted
 //! now keeps its meaning. Quotas and directions (bytes of a share, pull without push) are not in
 //! them: they come with the interfaces.
 
