@@ -266,7 +266,7 @@ impl Prepared {
 impl Planned {
     /// What it may have been granted of the network, in words.
     fn grants(&self, by_policy: bool) -> Grants {
-        let of = |capability: Capability| {
+        let of = |capability: Capability| -> Vec<String> {
             let asked = self.candidate.manifest.asked(capability);
             let asked = asked.filter(|_| self.consent.allow_manifest || by_policy);
             let asked = asked.into_iter().flat_map(|asked| &asked.rules);
@@ -280,13 +280,32 @@ impl Planned {
                 .map(ToString::to_string)
                 .collect()
         };
+        let requests = of(Capability::NetworkHttpRequest);
+        let requests = requests.iter().filter_map(|rule| destination(rule));
         Grants {
-            connect: of(Capability::NetworkTcpConnect),
+            connect: (of(Capability::NetworkTcpConnect).into_iter())
+                .chain(requests)
+                .collect(),
             listen: of(Capability::NetworkTcpListen),
             send: of(Capability::NetworkUdpSend),
             bind: of(Capability::NetworkUdpBind),
         }
     }
+}
+
+/// Where the connections of a rule for requests go, as a rule for connections says it: `example.com:443` of
+/// `GET https://example.com/*`.
+fn destination(rule: &str) -> Option<String> {
+    let url = rule.rsplit(' ').next()?;
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let after_host = authority.rsplit(']').next()?;
+    let port = match scheme {
+        _ if after_host.contains(':') => return Some(authority.to_owned()),
+        "https" => 443,
+        _ => 80,
+    };
+    Some(format!("{authority}:{port}"))
 }
 
 /// Linked; or why it was refused before it started.
@@ -446,4 +465,22 @@ fn golden(path: &Path) -> Result<Golden, CliError> {
         path: path.to_owned(),
         bytes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_for_requests_leads_somewhere() {
+        for (rule, there) in [
+            ("GET https://example.com/*", "example.com:443"),
+            ("http://example.com/a/b", "example.com:80"),
+            ("GET,HEAD http://host.internal:8000/*", "host.internal:8000"),
+            ("https://[2001:db8::1]/*", "[2001:db8::1]:443"),
+            ("https://[2001:db8::1]:8443/*", "[2001:db8::1]:8443"),
+        ] {
+            assert_eq!(destination(rule).as_deref(), Some(there), "{rule}");
+        }
+    }
 }
