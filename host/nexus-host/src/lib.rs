@@ -4,4 +4,5 @@ pub mod cli;
 pub mod driver;
 pub mod observe;
 pub mod runtime;
+pub mod serve;
 pub mod signature;

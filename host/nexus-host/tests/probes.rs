@@ -262,6 +262,10 @@ probes! {
         .within(Duration::from_secs(30));
     optional_denied: run().only(&["--net", "none"]).stdout("still running\n");
 
+    // HTTP: tests/serve.rs asks them; there is nothing to run.
+    http_serve_p2: run().code(1).stderr("nexus-host serve");
+    http_serve_p3: run().code(1).stderr("nexus-host serve");
+
     // base WASI
     args_arrive: run().args(&["plain", "with space", "", "--allow", "ünïcödé", "-"]);
     env_is_empty: run();

@@ -17,6 +17,7 @@ mod mode;
 mod net;
 mod obey;
 mod observing;
+mod opening;
 mod pack;
 mod passphrase;
 mod policies;
@@ -25,6 +26,7 @@ mod publishers;
 mod recording;
 mod run;
 mod say;
+mod serve;
 mod sign;
 mod sim;
 mod start;
@@ -59,6 +61,8 @@ const EXAMPLES: &str = "Examples:
                                              say yes to everything its manifest asks for, this once
   nexus-host run app.wasm --allow network.tcp.connect=api.example.com:443
                                              grant one thing, this once
+  nexus-host serve api.wasm --listen 127.0.0.1:8080
+                                             answer HTTP requests with an app
   nexus-host check app.wasm                  would it start, and with what
   nexus-host policy check app.wasm --tcp api.example.com:443
                                              may it go there, and who says so
@@ -87,6 +91,8 @@ struct Cli {
 enum Verb {
     /// Run one app (the verb may be left out: nexus-host app.wasm)
     Run(Box<run::RunArgs>),
+    /// Serve HTTP with an app that answers requests
+    Serve(Box<serve::ServeArgs>),
     /// Run several apps, on one or more nodes, as a world file says
     Up(up::UpArgs),
     /// Run a scenario in a simulated world: real apps, virtual time, one seed
@@ -207,6 +213,7 @@ pub fn answer(arguments: Vec<OsString>) -> u8 {
     };
     let (output, result) = match cli.verb {
         Verb::Run(args) => (args.common.output, run::run(&args)),
+        Verb::Serve(args) => (args.common.output, serve::serve(&args)),
         Verb::Up(args) => (args.common.output, up::up(&args)),
         Verb::Sim(args) => (args.common.output, sim::sim(&args)),
         Verb::Test(args) => (args.common.output, test::test(&args)),

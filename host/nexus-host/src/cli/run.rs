@@ -6,29 +6,23 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use nexus_policy::{Admission, AppIdentity};
-use nexus_types::Instant;
 use serde_json::{Value, json};
 
-use super::admitting;
-use super::app::{Candidate, GrantArgs};
-use super::consent::{AskArgs, Asking};
+use super::app::GrantArgs;
+use super::consent::AskArgs;
 use super::learn::Learning;
 use super::mode::ModeArgs;
 use super::net::NetArgs;
 use super::observing::ObserveArgs;
-use super::policies::Policies;
-use super::recording::Recording;
-use super::start::{self, Given, Host};
+use super::opening::{self, Opened, Progress, Wanted};
+use super::start::{Given, Host};
 use super::values::{parse_duration, parse_size};
 use super::{CliError, Common, Kind, Output, StateArgs};
 use crate::observe::{report, summary};
 use crate::runtime::early::Early;
-use crate::runtime::engine::{EngineOptions, HostEngine};
 use crate::runtime::instance::{Ended, Outcome};
 use crate::runtime::shown;
-use crate::runtime::signals::Signals;
-use crate::runtime::stdio::{Input, say};
+use crate::runtime::stdio::Input;
 
 const EXAMPLES: &str = "Examples:
   nexus-host run app.wasm -- an argument      run an app that asks for nothing
@@ -91,22 +85,6 @@ pub(super) struct Done {
     pub(super) host: Host,
 }
 
-/// How far a run came before it failed, for its report.
-#[derive(Default)]
-struct Progress {
-    app: Option<AppIdentity>,
-    refused: Option<Box<Admission>>,
-}
-
-impl Progress {
-    /// It came no further.
-    fn refused(&mut self, admission: Box<Admission>) -> CliError {
-        let error = start::refusal(&admission);
-        self.refused = Some(admission);
-        error
-    }
-}
-
 pub(super) fn run(args: &RunArgs) -> Result<u8, CliError> {
     let mut progress = Progress::default();
     conclude(
@@ -114,15 +92,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, CliError> {
         args.common.output,
         |progress| attempt(args, progress),
         &mut progress,
-        |error, progress| {
-            report::of_refusal(
-                error.kind.word(),
-                error.kind.exit_code(),
-                &error.message,
-                progress.app.as_ref(),
-                progress.refused.as_deref(),
-            )
-        },
+        |error, progress| progress.report(error),
     )
 }
 
@@ -178,78 +148,29 @@ pub(super) fn reported(path: Option<&Path>) -> Result<Option<Early>, CliError> {
 }
 
 fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
-    let signals = Signals::remember_hangups().map_err(|error| CliError::new(Kind::Host, error))?;
-    let early = reported(args.report.as_deref())?;
-    args.net.check()?;
-    args.mode.check(args.report.as_deref())?;
-    let quiet = args.quiet || args.common.output == Output::Json;
-    let wanted = args.observe.wanted(args.common.output, quiet)?;
-    let policies = Policies::read(args.grants.policy.as_deref())?;
-    policies.warn();
-    let mut asking = Asking::open(&args.state, &args.ask, args.common.output)?;
-    let engine = HostEngine::new(EngineOptions {
-        memory_bytes_cap: policies.memory_bytes_cap(),
-        ..EngineOptions::default()
-    })
-    .map_err(|error| CliError::new(Kind::Host, error))?;
-    let mut cache = args.state.cache();
-    let mut candidate = Candidate::read(
-        &args.app,
-        args.manifest.as_deref(),
-        Some(&policies.publishers()),
-        &engine,
-        &mut cache,
-    )?;
-    progress.app = Some(candidate.identity.clone());
-    for warning in cache.take_warnings() {
-        say(&format!("warning: {warning}\n"));
-    }
-    let recording = Recording::open(&args.state);
-    // Before any port is opened or any packet can be sent.
-    let mut gate = policies.gate();
-    gate.set_mode(args.mode.mode());
-    gate.set_auditor(recording.auditor());
-    let consent = asking.settle(&mut gate, &candidate, args.grants.consent());
-    let consent = consent.inspect_err(|_| recording.close(Instant::ZERO))?;
-    let looked = admitting::look(Instant::ZERO, &mut gate, &recording, &candidate, &consent);
-    let admission = looked.map_err(|refused| {
-        recording.close(Instant::ZERO);
-        progress.refused(refused)
-    })?;
-
-    args.mode.banner(args.common.output);
-    let network = args.net.network(start::needs_network(&admission));
-    let mut host = Host::new(engine, policies, recording, signals, quiet)?;
-    drop(early);
-    host.set_mode(args.mode.mode());
-    host.observe(wanted)?;
-    if let Some(path) = &args.net.pcap {
-        host.driver()
-            .capture(path)
-            .map_err(|error| CliError::new(Kind::Host, error))?;
-    }
-    let node = host.add_node(&network)?;
-    for port in &node.published {
-        if !quiet {
-            let line = format!("published {} -> {}\n", port.host, port.port);
-            host.outputs()[1].say(&line);
-        }
-    }
-    host.await_addresses(&[(node.id, String::new())])?;
-    let files = host.obey(
-        args.grants.policy.as_deref(),
-        args.state.dir().as_deref(),
-        quiet,
-    )?;
-    candidate.verify_again(&files.policies.publishers())?;
-    asking.renew(files.remembered);
-    let consent = asking.known(&candidate, args.grants.consent());
-    let mut gate = files.policies.gate();
-    gate.set_mode(args.mode.mode());
-    let admission = host
-        .look(&mut gate, &candidate, &consent)
-        .map_err(|refused| progress.refused(refused))?;
-    progress.app = Some(candidate.identity.clone());
+    let wanted = Wanted {
+        app: &args.app,
+        manifest: args.manifest.as_deref(),
+        grants: &args.grants,
+        mode: &args.mode,
+        ask: &args.ask,
+        net: &args.net,
+        observe: &args.observe,
+        state: &args.state,
+        report: args.report.as_deref(),
+        output: args.common.output,
+        quiet: args.quiet || args.common.output == Output::Json,
+        instances: 1,
+        needs_network: false,
+    };
+    let quiet = wanted.quiet;
+    let Opened {
+        mut host,
+        node,
+        candidate,
+        admission,
+        consent,
+    } = opening::open(&wanted, progress)?;
     let out = args.mode.out();
     let learning = out.map(|out| Learning::new(out, &candidate, &admission));
     let given = Given {
@@ -260,13 +181,13 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
         stdin: Some(Input::default()),
         outputs: host.outputs().clone(),
     };
-    let ready = host.ready(node.id, candidate, given)?;
+    let ready = host.ready(node, candidate, given)?;
     let (identity, instance) = (ready.identity.clone(), ready.instance);
     let (limits, quota) = (ready.limits, ready.quota);
     let task = host.task(ready, false);
     let ended = host.drive(task);
     // However the run ended.
-    let learnt = learning.map(|learning| learning.write(&host.learnt(node.id), &how(&ended)));
+    let learnt = learning.map(|learning| learning.write(&host.learnt(node), &how(&ended)));
     let ended = ended?;
     let left = host.linger()?;
     let mut closing = String::new();
@@ -275,7 +196,7 @@ fn attempt(args: &RunArgs, progress: &mut Progress) -> Result<Done, CliError> {
             "warning: {left} connections still had bytes nobody took; they are lost\n"
         ));
     }
-    let refusals = host.refusals(node.id, instance);
+    let refusals = host.refusals(node, instance);
     if args.common.output == Output::Text {
         closing.push_str(&host.rest_of_denials());
         let unrecorded = refusals.audit_records_dropped;

@@ -20,11 +20,11 @@ use nexus_policy::{
     Admission, AppIdentity, Consent, Gate, Learnt, Manifest, Mode, Remembered, render,
 };
 use nexus_types::{InstanceId, NodeId, Port, Seed, Transport, limits};
-use wasmtime::component::Linker;
+use wasmtime::component::{Component, Linker};
 
 use super::admitting;
 use super::app::Candidate;
-use super::folders::{self, Folders};
+use super::folders::{self, Folder, Folders};
 use super::obey::{Files, Obedience};
 use super::policies::Policies;
 use super::recording::{self, Recording};
@@ -37,12 +37,14 @@ use crate::observe::telemetry::{self, Telemetry, Wanted};
 use crate::runtime::clocks::WallClock;
 use crate::runtime::control::Control;
 use crate::runtime::engine::HostEngine;
-use crate::runtime::instance::{Ended, Outcome, Prepared};
+use crate::runtime::imports;
+use crate::runtime::instance::{Ended, Outcome, PrepareError, Prepared};
 use crate::runtime::limits::AppLimits;
 use crate::runtime::linker;
-use crate::runtime::signals::Signals;
-use crate::runtime::state::{AppStart, AppState, GrantedDir};
+use crate::runtime::signals::{Signals, Wait};
+use crate::runtime::state::{AppStart, AppState, GrantedDir, Opened};
 use crate::runtime::stdio::{Input, Output};
+use crate::serve::{App, Handler};
 
 /// How long the host stays after its last app for bytes the app has written and the kernel has
 /// not taken yet. Stops a far end that never reads from keeping the host for ever.
@@ -107,6 +109,46 @@ pub(super) struct Ready {
     prepared: Prepared,
     state: AppState,
     outputs: [Output; 2],
+}
+
+/// An app that is admitted and can be served.
+pub(super) struct ReadyToServe {
+    pub(super) identity: AppIdentity,
+    pub(super) net: NetCtx,
+    pub(super) limits: AppLimits,
+    pub(super) quota: Quota,
+    pub(super) app: App,
+}
+
+/// An app that is admitted and linked.
+struct Admitted {
+    identity: AppIdentity,
+    component: Component,
+    limits: AppLimits,
+    quota: Quota,
+    linker: Linker<AppState>,
+    start: AppStart,
+    net: NetCtx,
+    folders: Vec<Folder>,
+}
+
+/// What a component is not for, with what it is for.
+fn unfit(error: &PrepareError, component: &Component, linker: &Linker<AppState>) -> CliError {
+    let exports = || imports::exports(linker.engine(), component);
+    let told = host_error(error);
+    match error {
+        PrepareError::NothingToRun(exports) if Handler::of(exports).is_some() => {
+            told.hint("it answers HTTP requests: nexus-host serve APP.wasm")
+        }
+        PrepareError::NothingToServe(_)
+            if exports()
+                .iter()
+                .any(|export| export.starts_with("wasi:cli/run@")) =>
+        {
+            told.hint("it is a program that runs to its end: nexus-host run APP.wasm")
+        }
+        _ => told,
+    }
 }
 
 impl Host {
@@ -350,6 +392,67 @@ impl Host {
         candidate: Candidate,
         given: Given,
     ) -> Result<Ready, CliError> {
+        let outputs = given.outputs.clone();
+        let admitted = self.admit(node, candidate, given)?;
+        let prepared = Prepared::new(&admitted.linker, &admitted.component)
+            .map_err(|error| unfit(&error, &admitted.component, &admitted.linker))?;
+        let state = AppState::new(admitted.start, admitted.net.clone())
+            .map_err(|error| host_error(&error))?;
+        self.folders.hold(
+            node,
+            admitted.net.instance,
+            admitted.folders,
+            state.revocations(),
+        );
+        Ok(Ready {
+            identity: admitted.identity,
+            instance: admitted.net.instance,
+            limits: admitted.limits,
+            quota: admitted.quota,
+            prepared,
+            state,
+            outputs,
+        })
+    }
+
+    /// The same for an app that answers requests: it has any number of instances, and one name at the gate.
+    pub(super) fn ready_to_serve(
+        &mut self,
+        node: NodeId,
+        candidate: Candidate,
+        given: Given,
+    ) -> Result<ReadyToServe, CliError> {
+        let admitted = self.admit(node, candidate, given)?;
+        let opened = Opened::new(&admitted.start.dirs).map_err(|error| host_error(&error))?;
+        self.folders.hold(
+            node,
+            admitted.net.instance,
+            admitted.folders,
+            opened.revocations(),
+        );
+        let app = App::new(
+            &admitted.linker,
+            &admitted.component,
+            admitted.start,
+            opened,
+            admitted.net.clone(),
+        )
+        .map_err(|error| unfit(&error, &admitted.component, &admitted.linker))?;
+        Ok(ReadyToServe {
+            identity: admitted.identity,
+            net: admitted.net,
+            limits: admitted.limits,
+            quota: admitted.quota,
+            app,
+        })
+    }
+
+    fn admit(
+        &mut self,
+        node: NodeId,
+        candidate: Candidate,
+        given: Given,
+    ) -> Result<Admitted, CliError> {
         self.instances += 1;
         let instance = InstanceId(self.instances);
         let shard = self.driver.shard().clone();
@@ -405,8 +508,6 @@ impl Host {
         let linker = self
             .link(&candidate, &admission)
             .map_err(|error| host_error(&format!("{error:#}")))?;
-        let prepared =
-            Prepared::new(&linker, &candidate.component).map_err(|error| host_error(&error))?;
         let start = AppStart {
             args: arguments(&candidate, given.arguments)?,
             env,
@@ -424,20 +525,18 @@ impl Host {
             node,
             instance,
         };
-        let state = AppState::new(start, net).map_err(|error| host_error(&error))?;
-        self.folders
-            .hold(node, instance, folders, state.revocations());
         self.denials
             .borrow_mut()
             .name(instance, candidate.identity.clone());
-        Ok(Ready {
+        Ok(Admitted {
             identity: candidate.identity,
-            instance,
+            component: candidate.component,
             limits,
             quota,
-            prepared,
-            state,
-            outputs: given.outputs,
+            linker,
+            start,
+            net,
+            folders,
         })
     }
 
@@ -485,6 +584,29 @@ impl Host {
             recording.ended(shard.latest(), instance, &identity, ended.outcome.word());
             ended
         }
+    }
+
+    /// Completes when a person or a supervisor says that it is enough.
+    pub(super) fn signal(&self) -> Wait {
+        self.signals.wait()
+    }
+
+    /// An app that was served has ended, with all its instances. What it used of its node.
+    pub(super) fn ended(
+        &mut self,
+        net: &NetCtx,
+        identity: &AppIdentity,
+        outcome: &Outcome,
+    ) -> nexus_node::Usage {
+        let (usage, now) = net
+            .shard
+            .enter(|mesh, now| (mesh.node_mut(net.node).end(now, net.instance), now));
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.ended(net.instance, outcome.word(), &usage);
+        }
+        self.recording
+            .ended(now, net.instance, identity, outcome.word());
+        usage
     }
 
     /// What an instance on a node was refused, for its report.

@@ -5,9 +5,11 @@
 //! that who was woken by a packet or a timer waits for one of them at most. There is nothing to
 //! steal and nothing to balance, so a run under virtual time repeats itself exactly.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -106,9 +108,23 @@ struct Task {
     waker: Waker,
 }
 
+type Spawned = VecDeque<Pin<Box<dyn Future<Output = ()>>>>;
+
+/// A handle by which a task adds others. They stand at the end of the queue as soon as its own turn is over.
+#[derive(Clone, Default)]
+pub struct Spawner(Rc<RefCell<Spawned>>);
+
+impl Spawner {
+    /// Adds a task to the shard.
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.0.borrow_mut().push_back(Box::pin(task));
+    }
+}
+
 /// The tasks of one shard.
 pub(crate) struct Executor {
     tasks: BTreeMap<TaskId, Task>,
+    spawner: Spawner,
     spawned: TaskId,
     ready: Arc<Ready>,
 }
@@ -123,6 +139,7 @@ impl Executor {
         };
         Self {
             tasks: BTreeMap::new(),
+            spawner: Spawner::default(),
             spawned: 0,
             ready: Arc::new(ready),
         }
@@ -132,16 +149,25 @@ impl Executor {
         &self.ready
     }
 
+    /// For tasks that add tasks.
+    pub(crate) fn spawner(&self) -> Spawner {
+        self.spawner.clone()
+    }
+
     /// Adds a task at the end of the queue. Dropping the receiver does not end the task.
     pub(crate) fn spawn<T: 'static>(
         &mut self,
         future: impl Future<Output = T> + 'static,
     ) -> oneshot::Receiver<T> {
         let (sender, receiver) = oneshot::channel();
-        let future = Box::pin(async move {
+        self.add(Box::pin(async move {
             // Nobody waiting for the result is no fault.
             let _ = sender.send(future.await);
-        });
+        }));
+        receiver
+    }
+
+    fn add(&mut self, future: Pin<Box<dyn Future<Output = ()>>>) {
         self.spawned += 1;
         let id = self.spawned;
         let ticket = Arc::new(Ticket {
@@ -161,7 +187,6 @@ impl Executor {
             },
         );
         self.ready.push(id, false);
-        receiver
     }
 
     /// Polls the task that was woken longest ago. `false`: none was.
@@ -203,6 +228,11 @@ impl Executor {
             // Out of the table first: dropping a guest's store may wake other tasks.
             let _done = self.tasks.remove(&id);
         }
+        loop {
+            let spawned = self.spawner.0.borrow_mut().pop_front();
+            let Some(future) = spawned else { break };
+            self.add(future);
+        }
         true
     }
 
@@ -216,8 +246,6 @@ impl Executor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::RefCell;
-    use std::rc::Rc;
 
     fn run(executor: &mut Executor) {
         while executor.step() || executor.step_yielded() {}
@@ -312,6 +340,27 @@ mod tests {
         waker.wake();
         assert_eq!(*roused.lock().unwrap(), 1);
         assert!(!executor.ready().fall_asleep());
+    }
+
+    /// Goal: a task a task adds is polled, after those that were ready before it. Method: one that adds two, beside
+    /// another.
+    #[test]
+    fn a_task_adds_tasks_at_the_end_of_the_queue() {
+        let mut executor = Executor::new(|| {});
+        let trace = Rc::new(RefCell::new(String::new()));
+        let (spawner, by) = (executor.spawner(), trace.clone());
+        drop(executor.spawn(async move {
+            for name in ['c', 'd'] {
+                let by = by.clone();
+                spawner.spawn(async move { by.borrow_mut().push(name) });
+            }
+            by.borrow_mut().push('a');
+        }));
+        let by = trace.clone();
+        drop(executor.spawn(async move { by.borrow_mut().push('b') }));
+        run(&mut executor);
+        assert_eq!(*trace.borrow(), "abcd");
+        assert_eq!(executor.len(), 0);
     }
 
     #[test]

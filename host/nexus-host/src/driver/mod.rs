@@ -13,6 +13,7 @@ mod address;
 mod capture;
 mod clock;
 mod executor;
+mod kernel;
 mod machine;
 mod network;
 mod user;
@@ -34,6 +35,8 @@ use nexus_types::{Instant, NodeId, Port, Transport};
 pub use address::{AddressError, Addresses, Source};
 pub use clock::OsClock;
 use executor::Executor;
+pub use executor::Spawner;
+pub use kernel::{KernelListener, KernelStream};
 pub(crate) use machine::{GuestMachine, SLICE_FUEL};
 pub use network::{AddedNode, Network, NetworkError, Wire, user_topology};
 pub use wire::Notice;
@@ -157,6 +160,11 @@ impl Driver {
         task: impl Future<Output = T> + 'static,
     ) -> oneshot::Receiver<T> {
         self.executor.spawn(task)
+    }
+
+    /// For tasks that add tasks.
+    pub fn spawner(&self) -> Spawner {
+        self.executor.spawner()
     }
 
     /// Drives the shard until `task` has ended.

@@ -13,7 +13,7 @@ use wasmtime_wasi::{p2, p3};
 
 use super::engine::Slices;
 use super::imports;
-use super::limits::Refused;
+use super::limits::{Ledger, Refused};
 use super::shown;
 use super::signals::Signal;
 use super::state::AppState;
@@ -33,7 +33,8 @@ pub enum Outcome {
     Deadline(Duration),
     /// A person or a supervisor ended it.
     Interrupted(Signal),
-    /// Its world ended, and it was in the background of it.
+    /// It was ended in order: its world ended, and it was in the background of it; or it served, and a person or
+    /// a supervisor said that was enough.
     Stopped,
     /// The host could not start it.
     Failed(String),
@@ -106,6 +107,8 @@ enum Entry {
 pub enum PrepareError {
     /// It exports no `wasi:cli/run`; what it does export.
     NothingToRun(Vec<String>),
+    /// It exports nothing that answers HTTP requests; what it does export.
+    NothingToServe(Vec<String>),
     /// Imports and linker do not fit; after admission that is a fault of ours, or an interface
     /// whose types differ from the released ones.
     Link(String),
@@ -119,13 +122,24 @@ impl fmt::Display for PrepareError {
                     f,
                     "nothing to run: the component exports no wasi:cli/run@0.2 or @0.3"
                 )?;
-                match &exports[..] {
-                    [] => write!(f, " (it exports nothing)"),
-                    exports => write!(f, " (it exports {})", exports.join(", ")),
-                }
+                list(f, exports)
+            }
+            Self::NothingToServe(exports) => {
+                write!(
+                    f,
+                    "nothing to serve: the component exports no wasi:http/incoming-handler@0.2 or wasi:http/handler@0.3"
+                )?;
+                list(f, exports)
             }
             Self::Link(why) => write!(f, "the component does not fit this host: {why}"),
         }
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, exports: &[String]) -> fmt::Result {
+    match exports {
+        [] => write!(f, " (it exports nothing)"),
+        exports => write!(f, " (it exports {})", exports.join(", ")),
     }
 }
 
@@ -177,28 +191,17 @@ impl Prepared {
         let shard = caller.shard.clone();
         let limits = *state.ledger.limits();
         let started = shard.now();
-        let mut store = match Store::try_new(self.engine(), state) {
+        let mut store = match new_store(self.engine(), state) {
             Ok(store) => store,
-            Err(error) => {
+            Err(why) => {
                 shard.enter(|mesh, now| mesh.node_mut(caller.node).end(now, caller.instance));
                 return Ended {
-                    outcome: Outcome::Failed(format!("no room for another app: {error:#}")),
+                    outcome: Outcome::Failed(why),
                     usage: Usage::default(),
                     over_limit: false,
                 };
             }
         };
-        store.limiter(|state| &mut state.ledger);
-        store.set_hostcall_fuel(usize::try_from(limits.hostcall_bytes).unwrap_or(usize::MAX));
-        store.set_max_component_handles(limits.handles as usize);
-        if let Err(error) = slice(&mut store) {
-            shard.enter(|mesh, now| mesh.node_mut(caller.node).end(now, caller.instance));
-            return Ended {
-                outcome: Outcome::Failed(format!("it cannot be made to give way: {error:#}")),
-                usage: Usage::default(),
-                over_limit: false,
-            };
-        }
 
         let mut cpu = Duration::ZERO;
         let outcome = {
@@ -280,6 +283,21 @@ impl Prepared {
     }
 }
 
+/// A store with all limits of its app on.
+///
+/// # Errors
+/// Why the host cannot start another instance.
+pub(crate) fn new_store(engine: &Engine, state: AppState) -> Result<Store<AppState>, String> {
+    let limits = *state.ledger.limits();
+    let mut store = Store::try_new(engine, state)
+        .map_err(|error| format!("no room for another app: {error:#}"))?;
+    store.limiter(|state| &mut state.ledger);
+    store.set_hostcall_fuel(usize::try_from(limits.hostcall_bytes).unwrap_or(usize::MAX));
+    store.set_max_component_handles(limits.handles as usize);
+    slice(&mut store).map_err(|error| format!("it cannot be made to give way: {error:#}"))?;
+    Ok(store)
+}
+
 /// Sees to it that a guest that computes gives way.
 fn slice(store: &mut Store<AppState>) -> wasmtime::Result<()> {
     match store.data().slices {
@@ -352,7 +370,7 @@ fn of_start_error(error: &wasmtime::Error) -> Outcome {
 }
 
 /// The cause in one line, then the innermost frames.
-fn describe(error: &wasmtime::Error) -> String {
+pub(crate) fn describe(error: &wasmtime::Error) -> String {
     let mut text = match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
         None => shown::line(&error.root_cause().to_string(), 400),
@@ -379,24 +397,29 @@ fn shown_name(name: &str) -> String {
 
 /// Says which limit an app ran into, if it did: the trap itself only says `unreachable`.
 fn with_hint(outcome: Outcome, store: &Store<AppState>) -> Outcome {
-    let ledger = &store.data().ledger;
-    let hint = match ledger.refused() {
-        None => return outcome,
-        Some(Refused::Memory(bytes)) => format!(
-            "the app asked for {} KiB of memory; its limit is {} KiB (nexus.toml: [limits] memory)",
-            bytes.div_ceil(1024),
-            ledger.limits().memory_bytes / 1024
-        ),
-        Some(Refused::Table(elements)) => format!(
-            "the app asked for {elements} table elements; its limit is {}",
-            ledger.limits().table_elements
-        ),
+    let Some(hint) = hint(&store.data().ledger) else {
+        return outcome;
     };
     match outcome {
         Outcome::Trap(text) => Outcome::Trap(format!("{text}\n  {hint}")),
         Outcome::Failed(_) => Outcome::Failed(format!("the app does not start: {hint}")),
         outcome => outcome,
     }
+}
+
+/// The limit an app ran into, if it did.
+pub(crate) fn hint(ledger: &Ledger) -> Option<String> {
+    ledger.refused().map(|refused| match refused {
+        Refused::Memory(bytes) => format!(
+            "the app asked for {} KiB of memory; its limit is {} KiB (nexus.toml: [limits] memory)",
+            bytes.div_ceil(1024),
+            ledger.limits().memory_bytes / 1024
+        ),
+        Refused::Table(elements) => format!(
+            "the app asked for {elements} table elements; its limit is {}",
+            ledger.limits().table_elements
+        ),
+    })
 }
 
 #[cfg(test)]

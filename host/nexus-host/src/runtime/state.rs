@@ -78,6 +78,31 @@ impl std::fmt::Display for DirError {
 
 impl std::error::Error for DirError {}
 
+/// An app's folders, opened: once for all its instances.
+pub struct Opened {
+    /// The folders, and what the app calls them.
+    granted: Vec<(Dir, String)>,
+    revocations: Arc<Revocations>,
+}
+
+impl Opened {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// One cannot be opened, or is not what was judged.
+    pub fn new(dirs: &[GrantedDir]) -> Result<Self, DirError> {
+        Ok(Self {
+            granted: open_dirs(dirs)?,
+            revocations: revocations(dirs)?,
+        })
+    }
+
+    /// Which of them are taken is said here.
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+}
+
 /// The data of an app's store.
 pub struct AppState {
     table: ResourceTable,
@@ -99,18 +124,18 @@ pub struct AppState {
 /// instance costs (`fresh_instance` of the benches).
 enum Wasi {
     /// Not called yet.
-    Start(Box<AppStart>),
+    Start(Arc<AppStart>, Seed),
     Made(Box<WasiCtx>),
 }
 
 impl Wasi {
     fn ctx(&mut self) -> &mut WasiCtx {
-        if let Self::Start(start) = self {
-            *self = Self::Made(Box::new(context(start).build()));
+        if let Self::Start(start, seed) = self {
+            *self = Self::Made(Box::new(context(start, seed).build()));
         }
         match self {
             Self::Made(ctx) => ctx,
-            Self::Start(_) => unreachable!("made above"),
+            Self::Start(..) => unreachable!("made above"),
         }
     }
 }
@@ -119,21 +144,30 @@ impl AppState {
     /// Everything an app has before its first instruction. Folders are opened now, so that one that
     /// cannot be is said before the app runs.
     pub fn new(start: AppStart, net: NetCtx) -> Result<Self, DirError> {
+        let opened = Opened::new(&start.dirs)?;
+        let seed = start.seed.clone();
+        Ok(Self::again(&Arc::new(start), seed, &opened, net))
+    }
+
+    /// The same for one of several instances of an app: with randomness of its own, and the folders that were
+    /// opened once for all.
+    pub fn again(start: &Arc<AppStart>, seed: Seed, opened: &Opened, net: NetCtx) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(start.limits.handles as usize);
-        Ok(Self {
+        Self {
             table,
             files: OpenFiles::default(),
-            granted: open_dirs(&start.dirs)?,
-            revocations: revocations(&start.dirs)?,
+            granted: opened.granted.clone(),
+            revocations: opened.revocations.clone(),
+            // What was taken already is ended before its first use.
             ended: 0,
             wall: start.wall,
             slices: start.slices,
             ledger: Ledger::new(start.limits),
-            wasi: Wasi::Start(Box::new(start)),
+            wasi: Wasi::Start(start.clone(), seed),
             http: Http::default(),
             net,
-        })
+        }
     }
 
     /// The shard it runs on.
@@ -196,15 +230,15 @@ impl AppState {
 }
 
 /// Everything but the folders.
-fn context(start: &AppStart) -> WasiCtxBuilder {
+fn context(start: &AppStart, seed: &Seed) -> WasiCtxBuilder {
     let mut ctx = WasiCtx::builder();
     // Nothing on a guest's path goes to another thread (DESIGN section 5).
     ctx.allow_blocking_current_thread(true)
         .args(&start.args)
         .envs(&start.env)
-        .secure_random(ChaCha20Rng::from_seed(start.seed.split("secure").bytes()))
-        .insecure_random(ChaCha20Rng::from_seed(start.seed.split("insecure").bytes()))
-        .insecure_random_seed(insecure_seed(&start.seed))
+        .secure_random(ChaCha20Rng::from_seed(seed.split("secure").bytes()))
+        .insecure_random(ChaCha20Rng::from_seed(seed.split("insecure").bytes()))
+        .insecure_random_seed(insecure_seed(seed))
         .max_random_size(start.limits.hostcall_bytes);
     if let Some(stdin) = &start.stdin {
         ctx.stdin(stdin.clone());
