@@ -110,7 +110,8 @@ struct Task {
 
 type Spawned = VecDeque<Pin<Box<dyn Future<Output = ()>>>>;
 
-/// A handle by which a task adds others. They stand at the end of the queue as soon as its own turn is over.
+/// A handle by which a task adds others. They stand at the end of the queue as soon as its own turn is over; added by
+/// nobody's turn, before the next.
 #[derive(Clone, Default)]
 pub struct Spawner(Rc<RefCell<Spawned>>);
 
@@ -191,6 +192,7 @@ impl Executor {
 
     /// Polls the task that was woken longest ago. `false`: none was.
     pub(crate) fn step(&mut self) -> bool {
+        self.adopt();
         let next = self.ready.queues().woken.pop_front();
         next.is_some_and(|id| self.poll(id))
     }
@@ -204,6 +206,7 @@ impl Executor {
     /// Polls one task, who was woken before who gave way. None: there is none to poll. `Some(true)`: it would
     /// have gone on and gave way.
     pub(crate) fn turn(&mut self) -> Option<bool> {
+        self.adopt();
         let next = {
             let mut queues = self.ready.queues();
             let woken = queues.woken.pop_front();
@@ -213,6 +216,15 @@ impl Executor {
         self.poll(id);
         let queued = |task: &Task| task.ticket.queued.load(Ordering::Acquire);
         Some(self.tasks.get(&id).is_some_and(queued))
+    }
+
+    /// Takes in what was added by a [`Spawner`].
+    fn adopt(&mut self) {
+        loop {
+            let spawned = self.spawner.0.borrow_mut().pop_front();
+            let Some(future) = spawned else { return };
+            self.add(future);
+        }
     }
 
     fn poll(&mut self, id: TaskId) -> bool {
@@ -228,11 +240,7 @@ impl Executor {
             // Out of the table first: dropping a guest's store may wake other tasks.
             let _done = self.tasks.remove(&id);
         }
-        loop {
-            let spawned = self.spawner.0.borrow_mut().pop_front();
-            let Some(future) = spawned else { break };
-            self.add(future);
-        }
+        self.adopt();
         true
     }
 

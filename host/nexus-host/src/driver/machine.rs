@@ -116,6 +116,12 @@ impl GuestMachine {
         drop(self.executor.spawn(task));
     }
 
+    /// For tasks that add tasks.
+    #[cfg(test)]
+    pub(crate) fn spawner(&self) -> super::Spawner {
+        self.executor.spawner()
+    }
+
     /// Ends every app where it stands, with all it has open: what was written is still delivered.
     pub(crate) fn end_apps(&mut self, now: Instant) {
         self.set_clock(now);

@@ -200,3 +200,6 @@ impl Server {
 
 /// Both ends of a connection, ours first.
 type Ends = [SocketAddr; 2];
+
+#[cfg(test)]
+mod tests;

@@ -91,6 +91,12 @@ impl Pool {
         self.app.started()
     }
 
+    /// How many instances there are.
+    #[cfg(test)]
+    pub(super) fn living(&self) -> usize {
+        self.instances.get()
+    }
+
     /// Has a request answered.
     pub(super) fn submit(self: &Rc<Self>, job: Job) {
         self.jobs.borrow_mut().push_back(job);
