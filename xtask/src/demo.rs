@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: four real runs of the host with real apps, each asserted, one line each.
+//! `cargo xtask demo`: five real runs of the host with real apps, each asserted, one line each.
 //!
 //! The kernel's side (a client, an HTTP server) is this process on 127.0.0.1. The host's state and
 //! configuration are in target/demo, so nothing of the person who runs it takes part.
@@ -28,19 +28,20 @@ const ECHO_PORT: u16 = 7777;
 /// Exit code of an app that was refused before it started.
 const REFUSED: i32 = 77;
 
-/// Builds what is missing and runs the four.
+/// Builds what is missing and runs the five.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     build::guests(workspace)?;
     build::host(workspace)?;
     let demo = Demo::new(workspace)?;
     let page = Page::serve()?;
-    let parts: [(&str, &dyn Fn() -> Result<String>); 4] = [
+    let parts: [(&str, &dyn Fn() -> Result<String>); 5] = [
         ("serve", &|| demo.serve()),
         ("fetch", &|| demo.fetch(&page)),
         ("link", &|| demo.link()),
         ("refuse", &|| demo.refuse(&page)),
+        ("https", &|| demo.https()),
     ];
-    eprintln!("==> four runs (usually 10 s)");
+    eprintln!("==> five runs (usually 10 s)");
     for (number, (name, part)) in parts.into_iter().enumerate() {
         let begun = Instant::now();
         let said = part().with_context(|| format!("demo {}: {name}", number + 1))?;
@@ -172,6 +173,53 @@ impl<'a> Demo<'a> {
         let mut command = self.host(["run", "--manifest", "components/fetch/nexus.toml"]);
         command.args(grant).args([&app, "--", &url]);
         run_quietly(&mut command, LIMIT)
+    }
+
+    /// One app is served by TLS, another fetches from it and trusts its certificate for this run alone.
+    fn https(&self) -> Result<String> {
+        let made = rcgen::generate_simple_self_signed(vec!["host.internal".to_owned()])?;
+        let (certificate, key) = (self.home.join("cert.pem"), self.home.join("key.pem"));
+        fs::write(&certificate, made.cert.pem())?;
+        fs::write(&key, made.signing_key.serialize_pem())?;
+        let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+        let (api, web) = (self.component("http-api"), self.component("web-fetch"));
+        let port = free_port()?;
+        let listen = format!("127.0.0.1:{port}");
+        let mut served = Running::start(self.host([
+            "serve",
+            &api,
+            "--listen",
+            &listen,
+            "--tls-cert",
+            &certificate,
+            "--tls-key",
+            &key,
+        ]))?;
+        served.wait_for_line("serving")?;
+        let url = format!("https://host.internal:{port}/hello/demo");
+        let grant = format!("network.http.request=GET https://host.internal:{port}/*");
+        let fetch = [
+            "run",
+            "--allow",
+            &grant,
+            "--ca",
+            &certificate,
+            &web,
+            "--",
+            &url,
+            "/hello",
+        ];
+        let said = run_quietly(&mut self.host(fetch), LIMIT)?;
+        served.stop();
+        ensure!(
+            said.status.success() && said.stdout.trim_end() == "demo",
+            "the app did not fetch what the other serves ({}):\n{}",
+            said.status,
+            said.tail()
+        );
+        Ok(format!(
+            "the app http-api served https on 127.0.0.1:{port}, the app web-fetch read one value of its JSON"
+        ))
     }
 
     /// Two apps on two nodes talk over an in-process link.

@@ -729,4 +729,53 @@ fn the_example_api_answers() {
     client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nany bytes");
     assert_eq!(client.answer(false).expect("an answer").text(), "any bytes");
     assert_eq!(status(&client.get("/none")), Some(404));
+    drop(client);
+    let (code, said) = serving.stop();
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("4 requests") && !said.contains("failed"),
+        "{said}"
+    );
+}
+
+/// Goal: an app is served by TLS and another fetches it, and neither trusts who is not who they say. Method: a
+/// certificate that is trusted for the run, one that is not, and a client that does not speak TLS.
+#[test]
+fn https_is_served_and_fetched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = rcgen::generate_simple_self_signed(vec!["host.internal".to_owned()]);
+    let made = made.expect("a certificate");
+    let (certificate, key) = (
+        folder.path().join("cert.pem"),
+        folder.path().join("key.pem"),
+    );
+    std::fs::write(&certificate, made.cert.pem()).expect("writes");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("writes");
+    let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+    let serving = Serving::start("http-api", &["--tls-cert", &certificate, "--tls-key", &key]);
+    let url = format!("https://host.internal:{}/hello/tls", serving.port);
+    let fetch = |more: &[&str]| {
+        let rule = format!(
+            "network.http.request=GET https://host.internal:{}/*",
+            serving.port
+        );
+        Command::new(guests::HOST)
+            .args(["run", "--quiet", "--allow", &rule])
+            .args(more)
+            .arg(guests::component("web-fetch"))
+            .args(["--", &url, "/hello"])
+            .output()
+            .expect("it runs")
+    };
+    let fetched = fetch(&["--ca", &certificate]);
+    let said = String::from_utf8_lossy(&fetched.stderr);
+    assert_eq!(String::from_utf8_lossy(&fetched.stdout), "tls\n", "{said}");
+    let refused = fetch(&[]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("certificate-unknown-issuer"), "{said}");
+    assert!(
+        serving.get("/hello/plain").is_none(),
+        "without TLS nothing is answered"
+    );
 }

@@ -1,7 +1,7 @@
 //! `nexus-host serve`: an app that answers HTTP requests, from its file to its end.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use nexus_caps::NetCtx;
 use nexus_types::{ErrorCode, limits};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::app::GrantArgs;
 use super::consent::AskArgs;
@@ -25,8 +26,11 @@ use super::values::{parse_duration, parse_size};
 use super::{CliError, Common, Kind, Output, StateArgs};
 use crate::observe::{report, summary};
 use crate::runtime::instance::{Ended, Outcome, Usage};
+use crate::runtime::load::read_text;
+use crate::runtime::shown;
 use crate::serve::{
-    AccessLog, App, Format, Handler, Listener as _, Served, Server, Settings, StackListener,
+    AccessLog, App, Format, Handler, Listener as _, Served, Server, Settings, StackListener, Tls,
+    TlsError,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -71,6 +75,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     ask: AskArgs,
     #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
     serving: ServingArgs,
     #[command(flatten)]
     net: NetArgs,
@@ -92,6 +98,53 @@ pub(super) struct ServeArgs {
     /// What each instance of the app gets as its arguments
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
+}
+
+/// A certificate to be shown. Of a key file nothing is ever said but that it is none.
+#[derive(Args)]
+struct TlsArgs {
+    /// Serve https wherever it listens: the certificate, and those up to a root (PEM)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_key",
+        env = "NEXUS_TLS_CERT"
+    )]
+    tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_cert",
+        env = "NEXUS_TLS_KEY"
+    )]
+    tls_key: Option<PathBuf>,
+}
+
+/// A chain of certificates has a few KiB.
+const TLS_BYTES_MAX: u64 = 1 << 20;
+
+impl TlsArgs {
+    fn read(&self) -> Result<Option<Tls>, CliError> {
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
+            return Ok(None);
+        };
+        let read = |path: &Path| {
+            let text = read_text(path, TLS_BYTES_MAX);
+            text.map_err(|why| CliError::new(Kind::Config, why))
+        };
+        let chain = read(certificate)?;
+        let secret = Zeroizing::new(read(key)?);
+        let tls = Tls::new(chain.as_bytes(), secret.as_bytes()).map_err(|error| {
+            let (flag, path) = match error {
+                TlsError::Certificate => ("--tls-cert", certificate),
+                TlsError::Key | TlsError::Mismatch => ("--tls-key", key),
+            };
+            let why = format!("{flag} {}: {error}", shown::path(path));
+            CliError::new(Kind::Config, why)
+        })?;
+        Ok(Some(tls))
+    }
 }
 
 #[derive(Args)]
@@ -173,6 +226,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<u8, CliError> {
 
 fn attempt(args: &ServeArgs, progress: &mut Progress) -> Result<Done, CliError> {
     let roots = args.trust.read()?;
+    let tls = args.tls.read()?;
     let requests = args.serving.max_requests;
     let wanted = Wanted {
         app: &args.app,
@@ -223,7 +277,7 @@ fn attempt(args: &ServeArgs, progress: &mut Progress) -> Result<Done, CliError> 
     let began = net.shard.now();
     let server = server(args, &mut host, app, settings, &identity.id);
     for at in &args.listen {
-        listen(args, &mut host, &server, &net, *at)?;
+        listen(args, &mut host, &server, &net, (*at, &tls))?;
     }
     let (stop, serving) = (host.signal(), server.clone());
     let grace = args.serving.grace();
@@ -324,8 +378,9 @@ fn listen(
     host: &mut Host,
     server: &Server,
     net: &NetCtx,
-    at: Listen,
+    (at, tls): (Listen, &Option<Tls>),
 ) -> Result<(), CliError> {
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let (local, chosen) = match at {
         Listen::Kernel(address) => {
             let listener = host.driver().listen(address, limits::SERVE_BACKLOG);
@@ -334,13 +389,13 @@ fn listen(
                     .hint("name another port, or port 0 for any that is free")
             })?;
             let local = listener.local();
-            server.listen(listener);
+            server.listen(listener, tls.clone());
             if !local.ip().is_loopback() {
                 host.outputs()[1].say(&format!(
                     "note: {local} is not on the loopback: whoever reaches this machine can send requests to the app\n"
                 ));
             }
-            (format!("http://{local}/"), address.port() == 0)
+            (format!("{scheme}://{local}/"), address.port() == 0)
         }
         Listen::Stack(address) => {
             let listener = StackListener::bind(net.clone(), address).map_err(|error| {
@@ -353,8 +408,8 @@ fn listen(
                 )
             })?;
             let local = listener.local();
-            server.listen(listener);
-            (format!("http://{local}/ of {}", net.node), false)
+            server.listen(listener, tls.clone());
+            (format!("{scheme}://{local}/ of {}", net.node), false)
         }
     };
     // A port nobody chose has to be said, or nobody could come.

@@ -224,8 +224,12 @@ impl Body for Sent {
 impl Drop for Sent {
     fn drop(&mut self) {
         self.sending.end();
-        // hyper asks no further once it knows there is nothing.
-        if self.head_only || (self.is_end_stream() && self.left.is_none_or(|left| left == 0)) {
+        // hyper asks no further once it has what the head promised, or knows there is nothing.
+        let whole = match self.left {
+            Some(left) => left == 0,
+            None => self.is_end_stream(),
+        };
+        if self.head_only || whole {
             self.entry.complete = true;
             if let Source::App { hold, .. } = &self.body {
                 hold.complete();

@@ -141,7 +141,7 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response<Sent>, Infallible> {
     let server = &connection.server.0;
-    let entry = Entry::new(&connection.server, connection.ends[1], &request);
+    let entry = Entry::new(&connection.server, connection.ends.remote, &request);
     connection.unread.set(!request.body().is_end_stream());
     if let Err(bad) = head::complete(&mut request, &connection.ends) {
         return Ok(connection.refuse(entry, bad));

@@ -48,7 +48,11 @@ pub(super) fn complete<B>(request: &mut Request<B>, ends: &Ends) -> Result<(), B
     let authority = authority(request, ends)?;
     let uri = std::mem::take(request.uri_mut()).into_parts();
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(if ends.secure {
+        Scheme::HTTPS
+    } else {
+        Scheme::HTTP
+    });
     parts.authority = Some(authority);
     parts.path_and_query = uri.path_and_query.or(Some(PathAndQuery::from_static("/")));
     *request.uri_mut() = Uri::from_parts(parts).map_err(|_| BadRequest::Target)?;
@@ -66,7 +70,7 @@ fn authority<B>(request: &Request<B>, ends: &Ends) -> Result<Authority, BadReque
         (Some(authority), _) => authority.clone(),
         (None, Some(host)) => Authority::try_from(host.as_bytes()).map_err(|_| BadRequest::Host)?,
         (None, None) if request.version() == Version::HTTP_10 => {
-            Authority::try_from(ends[0].to_string()).map_err(|_| BadRequest::Host)?
+            Authority::try_from(ends.local.to_string()).map_err(|_| BadRequest::Host)?
         }
         (None, None) => return Err(BadRequest::Host),
     };

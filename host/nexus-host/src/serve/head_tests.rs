@@ -2,10 +2,11 @@ use super::*;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full};
 
-const ENDS: Ends = [
-    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 80),
-    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 50_000),
-];
+const ENDS: Ends = Ends {
+    local: std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 80),
+    remote: std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 50_000),
+    secure: false,
+};
 
 fn request(target: &str, hosts: &[&str]) -> Request<()> {
     let mut request = Request::builder().uri(target);

@@ -18,6 +18,7 @@ mod listener;
 mod pool;
 mod stack;
 mod timer;
+mod tls;
 mod worker;
 
 use std::cell::{Cell, RefCell};
@@ -34,7 +35,9 @@ use futures::channel::oneshot;
 use futures::future::{Either, Shared, select};
 use nexus_caps::Shard;
 use nexus_types::limits;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
+use tokio_rustls::server::TlsStream;
 
 use crate::driver::Spawner;
 use crate::runtime::stdio::Output;
@@ -43,6 +46,7 @@ pub use access::{AccessLog, Format};
 pub use app::{App, Handler, Totals};
 pub use listener::Listener;
 pub use stack::StackListener;
+pub use tls::{Tls, TlsError};
 
 use pool::Pool;
 
@@ -155,7 +159,7 @@ impl Server {
 
     /// Takes connections from here until the server drains. A connection that would be one too many waits where it
     /// is: in the listener's backlog.
-    pub fn listen(&self, mut listener: impl Listener) {
+    pub fn listen(&self, mut listener: impl Listener, tls: Option<Tls>) {
         let server = self.clone();
         let draining = self.0.draining.clone();
         let accept = async move {
@@ -169,14 +173,47 @@ impl Server {
                 };
                 server.count(|served| served.connections += 1);
                 let local = listener.local();
-                let connection = connection::serve(server.clone(), stream, [local, remote], room);
-                server.0.spawner.spawn(connection);
+                let ends = Ends {
+                    local,
+                    remote,
+                    secure: tls.is_some(),
+                };
+                match tls.clone() {
+                    None => {
+                        let connection = connection::serve(server.clone(), stream, ends, room);
+                        server.0.spawner.spawn(connection);
+                    }
+                    Some(tls) => {
+                        let serving = server.clone();
+                        server.0.spawner.spawn(async move {
+                            if let Some(stream) = serving.shake_hands(&tls, stream).await {
+                                connection::serve(serving, stream, ends, room).await;
+                            }
+                        });
+                    }
+                }
             }
         };
         self.0.spawner.spawn(async move {
             // Dropped while draining, the listener closes.
             select(pin!(accept), draining).await;
         });
+    }
+
+    /// Whoever begins a handshake and does not go on, or comes while we drain, is let go.
+    async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        tls: &Tls,
+        stream: S,
+    ) -> Option<TlsStream<S>> {
+        let shard = &self.0.shard;
+        let deadline = shard.now() + Duration::from_micros(limits::SERVE_HEAD_MICROS);
+        let late = pin!(shard.sleep_until(deadline));
+        let over = pin!(select(late, self.0.draining.clone()));
+        match select(pin!(tls.accept(stream)), over).await {
+            Either::Left((accepted, _)) => accepted,
+            Either::Right(_) => None,
+        }
     }
 
     /// Serves until `stop` completes; then lets what is in flight end, for at most `grace`. What it came to.
@@ -208,8 +245,14 @@ impl Server {
     }
 }
 
-/// Both ends of a connection, ours first.
-type Ends = [SocketAddr; 2];
+/// Between whom a connection is.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// By TLS.
+    secure: bool,
+}
 
 #[cfg(test)]
 mod tests;

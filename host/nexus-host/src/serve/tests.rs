@@ -133,6 +133,7 @@ impl Lab {
             wall: WallClock::Os,
             slices,
             limits: AppLimits::default(),
+            roots: Vec::new(),
         };
         let net = NetCtx {
             shard: machine.shard().clone(),
@@ -151,7 +152,7 @@ impl Lab {
             ("app".into(), None),
         );
         let (clients, come) = mpsc::unbounded();
-        server.listen(Clients(come));
+        server.listen(Clients(come), None);
         Self {
             machine,
             now: Instant::ZERO,

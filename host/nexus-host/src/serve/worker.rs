@@ -305,7 +305,11 @@ async fn call_p2(
     let set = answer.clone();
     let parameters = accessor.with(|mut store| -> Result<_> {
         let mut view = store.get().http();
-        let request = view.new_incoming_request(Scheme::Http, request)?;
+        let scheme = match request.uri().scheme() {
+            Some(scheme) if *scheme == http::uri::Scheme::HTTPS => Scheme::Https,
+            _ => Scheme::Http,
+        };
+        let request = view.new_incoming_request(scheme, request)?;
         let parameter = view.new_response_outparam_from_callback(move |answered| {
             let answer = set.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(answer) = answer {
