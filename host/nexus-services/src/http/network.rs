@@ -102,6 +102,12 @@ pub trait Network: Send + Sync + 'static {
     /// Bytes both ways.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
+    /// What names a stream to [`Network::carry`] while others read and write it.
+    type Carrier: Send + Unpin + 'static;
+
+    /// What names this one.
+    fn carrier(stream: &Self::Stream) -> Self::Carrier;
+
     /// Judges a hop: asked before anything is looked up, and again when the policy changed meanwhile.
     fn judge(&self, caller: Caller, hop: Hop<'_>) -> Result<Grant, Refusal>;
 
@@ -123,6 +129,18 @@ pub trait Network: Send + Sync + 'static {
         grant: &Grant,
         address: SocketAddr,
     ) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send;
+
+    /// Has a stream to `address` that stood idle carry this hop. Whether it does: from then on, what the policy says
+    /// of this hop, and no more what it says of those before, decides whether the stream goes on. If not, one is
+    /// opened, which says why that may not be.
+    fn carry(
+        &self,
+        caller: Caller,
+        hop: Hop<'_>,
+        grant: &Grant,
+        address: SocketAddr,
+        carrier: &Self::Carrier,
+    ) -> bool;
 
     /// Changes when the policy does.
     fn epoch(&self) -> PolicyEpoch;
