@@ -127,6 +127,7 @@ fn refusal(error: &NetError) -> Option<Refusal> {
 fn resolve_error(error: NetError) -> ResolveError {
     match (refusal(&error), error.code) {
         (_, ErrorCode::NoCapacity) => ResolveError::NoCapacity,
+        (_, ErrorCode::Deadline) => ResolveError::TimedOut,
         (Some(refusal), _) => ResolveError::Refused(refusal),
         (None, ErrorCode::NotFound) => ResolveError::NotFound,
         _ => ResolveError::Failed,

@@ -7,10 +7,11 @@ use core::net::SocketAddr;
 use nexus_types::{InstanceId, Instant, PolicyEpoch, Reason, Why};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::Method;
+use super::error::{Error, Phase};
 use super::limits::Limits;
 use super::tls::TlsProfile;
 use super::url::RequestUrl;
-use super::{Method, error::Error};
 
 /// On whose behalf. From the channel, never from a payload.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -73,7 +74,9 @@ pub enum ResolveError {
     Refused(Refusal),
     /// The name does not exist, or has no address.
     NotFound,
-    /// No name server answered, or none made sense.
+    /// No name server answered in the time that the network itself gives one.
+    TimedOut,
+    /// No answer made sense.
     Failed,
     /// A bound of the host is reached.
     NoCapacity,
@@ -156,6 +159,7 @@ impl From<ResolveError> for Error {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::Refused(refusal) => Self::Refused(refusal),
+            ResolveError::TimedOut => Self::TimedOut(Phase::Resolve),
             error => Self::Resolve(error),
         }
     }
