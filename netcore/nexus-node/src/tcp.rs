@@ -97,41 +97,40 @@ impl Node {
     }
 
     /// Has a connection that was opened for a request carry another one, of the same app to the same origin. From now on
-    /// it is judged again as that. `permit`: of [`Act::Request`].
+    /// it is judged again as that. `permit`: of [`Act::RequestConnect`] to where the connection leads, as if it were opened
+    /// for that request.
     ///
     /// # Errors
-    /// The connection is not there any more; or this request may not go where it leads, and needs one of its own
-    /// (which says why, if it is refused).
+    /// The connection is not there any more, or not for such a request; or the policy forbids it by now. The request
+    /// needs a connection of its own, which says why, if that is refused.
     pub fn tcp_carry(
         &mut self,
         now: Instant,
         socket: TcpSocket,
         permit: Permit,
     ) -> Result<(), NetError> {
-        let Target::Request(request) = permit.target() else {
+        let Target::RequestRemote { at, request } = permit.target() else {
             return Err(misused());
         };
         self.check_tcp(now, socket)?;
         let handle = Handle::Tcp(socket.id);
         let (_, remote) = self.tcp_addresses(socket).ok_or_else(NetError::closed)?;
-        let asks = Act::Request(request.request());
-        let stamp = Site::StaleConnect.ask(|| self.still_permitted(now, permit.stamp(), &asks))?;
-        let goes = Act::RequestConnect {
-            request: request.request(),
-            remote,
-        };
         let its = match self.open.get(&handle) {
             Some(Open::Stands(opened, OpenedAs::Request(before))) => {
                 let url = request.request().url;
-                opened.instance() == stamp.instance() && url.is_same_origin(before.request().url)
+                opened.instance() == permit.instance()
+                    && url.is_same_origin(before.request().url)
+                    && remote == *at
             }
             _ => false,
         };
-        if !its || !Site::StaleConnect.ask(|| self.gate.goes_on(now, stamp, &goes)) {
+        if !its {
             let why = "the request may not go over this connection";
             return Err(NetError::new(ErrorCode::Denied, why));
         }
         let opened = OpenedAs::Request(request.clone());
+        let act = opened.connect(remote);
+        let stamp = Site::StaleConnect.ask(|| self.still_permitted(now, permit.stamp(), &act))?;
         self.open.insert(handle, Open::Stands(stamp, opened));
         Ok(())
     }

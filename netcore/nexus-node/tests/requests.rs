@@ -40,6 +40,11 @@ fn web() -> SocketAddr {
     "93.184.216.2:80".parse().expect("an address")
 }
 
+/// Another address of the same name.
+fn elsewhere() -> SocketAddr {
+    "93.184.216.3:80".parse().expect("an address")
+}
+
 /// A world in which the name has been answered, for a second.
 fn world() -> World {
     let mut world = World::on([93, 184, 216]);
@@ -51,7 +56,7 @@ fn world() -> World {
     let (now, until) = (world.now, world.now + Duration::from_secs(1));
     let gate = world.mesh.node_mut(world.a).gate_mut();
     for app in [APP, OTHER] {
-        gate.bind_answer(now, app, &name, &[web().ip()], until);
+        gate.bind_answer(now, app, &name, &[web().ip(), elsewhere().ip()], until);
     }
     world
 }
@@ -81,7 +86,11 @@ fn carry(
     app: InstanceId,
     url: &RequestUrl,
 ) -> Result<(), NetError> {
-    let permit = permit(world, app, &Act::Request(get(url)));
+    let act = Act::RequestConnect {
+        request: get(url),
+        remote: web(),
+    };
+    let permit = permit(world, app, &act);
     let now = world.now;
     world.mesh.node_mut(world.a).tcp_carry(now, socket, permit)
 }
@@ -120,10 +129,10 @@ fn a_connection_ends_with_what_it_carries() {
     ] {
         let mut world = world();
         let socket = open(&mut world, &first);
-        world.now += Duration::from_secs(2);
         if let Some(url) = carried {
             carry(&mut world, socket, APP, url).expect("the same origin");
         }
+        world.now += Duration::from_secs(2);
         forbid(&mut world, rule);
         let code = told(&mut world, socket);
         assert_eq!(code.is_some(), ends, "{rule}: {code:?}");
@@ -131,7 +140,8 @@ fn a_connection_ends_with_what_it_carries() {
 }
 
 /// Goal: a connection carries what its app may ask of its origin at that address, and nothing else. Method: another
-/// origin, another app, a part of the origin that is forbidden at the address, a connection that was opened otherwise.
+/// origin, another app, another address of the origin, what is not a permit to connect, a permit that the policy has
+/// overtaken, a connection that was opened otherwise.
 #[test]
 fn reject_to_carry_what_is_not_its_own() {
     let mut world = world();
@@ -141,10 +151,28 @@ fn reject_to_carry_what_is_not_its_own() {
     assert_eq!(error.code, ErrorCode::Denied);
     let error = carry(&mut world, socket, OTHER, &first).expect_err("another app");
     assert_eq!(error.code, ErrorCode::Denied);
-    forbid(&mut world, "http://93.184.216.2/v2/*");
     let second = url("api.example.com/v2/b");
-    let error = carry(&mut world, socket, APP, &second).expect_err("forbidden there");
-    assert_eq!(error.code, ErrorCode::Denied);
+    let to = |remote| Act::RequestConnect {
+        request: get(&second),
+        remote,
+    };
+    for (act, code) in [
+        (to(elsewhere()), ErrorCode::Denied),
+        (Act::Request(get(&second)), ErrorCode::Internal),
+    ] {
+        let permit = permit(&mut world, APP, &act);
+        let now = world.now;
+        let carried = world.mesh.node_mut(world.a).tcp_carry(now, socket, permit);
+        assert_eq!(carried.expect_err("not for this").code, code);
+    }
+    let overtaken = permit(&mut world, APP, &to(web()));
+    forbid(&mut world, "http://93.184.216.2/v2/*");
+    let now = world.now;
+    let carried = world
+        .mesh
+        .node_mut(world.a)
+        .tcp_carry(now, socket, overtaken);
+    assert_eq!(carried.expect_err("forbidden there").reason, "revoked");
     // It goes on as what it was.
     assert_eq!(told(&mut world, socket), None);
     let act = Act::Connect {

@@ -20,7 +20,7 @@ use crate::resolve::Pending;
 use crate::tcp_connect::connected;
 use crate::types::Open;
 
-/// Permits that wait for the connection they were given for. A request whose connection was idle already leaves one
+/// Permits that wait for the connection they were given for. A request that ends before it has one leaves its permit
 /// here; more of them than this make room.
 const PERMITS_MAX: usize = 16;
 
@@ -60,16 +60,25 @@ impl NodeNetwork {
     }
 
     /// The permit that was given for this request to go there.
-    fn kept(&self, act: &Act<'_>) -> Option<Permit> {
-        let Act::RequestConnect { request, remote } = act else {
-            return None;
-        };
+    fn kept(&self, request: Judged<'_>, remote: SocketAddr) -> Option<Permit> {
         let mut kept = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
         let at = kept.iter().position(|permit| match permit.target() {
-            Target::RequestRemote { at, request: its } => at == remote && its.request() == *request,
+            Target::RequestRemote { at, request: its } => *at == remote && its.request() == request,
             _ => false,
         })?;
         Some(kept.swap_remove(at))
+    }
+
+    /// That permit, or another if it had to make room.
+    fn to_connect(&self, hop: Hop<'_>, remote: SocketAddr) -> Result<Permit, ConnectError> {
+        let url = Self::judged_url(hop).map_err(ConnectError::Refused)?;
+        let request = judged(hop, &url);
+        if let Some(permit) = self.kept(request, remote) {
+            return Ok(permit);
+        }
+        Site::RequestConnect
+            .ask(|| self.ctx.permit(&Act::RequestConnect { request, remote }))
+            .map_err(connect_error)
     }
 
     async fn addresses(&self, hop: Hop<'_>) -> Result<Vec<IpAddr>, NetError> {
@@ -95,6 +104,15 @@ impl NodeNetwork {
     }
 }
 
+/// A hop as rules see it.
+fn judged<'a>(hop: Hop<'_>, url: &'a JudgedUrl) -> Judged<'a> {
+    Judged {
+        method: Some(hop.method),
+        url,
+        redirected: hop.index > 0,
+    }
+}
+
 /// The policy's no, of what the app is told.
 fn refusal(error: &NetError) -> Option<Refusal> {
     let reason = Reason::ALL
@@ -109,6 +127,7 @@ fn refusal(error: &NetError) -> Option<Refusal> {
 fn resolve_error(error: NetError) -> ResolveError {
     match (refusal(&error), error.code) {
         (_, ErrorCode::NoCapacity) => ResolveError::NoCapacity,
+        (_, ErrorCode::Deadline) => ResolveError::TimedOut,
         (Some(refusal), _) => ResolveError::Refused(refusal),
         (None, ErrorCode::NotFound) => ResolveError::NotFound,
         _ => ResolveError::Failed,
@@ -127,14 +146,15 @@ fn connect_error(error: NetError) -> ConnectError {
 
 impl Network for NodeNetwork {
     type Stream = RequestStream;
+    type Carrier = TcpSocket;
+
+    fn carrier(stream: &RequestStream) -> TcpSocket {
+        stream.socket()
+    }
 
     fn judge(&self, _: Caller, hop: Hop<'_>) -> Result<Grant, Refusal> {
         let url = Self::judged_url(hop)?;
-        let request = Judged {
-            method: Some(hop.method),
-            url: &url,
-            redirected: hop.index > 0,
-        };
+        let request = judged(hop, &url);
         let permit = Site::Request
             .ask(|| self.ctx.permit(&Act::Request(request)))
             .map_err(|error| {
@@ -148,7 +168,10 @@ impl Network for NodeNetwork {
             why: Why::new(error.to_string()),
         })?;
         Ok(Grant {
-            // The pool is the app's alone, and each request of it is judged.
+            // Every rule's is the same. What a rule decides is whether a request may be sent, and each is judged, over
+            // an idle connection like over a new one, which is from then on judged as it (`carry`). Nothing of a
+            // connection is a rule's, but whom TLS trusts: that is in the pool's key by itself, as the policy's epoch
+            // is, and no two apps share a client.
             key: 0,
             epoch: permit.epoch(),
             limits: Limits::default(),
@@ -165,11 +188,7 @@ impl Network for NodeNetwork {
         let url = Self::judged_url(hop).map_err(ResolveError::Refused)?;
         let port = hop.url.port();
         let addresses = self.addresses(hop).await.map_err(resolve_error)?;
-        let request = Judged {
-            method: Some(hop.method),
-            url: &url,
-            redirected: hop.index > 0,
-        };
+        let request = judged(hop, &url);
         let acts = addresses.into_iter().map(|address| Act::RequestConnect {
             request,
             remote: SocketAddr::new(address, port),
@@ -197,23 +216,26 @@ impl Network for NodeNetwork {
         _: &Grant,
         address: SocketAddr,
     ) -> Result<RequestStream, ConnectError> {
-        let url = Self::judged_url(hop).map_err(ConnectError::Refused)?;
-        let act = Act::RequestConnect {
-            request: Judged {
-                method: Some(hop.method),
-                url: &url,
-                redirected: hop.index > 0,
-            },
-            remote: address,
-        };
-        let permit = match self.kept(&act) {
-            Some(permit) => permit,
-            None => Site::RequestConnect
-                .ask(|| self.ctx.permit(&act))
-                .map_err(connect_error)?,
-        };
+        let permit = self.to_connect(hop, address)?;
         let socket: TcpSocket = connected(&self.ctx, permit).await.map_err(connect_error)?;
         Ok(RequestStream::new(Open::new(self.ctx.clone(), socket)))
+    }
+
+    fn carry(
+        &self,
+        _: Caller,
+        hop: Hop<'_>,
+        _: &Grant,
+        address: SocketAddr,
+        carrier: &TcpSocket,
+    ) -> bool {
+        let Ok(permit) = self.to_connect(hop, address) else {
+            return false;
+        };
+        let carried = self
+            .ctx
+            .node(|node, now| node.tcp_carry(now, *carrier, permit));
+        carried.is_ok()
     }
 
     fn epoch(&self) -> PolicyEpoch {

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use nexus_node::NetError;
+use nexus_node::{NetError, TcpSocket};
 use nexus_types::ErrorCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -17,6 +17,10 @@ pub struct RequestStream(Open);
 impl RequestStream {
     pub(super) fn new(open: Open) -> Self {
         Self(open)
+    }
+
+    pub(super) fn socket(&self) -> TcpSocket {
+        self.0.socket()
     }
 }
 

@@ -106,13 +106,11 @@ impl UdpSocket {
         }
         self.family.check_local(&self.ctx, local)?;
         let ctx = &self.ctx;
-        let bind = Act::UdpBind { local };
-        let permit = Site::WasiUdpBind.ask(|| {
-            ctx.node(|node, now| match local.port() {
-                0 => node.permit_first(now, ctx.instance, [bind, Act::UdpOpen]),
-                _ => node.permit(now, ctx.instance, &bind),
-            })
-        })?;
+        // A port of the host's choosing is what a socket that only sends has, too.
+        let sends = (local.port() == 0).then_some(Act::UdpOpen);
+        let acts = [Act::UdpBind { local }].into_iter().chain(sends);
+        let permit = Site::WasiUdpBind
+            .ask(|| ctx.node(|node, now| node.permit_first(now, ctx.instance, acts)))?;
         let socket = ctx.node(|node, now| match permit.capability() {
             Capability::NetworkUdpBind => node.udp_bind(now, permit),
             _ => node.udp_open_at(now, permit, local.ip()),

@@ -130,7 +130,9 @@ fn word(error: &client::Error) -> Error {
         Failed::TooMany
         | Failed::Resolve(ResolveError::NoCapacity)
         | Failed::Connect(ConnectError::NoCapacity) => Error::ConnectionLimitReached,
-        Failed::TimedOut(Phase::Resolve) => Error::DnsTimeout,
+        Failed::TimedOut(Phase::Resolve) | Failed::Resolve(ResolveError::TimedOut) => {
+            Error::DnsTimeout
+        }
         Failed::TimedOut(Phase::Connect | Phase::Tls) | Failed::Connect(ConnectError::TimedOut) => {
             Error::ConnectionTimeout
         }

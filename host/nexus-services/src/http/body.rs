@@ -24,22 +24,22 @@ use super::time::{Alarm, Deadline};
 const PIECES: usize = 16;
 
 /// What a body is read from; gone once it was read or failed.
-pub(super) struct Source {
-    pub(super) connection: Connection,
+pub(super) struct Source<C> {
+    pub(super) connection: Connection<C>,
     pub(super) incoming: Incoming,
     pub(super) gunzip: Option<Gunzip>,
     /// Under what it may be used again, if at all.
     pub(super) key: Option<Key>,
 }
 
-impl Source {
+impl<C> Source<C> {
     /// Whether the head said it all: there is nothing to read.
     pub(super) fn is_over(&self) -> bool {
         self.incoming.is_end_stream() && self.gunzip.is_none()
     }
 
     /// The response was read to its end: gives the connection back, if it can be used again.
-    pub(super) fn give_back<N: Network>(self, network: &N, pool: &Pool) {
+    pub(super) fn give_back<N: Network<Carrier = C>>(self, network: &N, pool: &Pool<C>) {
         if let Some(key) = self.key
             && key.epoch == network.epoch()
         {
@@ -52,9 +52,9 @@ impl Source {
 /// A response's body as a stream: [`Body`], whose end comes only when it is whole.
 pub struct ResponseBody<N: Network> {
     network: Arc<N>,
-    pool: Pool,
+    pool: Pool<N::Carrier>,
     slot: Option<Slot>,
-    source: Option<Source>,
+    source: Option<Source<N::Carrier>>,
     limits: Limits,
     total: Deadline,
     progress: Progress,
@@ -65,8 +65,8 @@ pub struct ResponseBody<N: Network> {
 impl<N: Network> ResponseBody<N> {
     pub(super) fn new(
         network: Arc<N>,
-        pool: Pool,
-        source: Source,
+        pool: Pool<N::Carrier>,
+        source: Source<N::Carrier>,
         limits: Limits,
         total: Deadline,
         length: Option<u64>,

@@ -19,7 +19,7 @@ use super::time::{Alarm, Deadline, within};
 /// A client over a network. Clones are the same client.
 pub struct Client<N: Network> {
     pub(super) network: Arc<N>,
-    pub(super) pool: Pool,
+    pub(super) pool: Pool<N::Carrier>,
     slots: Slots,
     pub(super) seed: Seed,
 }
@@ -131,7 +131,7 @@ impl<N: Network> Client<N> {
 /// earlier policy. Never ready.
 pub struct Drive<N: Network> {
     network: Arc<N>,
-    pool: Pool,
+    pool: Pool<N::Carrier>,
     alarm: Alarm,
 }
 

@@ -12,17 +12,19 @@ use super::guard::{Guard, Stream, Wire};
 use super::send::SendBody;
 
 /// A connection, and hyper's part of it, which runs only while somebody polls.
-pub(super) struct Connection {
+pub(super) struct Connection<C> {
     pub(super) sender: http1::SendRequest<SendBody>,
     hyper: Option<http1::Connection<Guard, SendBody>>,
     pub(super) wire: Wire,
+    /// What names its stream to the network.
+    pub(super) carrier: C,
     /// Whether it has been asked something before.
     pub(super) used: bool,
 }
 
-impl Connection {
+impl<C> Connection<C> {
     /// Makes HTTP/1.1 of a stream; nothing is sent yet.
-    pub(super) async fn new(stream: Box<dyn Stream>) -> Result<Self, Error> {
+    pub(super) async fn new(stream: Box<dyn Stream>, carrier: C) -> Result<Self, Error> {
         let wire = Wire::default();
         let (sender, hyper) = http1::Builder::new()
             .max_headers(limits::HTTP_RESPONSE_FIELDS)
@@ -35,6 +37,7 @@ impl Connection {
             sender,
             hyper: Some(hyper),
             wire,
+            carrier,
             used: false,
         })
     }
@@ -54,7 +57,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl<C> Drop for Connection<C> {
     fn drop(&mut self) {
         if let Some(hyper) = self.hyper.take() {
             hyper.into_parts().io.close();

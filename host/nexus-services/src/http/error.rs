@@ -222,6 +222,7 @@ impl Error {
                     "no-capacity",
                     "too many names are being looked up",
                 ),
+                ResolveError::TimedOut => Phase::Resolve.parts(),
                 ResolveError::Refused(refusal) => {
                     (refusal.reason.code(), refusal.reason.as_str(), "")
                 }

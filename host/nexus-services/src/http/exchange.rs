@@ -79,7 +79,7 @@ pub(super) fn wire_request(
 /// Asks.
 pub(super) async fn ask<N: Network>(
     network: &N,
-    connection: &mut Connection,
+    connection: &mut Connection<N::Carrier>,
     request: WireRequest,
     timeouts: &Timeouts,
     total: Deadline,

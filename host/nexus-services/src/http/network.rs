@@ -7,10 +7,11 @@ use core::net::SocketAddr;
 use nexus_types::{InstanceId, Instant, PolicyEpoch, Reason, Why};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::Method;
+use super::error::{Error, Phase};
 use super::limits::Limits;
 use super::tls::TlsProfile;
 use super::url::RequestUrl;
-use super::{Method, error::Error};
 
 /// On whose behalf. From the channel, never from a payload.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -73,7 +74,9 @@ pub enum ResolveError {
     Refused(Refusal),
     /// The name does not exist, or has no address.
     NotFound,
-    /// No name server answered, or none made sense.
+    /// No name server answered in the time that the network itself gives one.
+    TimedOut,
+    /// No answer made sense.
     Failed,
     /// A bound of the host is reached.
     NoCapacity,
@@ -102,6 +105,12 @@ pub trait Network: Send + Sync + 'static {
     /// Bytes both ways.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
+    /// What names a stream to [`Network::carry`] while others read and write it.
+    type Carrier: Send + Unpin + 'static;
+
+    /// What names this one.
+    fn carrier(stream: &Self::Stream) -> Self::Carrier;
+
     /// Judges a hop: asked before anything is looked up, and again when the policy changed meanwhile.
     fn judge(&self, caller: Caller, hop: Hop<'_>) -> Result<Grant, Refusal>;
 
@@ -124,6 +133,18 @@ pub trait Network: Send + Sync + 'static {
         address: SocketAddr,
     ) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send;
 
+    /// Has a stream to `address` that stood idle carry this hop. Whether it does: from then on, what the policy says
+    /// of this hop, and no more what it says of those before, decides whether the stream goes on. If not, one is
+    /// opened, which says why that may not be.
+    fn carry(
+        &self,
+        caller: Caller,
+        hop: Hop<'_>,
+        grant: &Grant,
+        address: SocketAddr,
+        carrier: &Self::Carrier,
+    ) -> bool;
+
     /// Changes when the policy does.
     fn epoch(&self) -> PolicyEpoch;
 
@@ -138,6 +159,7 @@ impl From<ResolveError> for Error {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::Refused(refusal) => Self::Refused(refusal),
+            ResolveError::TimedOut => Self::TimedOut(Phase::Resolve),
             error => Self::Resolve(error),
         }
     }

@@ -25,32 +25,45 @@ pub(super) struct Key {
     pub(super) epoch: PolicyEpoch,
 }
 
-struct Idle {
+struct Idle<C> {
     key: Key,
-    connection: Connection,
+    connection: Connection<C>,
     until: Instant,
 }
 
-#[derive(Default)]
-struct State {
+struct State<C> {
     /// The one idle longest first.
-    idle: VecDeque<Idle>,
+    idle: VecDeque<Idle<C>>,
     /// Who keeps an eye on them.
     keeper: Option<Waker>,
 }
 
-/// The pool.
-#[derive(Clone, Default)]
-pub(super) struct Pool(Arc<Mutex<State>>);
+/// The pool. Clones are the same pool; `C` names a connection's stream to the network.
+pub(super) struct Pool<C>(Arc<Mutex<State<C>>>);
 
-impl Pool {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl<C> Clone for Pool<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<C> Default for Pool<C> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            idle: VecDeque::new(),
+            keeper: None,
+        })))
+    }
+}
+
+impl<C> Pool<C> {
+    fn state(&self) -> MutexGuard<'_, State<C>> {
         // A panic in hyper while it is held leaves a list of connections, each whole or gone.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection used last that fits and still lives; those found dead are dropped.
-    pub(super) fn take(&self, key: &Key, now: Instant) -> Option<Connection> {
+    pub(super) fn take(&self, key: &Key, now: Instant) -> Option<Connection<C>> {
         let mut state = self.state();
         loop {
             let at = state.idle.iter().rposition(|idle| idle.key == *key)?;
@@ -62,7 +75,7 @@ impl Pool {
     }
 
     /// Keeps a connection if it can be asked again.
-    pub(super) fn put(&self, key: Key, mut connection: Connection, now: Instant) {
+    pub(super) fn put(&self, key: Key, mut connection: Connection<C>, now: Instant) {
         if !connection.is_idle() {
             return;
         }

@@ -34,10 +34,10 @@ pub(super) struct Run<'a, N: Network> {
 }
 
 /// A response's head, and what its body is read from.
-struct Answer {
+struct Answer<C> {
     status: http::StatusCode,
     headers: HeaderMap,
-    source: Source,
+    source: Source<C>,
     length: Option<u64>,
     /// The body that was sent, if it can be sent again.
     again: Option<RequestBody>,
@@ -121,7 +121,7 @@ impl<N: Network> Run<'_, N> {
         grant: &mut Grant,
         headers: &HeaderMap,
         mut body: RequestBody,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Answer<N::Carrier>, Error> {
         let retries = if retry::is_idempotent(hop.method) {
             self.options.retries
         } else {
@@ -153,7 +153,7 @@ impl<N: Network> Run<'_, N> {
         grant: &mut Grant,
         headers: &HeaderMap,
         body: RequestBody,
-    ) -> Result<Answer, (Error, bool)> {
+    ) -> Result<Answer<N::Carrier>, (Error, bool)> {
         let unread = |error: Error| (error, false);
         let body =
             SendBody::new(body, grant.limits.request_body).map_err(|fault| unread(fault.into()))?;
@@ -217,7 +217,7 @@ impl<N: Network> Run<'_, N> {
         hop: Hop<'_>,
         grant: &mut Grant,
         fresh: bool,
-    ) -> Result<(Connection, Key), Error> {
+    ) -> Result<(Connection<N::Carrier>, Key), Error> {
         for _ in 0..CHANGES {
             if grant.epoch != self.network().epoch() {
                 *grant = self.network().judge(self.caller, hop)?;
@@ -240,7 +240,12 @@ impl<N: Network> Run<'_, N> {
             } else {
                 self.client.pool.take(&key, self.network().now())
             };
-            let connection = match pooled {
+            let carries = |connection: &Connection<_>| {
+                let carrier = &connection.carrier;
+                self.network()
+                    .carry(self.caller, hop, grant, address, carrier)
+            };
+            let connection = match pooled.filter(carries) {
                 Some(connection) => connection,
                 None => self.open(hop, grant, &key).await?,
             };
@@ -251,7 +256,12 @@ impl<N: Network> Run<'_, N> {
         Err(Refusal::revoked().into())
     }
 
-    async fn open(&self, hop: Hop<'_>, grant: &Grant, key: &Key) -> Result<Connection, Error> {
+    async fn open(
+        &self,
+        hop: Hop<'_>,
+        grant: &Grant,
+        key: &Key,
+    ) -> Result<Connection<N::Carrier>, Error> {
         // Only the request itself waited; a redirect has its turn already.
         let waited = if hop.index == 0 {
             self.waited
@@ -261,6 +271,7 @@ impl<N: Network> Run<'_, N> {
         let wait = self.timeouts.connect.saturating_sub(waited);
         let connect = self.network().connect(self.caller, hop, grant, key.address);
         let stream = within(self.network(), self.by(wait, Phase::Connect), connect).await??;
+        let carrier = N::carrier(&stream);
         let stream: Box<dyn Stream> = match key.scheme {
             Scheme::Http => Box::new(stream),
             Scheme::Https => {
@@ -269,6 +280,6 @@ impl<N: Network> Run<'_, N> {
                 Box::new(within(self.network(), by, shake).await??)
             }
         };
-        Connection::new(stream).await
+        Connection::new(stream, carrier).await
     }
 }

@@ -103,6 +103,7 @@ fn reject_names_that_lead_where_nothing_may_go() {
         (ResolveError::NotFound, ErrorCode::NotFound),
         (ResolveError::Failed, ErrorCode::Unreachable),
         (ResolveError::NoCapacity, ErrorCode::NoCapacity),
+        (ResolveError::TimedOut, ErrorCode::Deadline),
     ] {
         world.net.with(|net| net.resolve_fails = Some(fails));
         assert_eq!(world.refused().code(), code);

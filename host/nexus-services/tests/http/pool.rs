@@ -60,6 +60,32 @@ fn a_connection_is_used_again_under_the_same_key_alone() {
     assert_eq!(fetch_as(&world, 1, "http://server.example/"), 7);
 }
 
+/// Goal: the network knows what a connection carries, from the second request on. Method: it is told of each, with the
+/// one of two connections that carries it.
+#[test]
+fn the_network_is_told_what_a_connection_carries() {
+    let world = keeping();
+    fetch_as(&world, 1, "http://server.example/first");
+    fetch_as(&world, 1, "http://other.example/first");
+    fetch_as(&world, 1, "http://other.example/second");
+    fetch_as(&world, 1, "http://server.example/second");
+    let carried = world.net.with(|net| std::mem::take(&mut net.carried));
+    assert_eq!(
+        carried,
+        [(1, "/second".to_owned()), (0, "/second".to_owned())]
+    );
+}
+
+/// Goal: a connection that may not carry a request is closed, and the request has one of its own. Method: it may not.
+#[test]
+fn reject_connections_that_may_not_carry_a_request() {
+    let world = keeping();
+    assert_eq!(fetch_as(&world, 1, "http://server.example/"), 1);
+    world.net.with(|net| net.carries_none = true);
+    assert_eq!(fetch_as(&world, 1, "http://server.example/"), 2);
+    assert_eq!(world.client.idle(), 1);
+}
+
 /// Goal: each request is judged, whatever is idle. Method: a refusal while the connection is.
 #[test]
 fn reject_requests_over_an_idle_connection_the_policy_refuses() {

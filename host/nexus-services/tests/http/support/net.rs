@@ -34,6 +34,10 @@ pub(crate) struct State {
     pub(crate) resolved: Vec<String>,
     /// Addresses that were dialled.
     pub(crate) dialled: Vec<SocketAddr>,
+    /// Streams that were to carry another request, and the path of that.
+    pub(crate) carried: Vec<(usize, String)>,
+    /// Whether none of them may.
+    pub(crate) carries_none: bool,
     pub(crate) epoch: u64,
     /// Raises the epoch when a connection is opened, this many times.
     pub(crate) changes: u64,
@@ -80,6 +84,8 @@ impl Fake {
             judged: Vec::new(),
             resolved: Vec::new(),
             dialled: Vec::new(),
+            carried: Vec::new(),
+            carries_none: false,
             epoch: 1,
             changes: 0,
             limits: Limits::default(),
@@ -163,6 +169,12 @@ pub(crate) fn address(host: &Host) -> IpAddr {
 
 impl Network for Fake {
     type Stream = Stream;
+    /// Its number, in the order they were dialled.
+    type Carrier = usize;
+
+    fn carrier(stream: &Stream) -> usize {
+        stream.number
+    }
 
     fn judge(&self, _: Caller, hop: Hop<'_>) -> Result<Grant, Refusal> {
         self.with(|state| {
@@ -230,15 +242,22 @@ impl Network for Fake {
             }
             let server = state.server.clone().ok_or(ConnectError::Rejected)?;
             let (ours, theirs) = tokio::io::duplex(state.window);
-            let ours = Stream::new(ours);
+            let ours = Stream::new(ours, state.cuts.len());
             state.cuts.push(ours.cut.clone());
-            state.accepted.push(server(Stream::new(theirs)));
+            state.accepted.push(server(Stream::new(theirs, usize::MAX)));
             Ok(ours)
         })?;
         if self.with(|state| state.connect_late) {
             self.sleep(Duration::from_millis(1)).await;
         }
         Ok(stream)
+    }
+
+    fn carry(&self, _: Caller, hop: Hop<'_>, _: &Grant, _: SocketAddr, carrier: &usize) -> bool {
+        self.with(|state| {
+            state.carried.push((*carrier, hop.url.path().to_owned()));
+            !state.carries_none
+        })
     }
 
     fn epoch(&self) -> PolicyEpoch {
@@ -272,12 +291,14 @@ type Cut = Arc<Mutex<(Option<io::ErrorKind>, Option<Waker>)>>;
 pub(crate) struct Stream {
     inner: DuplexStream,
     cut: Cut,
+    number: usize,
 }
 
 impl Stream {
-    fn new(inner: DuplexStream) -> Self {
+    fn new(inner: DuplexStream, number: usize) -> Self {
         Self {
             inner,
+            number,
             cut: Cut::default(),
         }
     }
