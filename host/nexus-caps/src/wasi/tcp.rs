@@ -32,7 +32,8 @@ pub(super) struct TcpSocket {
 #[derive(Debug)]
 enum State {
     Unbound,
-    Bound(Bound),
+    /// Its permit is larger than all else here.
+    Bound(Box<Bound>),
     Listening(Listening),
     Connecting(Connected),
     Connected(Connected),
@@ -133,10 +134,10 @@ impl TcpSocket {
             let permit = Site::WasiTcpBind.ask(|| ctx.permit(&Act::Listen { local }))?;
             ctx.node(|node, now| node.tcp_bind_at(now, permit))?
         };
-        self.state = State::Bound(Bound {
+        self.state = State::Bound(Box::new(Bound {
             ctx: self.ctx.clone(),
             bound: Some(bound),
-        });
+        }));
         Ok(())
     }
 
@@ -155,7 +156,7 @@ impl TcpSocket {
         Ok(())
     }
 
-    fn dial(&self, remote: SocketAddr, from: Option<Bound>) -> Result<Connected, Code> {
+    fn dial(&self, remote: SocketAddr, from: Option<Box<Bound>>) -> Result<Connected, Code> {
         let (ctx, options) = (&self.ctx, self.options.for_stack());
         let act = Act::Connect { remote, name: None };
         let permit = Site::WasiConnect.ask(|| ctx.permit(&act))?;

@@ -9,6 +9,7 @@ mod guests;
 mod address;
 mod attack;
 mod capture;
+mod conformance;
 mod connect;
 mod echo;
 mod forwarder;

@@ -320,9 +320,8 @@ impl HostTcpSocket for NetCtxView<'_> {
             }
             if matches!(how, ShutdownType::Send | ShutdownType::Both) {
                 // "This function is idempotent"; of a connection that is gone there is nothing to shut down.
-                match open.finish().map_err(Code::from) {
-                    Err(Code::AccessDenied) => return Err(Code::AccessDenied),
-                    _ => {}
+                if let Err(Code::AccessDenied) = open.finish().map_err(Code::from) {
+                    return Err(Code::AccessDenied);
                 }
             }
             Ok(())

@@ -7,14 +7,15 @@ use wasmtime::component::{Destination, Resource, StreamProducer, StreamResult};
 use wasmtime::{AsContextMut, StoreContextMut};
 use wasmtime_wasi::p3::bindings::sockets::types::TcpSocket as Theirs;
 
-use super::super::tcp::TcpSocket;
-use super::super::{ours, theirs};
+use super::super::theirs;
+use super::shared::Shared;
 use crate::ctx::NetCtxView;
 use crate::types::waiting;
 
-/// Hands out what the listener's socket accepts. The socket stays the app's: when it is dropped, the stream ends.
+/// Hands out what the listener's socket accepts, also when its handle was dropped: "Send/receive streams remain
+/// functional after the original `tcp-socket` handle is dropped. The stream returned by `listen` behaves similarly."
 pub(super) struct Accepting<D: 'static> {
-    pub(super) listener: u32,
+    pub(super) listener: Shared,
     pub(super) view: for<'a> fn(&'a mut D) -> NetCtxView<'a>,
 }
 
@@ -31,20 +32,21 @@ impl<D: 'static> StreamProducer<D> for Accepting<D> {
     ) -> Poll<wasmtime::Result<StreamResult>> {
         // A read of no connection asks whether a read would wait.
         let asks = destination.remaining(store.as_context_mut()) == Some(0);
-        let view = (self.view)(store.data_mut());
-        let listener = Resource::<Theirs>::new_borrow(self.listener);
-        let Ok(socket) = view.table.get_mut(&ours::<_, TcpSocket>(&listener)) else {
-            return Poll::Ready(Ok(StreamResult::Dropped));
-        };
         let polled = match asks {
-            true => socket.poll_ahead(cx.waker()).map_ok(|()| None),
-            false => socket.poll_accept(cx.waker()).map_ok(Some),
+            true => self
+                .listener
+                .lock()
+                .poll_ahead(cx.waker())
+                .map_ok(|()| None),
+            false => self.listener.lock().poll_accept(cx.waker()).map_ok(Some),
         };
         match polled {
             Poll::Pending => waiting(false, finish),
             Poll::Ready(Ok(None)) => waiting(true, finish),
             Poll::Ready(Ok(Some(accepted))) => {
-                let accepted = view.table.push(accepted)?;
+                let view = (self.view)(store.data_mut());
+                // Of its own: "Client sockets ... do not keep the listening socket alive."
+                let accepted = view.table.push(Shared::new(accepted))?;
                 destination.set_buffer(Some(theirs(&accepted)));
                 Poll::Ready(Ok(StreamResult::Completed))
             }

@@ -2,6 +2,7 @@
 
 mod listen;
 mod lookup;
+mod shared;
 mod tcp;
 mod udp;
 

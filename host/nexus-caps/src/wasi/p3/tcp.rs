@@ -18,6 +18,7 @@ use super::super::options::Options;
 use super::super::tcp::TcpSocket;
 use super::super::{ours, theirs};
 use super::listen::Accepting;
+use super::shared::Shared;
 use super::told;
 use crate::ctx::{Net, NetCtxView};
 use crate::types::{Receiving, Sending, WhenDropped};
@@ -42,32 +43,15 @@ impl<T: Send + 'static> HostTcpSocketWithStore<T> for Net {
         this: Resource<Theirs>,
         remote: IpSocketAddress,
     ) -> SocketResult<()> {
-        let this = ours::<_, TcpSocket>(&this);
-        accessor.with(|mut access| {
-            let mut view = access.get();
-            view.get_mut(&this)?
-                .start_connect(remote.into())
-                .map_err(told)
-        })?;
-        let mut connecting = Connecting {
-            accessor,
-            socket: Some(&this),
-        };
-        let made = poll_fn(|cx| {
-            accessor.with(|mut access| {
-                let mut view = access.get();
-                let socket = match view.get_mut(&this) {
-                    Ok(socket) => socket,
-                    Err(gone) => return Poll::Ready(Err(gone)),
-                };
-                match socket.poll_connect(cx.waker()) {
-                    Some(polled) => polled.map_err(told),
-                    None => Poll::Ready(Err(told(Code::InvalidState))),
-                }
-            })
+        let socket = accessor.with(|mut access| access.get().p3_socket(&this))?;
+        socket.lock().start_connect(remote.into()).map_err(told)?;
+        let mut connecting = Connecting(Some(&socket));
+        let made = poll_fn(|cx| match socket.lock().poll_connect(cx.waker()) {
+            Some(polled) => polled.map_err(told),
+            None => Poll::Ready(Err(told(Code::InvalidState))),
         })
         .await;
-        connecting.socket = None;
+        connecting.0 = None;
         made
     }
 
@@ -76,15 +60,9 @@ impl<T: Send + 'static> HostTcpSocketWithStore<T> for Net {
         this: Resource<Theirs>,
     ) -> SocketResult<StreamReader<Resource<Theirs>>> {
         let view = access.getter();
-        access
-            .get()
-            .get_mut(&ours::<_, TcpSocket>(&this))?
-            .listen()
-            .map_err(told)?;
-        let accepting = Accepting {
-            listener: this.rep(),
-            view,
-        };
+        let listener = access.get().p3_socket(&this)?;
+        listener.lock().listen().map_err(told)?;
+        let accepting = Accepting { listener, view };
         StreamReader::new(&mut access, accepting)
             .map_err(wasmtime_wasi::p3::sockets::SocketError::trap)
     }
@@ -94,8 +72,9 @@ impl<T: Send + 'static> HostTcpSocketWithStore<T> for Net {
         this: Resource<Theirs>,
         mut data: StreamReader<u8>,
     ) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
-        let socket = access.get().table.get_mut(&ours::<_, TcpSocket>(&this))?;
-        match socket.take_send() {
+        let taken = access.get().table.get(&ours(&this))?;
+        let taken = Shared::lock(taken).take_send();
+        match taken {
             Ok(open) => {
                 let (sender, receiver) = oneshot::channel();
                 data.pipe(&mut access, Sending::new(open, sender, word))?;
@@ -112,8 +91,9 @@ impl<T: Send + 'static> HostTcpSocketWithStore<T> for Net {
         mut access: Access<'_, T, Self>,
         this: Resource<Theirs>,
     ) -> wasmtime::Result<(StreamReader<u8>, FutureReader<Result<(), ErrorCode>>)> {
-        let socket = access.get().table.get_mut(&ours::<_, TcpSocket>(&this))?;
-        match socket.take_receive() {
+        let taken = access.get().table.get(&ours(&this))?;
+        let taken = Shared::lock(taken).take_receive();
+        match taken {
             Ok(open) => {
                 let (sender, receiver) = oneshot::channel();
                 // "If the caller is not expecting to receive any more data from the peer, they should drop the
@@ -132,31 +112,27 @@ impl<T: Send + 'static> HostTcpSocketWithStore<T> for Net {
 }
 
 /// A connection attempt that ends when its call does.
-struct Connecting<'a, T: 'static + Send> {
-    accessor: &'a Accessor<T, Net>,
-    socket: Option<&'a Resource<TcpSocket>>,
-}
+struct Connecting<'a>(Option<&'a Shared>);
 
-impl<T: 'static + Send> Drop for Connecting<'_, T> {
+impl Drop for Connecting<'_> {
     fn drop(&mut self) {
-        if let Some(socket) = self.socket {
-            self.accessor.with(|mut access| {
-                // The socket may be gone with its app.
-                if let Ok(socket) = access.get().table.get_mut(socket) {
-                    socket.cancel_connect();
-                }
-            });
+        if let Some(socket) = self.0 {
+            socket.lock().cancel_connect();
         }
     }
 }
 
 impl NetCtxView<'_> {
+    fn p3_socket(&mut self, this: &Resource<Theirs>) -> SocketResult<Shared> {
+        Ok(self.get_mut::<Shared>(&ours(this))?.clone())
+    }
+
     fn p3_get<R>(
         &mut self,
         this: &Resource<Theirs>,
         get: impl FnOnce(&TcpSocket) -> Result<R, Code>,
     ) -> SocketResult<R> {
-        get(self.get_mut(&ours::<_, TcpSocket>(this))?).map_err(told)
+        get(&self.p3_socket(this)?.lock()).map_err(told)
     }
 
     fn p3_set(
@@ -164,7 +140,7 @@ impl NetCtxView<'_> {
         this: &Resource<Theirs>,
         set: impl FnOnce(&mut TcpSocket) -> Result<(), Code>,
     ) -> SocketResult<()> {
-        set(self.get_mut(&ours::<_, TcpSocket>(this))?).map_err(told)
+        set(&mut self.p3_socket(this)?.lock()).map_err(told)
     }
 
     fn p3_option<R>(
@@ -179,7 +155,7 @@ impl NetCtxView<'_> {
 impl HostTcpSocket for NetCtxView<'_> {
     fn create(&mut self, family: IpAddressFamily) -> SocketResult<Resource<Theirs>> {
         let socket = TcpSocket::new(self.ctx.clone(), family.into());
-        Ok(theirs(&self.push(socket)?))
+        Ok(theirs(&self.push(Shared::new(socket))?))
     }
 
     async fn bind(&mut self, this: Resource<Theirs>, local: IpSocketAddress) -> SocketResult<()> {
@@ -195,15 +171,13 @@ impl HostTcpSocket for NetCtxView<'_> {
     }
 
     fn get_is_listening(&mut self, this: Resource<Theirs>) -> wasmtime::Result<bool> {
-        Ok(self.table.get(&ours::<_, TcpSocket>(&this))?.is_listening())
+        let socket: &Shared = self.table.get(&ours(&this))?;
+        Ok(socket.lock().is_listening())
     }
 
     fn get_address_family(&mut self, this: Resource<Theirs>) -> wasmtime::Result<IpAddressFamily> {
-        Ok(self
-            .table
-            .get(&ours::<_, TcpSocket>(&this))?
-            .family()
-            .into())
+        let socket: &Shared = self.table.get(&ours(&this))?;
+        Ok(socket.lock().family().into())
     }
 
     fn set_listen_backlog_size(&mut self, this: Resource<Theirs>, value: u64) -> SocketResult<()> {
@@ -286,7 +260,7 @@ impl HostTcpSocket for NetCtxView<'_> {
     }
 
     fn drop(&mut self, this: Resource<Theirs>) -> wasmtime::Result<()> {
-        self.table.delete(ours::<_, TcpSocket>(&this))?;
+        self.table.delete(ours::<_, Shared>(&this))?;
         Ok(())
     }
 }

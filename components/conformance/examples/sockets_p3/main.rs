@@ -1,0 +1,44 @@
+//! wasi:sockets 0.3: every function, as its WIT says it is. Arguments and output: see the library of this package.
+
+mod ends;
+mod lookup;
+mod options;
+mod tcp;
+mod udp;
+
+use conformance::{Asked, Checked, Far, told, wanted};
+use futures::future::LocalBoxFuture;
+
+/// A function, and what must hold of it.
+type Probe = (&'static str, fn(&Far) -> LocalBoxFuture<'_, Checked>);
+
+struct Run;
+
+impl wasip3::exports::cli::run::Guest for Run {
+    async fn run() -> Result<(), ()> {
+        let probes = || {
+            [lookup::PROBES, options::PROBES, tcp::PROBES, udp::PROBES]
+                .into_iter()
+                .flatten()
+        };
+        match Asked::read() {
+            Ok(Asked::List) => probes().for_each(|(name, _)| println!("{name}")),
+            Ok(Asked::Run(far, what)) => {
+                let mut good = true;
+                for (name, probe) in probes() {
+                    if wanted(name, what.as_deref()) {
+                        good &= told(name, probe(&far).await);
+                    }
+                }
+                return if good { Ok(()) } else { Err(()) };
+            }
+            Err(usage) => {
+                eprintln!("usage: {usage}");
+                return Err(());
+            }
+        }
+        Ok(())
+    }
+}
+
+wasip3::cli::command::export!(Run);
