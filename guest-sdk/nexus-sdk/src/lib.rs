@@ -140,6 +140,9 @@ pub mod run;
 mod app;
 mod error;
 mod host;
+#[cfg(feature = "json")]
+pub mod json;
+pub mod router;
 #[cfg(all(feature = "sim", not(target_family = "wasm")))]
 pub mod sim;
 pub mod svc;

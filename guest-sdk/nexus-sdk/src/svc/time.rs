@@ -47,13 +47,13 @@ pub async fn timeout<T, E: From<Error>>(
 ) -> Result<T, E> {
     match race(future, sleep(limit)).await {
         Either::First(result) => result,
-        Either::Second(()) => Err(Error::new(
-            ErrorCode::Deadline,
-            "deadline",
-            format!("not done within {limit:?}"),
-        )
-        .into()),
+        Either::Second(()) => Err(not_within(limit).into()),
     }
+}
+
+fn not_within(limit: Duration) -> Error {
+    let why = format!("not done within {limit:?}");
+    Error::new(ErrorCode::Deadline, "deadline", why)
 }
 
 /// Calls `attempt` until it succeeds, fails for good, or the schedule is over; the error is the last one.
@@ -84,6 +84,49 @@ pub async fn retry<T, F: Future<Output = Result<T, Error>>>(
             Some(wait) => sleep(wait).await,
             None => return Err(error),
         }
+    }
+}
+
+/// As [`retry`], with all of it, attempts and waits, within `budget`.
+///
+/// An attempt that is under way at its end is dropped, and the error is that of the last attempt that failed, or
+/// [`ErrorCode::Deadline`] if none did; a wait that would outlast it is not begun. So repeat only what
+/// may be dropped and made twice: connecting, resolving, a request without effect.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use nexus_sdk::svc::{net::TcpStream, time::{BackoffConfig, retry_within}};
+///
+/// async fn connect() -> Result<TcpStream, nexus_sdk::Error> {
+///     let budget = Duration::from_secs(20);
+///     retry_within(budget, BackoffConfig::default(), || TcpStream::connect(("host.internal", 8000))).await
+/// }
+/// ```
+pub async fn retry_within<T, F: Future<Output = Result<T, Error>>>(
+    budget: Duration,
+    config: BackoffConfig,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, Error> {
+    let begin = now();
+    let mut waits = None;
+    let mut last = None;
+    loop {
+        let left = budget.saturating_sub(now() - begin);
+        let error = match race(attempt(), sleep(left)).await {
+            Either::First(Ok(value)) => return Ok(value),
+            Either::First(Err(error)) => error,
+            Either::Second(()) => return Err(last.unwrap_or_else(|| not_within(budget))),
+        };
+        if !error.is_transient() {
+            return Err(error);
+        }
+        let wait = waits.get_or_insert_with(|| backoff(config)).next();
+        let left = budget.saturating_sub(now() - begin);
+        match wait {
+            Some(wait) if wait < left => sleep(wait).await,
+            _ => return Err(error),
+        }
+        last = Some(error);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nexus_sdk::svc::time::{self, BackoffConfig, retry, sleep, timeout};
+use nexus_sdk::svc::time::{self, BackoffConfig, retry, retry_within, sleep, timeout};
 use nexus_sdk::task::{join, spawn, yield_now};
 use nexus_sdk::{Error, ErrorCode};
 
@@ -52,6 +52,88 @@ fn retries_wait_as_the_seed_says() {
     assert!(run(1).len() > 1);
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
+}
+
+/// Waits of exactly a second or a half: what the seed takes off them changes no outcome below.
+const SECONDS: BackoffConfig = BackoffConfig {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(1),
+    retries: 100,
+};
+
+/// Goal: a budget holds for attempts and waits together, and the error says why the last attempt failed. Method:
+/// attempts that fail at once for ever; one that fails and one that hangs; one that hangs from the beginning; one that
+/// is done at the budget's end, and one a nanosecond past it.
+#[test]
+fn retries_end_with_their_budget() {
+    let (mut world, _, node) = two_nodes(1);
+    let app = node.app("").start(async || {
+        let budget = Duration::from_secs(10);
+        let refused = || Err(Error::new(ErrorCode::Refused, "refused", ""));
+        let took = async |attempt: &dyn Fn(u32) -> Attempt| {
+            let (begin, mut count) = (time::now(), 0);
+            let result = retry_within(budget, SECONDS, || {
+                count += 1;
+                attempt(count)
+            })
+            .await;
+            (result, time::now() - begin, count)
+        };
+
+        let (result, time, count) = took(&|_| Box::pin(async move { refused() })).await;
+        assert_eq!(code(result), ErrorCode::Refused);
+        assert!(time <= budget && time > Duration::from_secs(8), "{time:?}");
+        assert!((10..=20).contains(&count), "{count}");
+
+        let (result, time, count) = took(&|count| {
+            Box::pin(async move {
+                if count > 1 {
+                    sleep(Duration::MAX).await;
+                }
+                refused()
+            })
+        })
+        .await;
+        assert_eq!((code(result), time, count), (ErrorCode::Refused, budget, 2));
+
+        for (over, outcome) in [(0, Ok(())), (1, Err(ErrorCode::Deadline))] {
+            let takes = budget + Duration::from_nanos(over);
+            let (result, time, count) = took(&|_| {
+                Box::pin(async move {
+                    sleep(takes).await;
+                    Ok(())
+                })
+            })
+            .await;
+            assert_eq!(result.map_err(|error| error.code()), outcome);
+            assert_eq!((time, count), (budget, 1));
+        }
+    });
+    passes(&mut world, &app);
+}
+
+type Attempt = core::pin::Pin<Box<dyn Future<Output = Result<(), Error>>>>;
+
+/// Goal: a budget changes nothing of what is final. Method: a denial, and a schedule that is over first.
+#[test]
+fn reject_what_is_final_within_any_budget() {
+    let (mut world, _, node) = two_nodes(1);
+    let app = node.app("").start(async || {
+        for (failure, calls) in [(ErrorCode::Denied, 1), (ErrorCode::Refused, 3)] {
+            let mut count = 0;
+            let config = BackoffConfig {
+                retries: 2,
+                ..SECONDS
+            };
+            let result: Result<(), _> = retry_within(Duration::MAX, config, || {
+                count += 1;
+                core::future::ready(Err(Error::new(failure, "", "")))
+            })
+            .await;
+            assert_eq!((code(result), count), (failure, calls));
+        }
+    });
+    passes(&mut world, &app);
 }
 
 /// Goal: tasks of an app take turns. Method: two, each waiting for the other's time.

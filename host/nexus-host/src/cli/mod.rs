@@ -15,6 +15,7 @@ mod learn;
 mod man;
 mod mode;
 mod net;
+mod new;
 mod obey;
 mod observing;
 mod opening;
@@ -98,6 +99,8 @@ enum Verb {
     Up(up::UpArgs),
     /// Run a scenario in a simulated world: real apps, virtual time, one seed
     Sim(sim::SimArgs),
+    /// Make a new app to begin with: a crate that builds offline and has tests
+    New(new::NewArgs),
     /// Run an app's own scenarios, each a test
     Test(test::TestArgs),
     /// Say whether an app would start, and with what, without running it
@@ -217,6 +220,7 @@ pub fn answer(arguments: Vec<OsString>) -> u8 {
         Verb::Serve(args) => (args.common.output, serve::serve(&args)),
         Verb::Up(args) => (args.common.output, up::up(&args)),
         Verb::Sim(args) => (args.common.output, sim::sim(&args)),
+        Verb::New(args) => (args.common.output, new::new(&args)),
         Verb::Test(args) => (args.common.output, test::test(&args)),
         Verb::Check(args) => (args.common.output, check::check(&args)),
         Verb::Explain(args) => (args.common.output, explain::explain(&args)),
