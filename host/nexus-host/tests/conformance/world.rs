@@ -359,6 +359,7 @@ pub(crate) fn run(guest: &Guest, linker: &Linker<AppState>, what: &str) -> Ran {
         wall: WallClock::Virtual(Duration::ZERO),
         slices: guest.engine.slices(),
         limits: AppLimits::default(),
+        roots: Vec::new(),
     };
     let net = NetCtx {
         shard: shard.clone(),
