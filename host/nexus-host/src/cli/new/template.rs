@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn the_sdk_is_sources_and_licences_in_order() {
         let paths: Vec<_> = SDK.iter().map(|(path, _)| *path).collect();
-        assert!(paths.is_sorted_by_key(|path| Path::new(path)));
+        assert!(paths.is_sorted_by_key(Path::new));
         for path in [
             "LICENSE-MIT",
             "guest-sdk/nexus-sdk/src/lib.rs",
