@@ -6,10 +6,12 @@
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
+use nexus_sdk::svc::net::http::{Request, Response};
 use nexus_sdk::svc::net::{
     Family, Host, Remote, TcpListener, TcpStream, ToRemote, UdpSocket, resolve, resolve_for_udp,
 };
 use nexus_sdk::svc::time::sleep;
+use nexus_sdk::task::join;
 use nexus_sdk::{Error, ErrorCode};
 use probes::Outcome;
 
@@ -20,6 +22,7 @@ struct Held {
     streams: Vec<TcpStream>,
     listeners: Vec<TcpListener>,
     sockets: Vec<UdpSocket>,
+    responses: Vec<Response>,
 }
 
 fn usage(why: &str) -> Error {
@@ -42,6 +45,41 @@ fn remote(host: &str, port: &str) -> Result<Remote, Error> {
 
 fn local(text: &str) -> Result<SocketAddr, Error> {
     text.parse().map_err(|_| usage("no address"))
+}
+
+/// Asks for `url`, with the secret in its query, a header and its body. `options`: `follow`, `streamed`.
+async fn request(
+    secret: &str,
+    method: &str,
+    url: &str,
+    options: &[&str],
+) -> Result<Response, Error> {
+    let url = match url.strip_prefix("user@") {
+        Some(rest) => format!("http://user:{secret}@{rest}"),
+        None => format!("{url}?q={secret}"),
+    };
+    let mut request = Request::new(method, url).header("x-secret", secret);
+    if options.contains(&"follow") {
+        request = request.follow(3);
+    }
+    if options.contains(&"streamed") {
+        let (mut body, response) = request.streamed(None);
+        let secret = secret.as_bytes().to_vec();
+        let write = async move {
+            for _ in 0..100 {
+                body.write_all(secret.clone()).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        let (written, response) = join(write, response).await;
+        let response = response?;
+        written?;
+        return Ok(response);
+    }
+    if matches!(method, "POST" | "PUT") {
+        request = request.body(secret);
+    }
+    request.send().await
 }
 
 fn shown(addresses: Vec<IpAddr>) -> String {
@@ -131,6 +169,24 @@ impl Held {
                 let (data, from) = last(&mut self.sockets)?.recv_from().await?;
                 return Ok(format!("{} from {from}", data.len()));
             }
+            ["http", method, url, ref options @ ..] => {
+                let response = request(&secret, method, url, options).await?;
+                let status = response.status();
+                let body = response.bytes(65_536).await?;
+                return Ok(format!("{status} {}", body.len()));
+            }
+            ["http-open", method, url, ref options @ ..] => {
+                let response = request(&secret, method, url, options).await?;
+                let status = response.status();
+                self.responses.push(response);
+                return Ok(format!("{status}"));
+            }
+            ["http-read"] => {
+                let response = last(&mut self.responses)?;
+                let read = response.read(Vec::with_capacity(1_024)).await?;
+                return Ok(format!("{}", read.len()));
+            }
+            ["http-drop"] => _ = self.responses.pop(),
             ["wait", millis] => pause(millis).await?,
             _ => return Err(usage("no such act")),
         }

@@ -229,8 +229,9 @@ probes! {
     udp_refused: run();
     udp_unsolicited: run();
     udp_send_denied: run();
-    // tests/policy_matrix says what it is to do; here it does nothing.
+    // tests/policy_matrix says what they are to do; here they do nothing.
     policy_matrix: run().stdout("alive\n");
+    policy_matrix_wasi: run().stdout("alive\n");
     udp_too_long: run();
     udp_never_read: run();
 

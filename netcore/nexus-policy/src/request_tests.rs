@@ -1,3 +1,5 @@
+//! Parts of URLs: what they make together, and what makes none.
+
 use super::*;
 
 fn url(host: &str, path: &str) -> Result<RequestUrl, UrlError> {

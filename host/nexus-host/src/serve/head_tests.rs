@@ -1,3 +1,5 @@
+//! Heads of requests and responses: what is completed, and what is refused.
+
 use super::*;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full};

@@ -4,24 +4,26 @@ use std::net::IpAddr;
 
 use nexus_policy::Recorded;
 
-use crate::world::{self, DIGEST, Happens, SECRET, Seen, Setup, digest};
+use crate::world::{self, DIGEST, Happens, Program, SECRET, Seen, Setup, digest};
 
-/// The four capabilities that are built, in the order of the lists below.
-pub(crate) const CAPABILITIES: [&str; 4] = [
+/// The capabilities that are built, in the order of the lists below.
+pub(crate) const CAPABILITIES: [&str; 5] = [
     "network.tcp.connect",
     "network.tcp.listen",
     "network.udp.send",
     "network.udp.bind",
+    "network.http.request",
 ];
 
 /// What every app of the matrix may do as well, in order to do it after a refusal.
 const STILL: &str = "127.0.0.1:7000";
 
-type Lists = [Vec<String>; 4];
+type Lists = [Vec<String>; 5];
 
 /// See the module.
 #[derive(Clone)]
 pub(crate) struct Case {
+    program: Program,
     /// What the manifest asks for, and what the operator allows.
     asked: Lists,
     allowed: Lists,
@@ -47,12 +49,13 @@ pub(crate) struct Case {
     asks_less: usize,
 }
 
-fn lists(of: [&[&str]; 4]) -> Lists {
+fn lists(of: [&[&str]; 5]) -> Lists {
     of.map(|list| list.iter().map(ToString::to_string).collect())
 }
 
 impl Case {
-    /// Everybody may reach `FAR:443` and the two names there, and have port 8080.
+    /// Everybody may reach `FAR:443` and the two names there, and have port 8080; and ask for what is below `/v1/`
+    /// there, with two methods.
     pub(crate) fn new(acts: &[&str]) -> Self {
         let far: &[&str] = &[
             "93.184.216.34:443",
@@ -60,8 +63,14 @@ impl Case {
             "xn--bcher-kva.example.com:443",
         ];
         let own: &[&str] = &["any:8080", "loopback:7000"];
-        let both = lists([far, own, far, own]);
+        let web: &[&str] = &[
+            "GET,POST http://93.184.216.34/v1/*",
+            "GET,POST http://api.example.com/v1/*",
+            "GET,POST http://xn--bcher-kva.example.com/v1/*",
+        ];
+        let both = lists([far, own, far, own, web]);
         Self {
+            program: Program::Ours,
             asked: both.clone(),
             allowed: both,
             written: String::new(),
@@ -78,6 +87,24 @@ impl Case {
             peer_refused: 0,
             still: true,
             asks_less: 0,
+        }
+    }
+
+    /// Done by a program that knows nothing of us.
+    pub(crate) fn wasi(acts: &[&str]) -> Self {
+        Self {
+            program: Program::Wasi,
+            ..Self::new(acts)
+        }
+    }
+
+    /// What the program says when the last act fails so.
+    fn word(&self) -> &'static str {
+        let asks = self.acts.last().is_some_and(|act| act.starts_with("http"));
+        match (self.program, self.code, asks) {
+            (Program::Wasi, "denied", true) => "ErrorCode::HttpRequestDenied",
+            (Program::Wasi, "denied", false) => "access-denied",
+            (_, code, _) => code,
         }
     }
 
@@ -241,6 +268,7 @@ impl Case {
             acts.push(self.still());
         }
         let seen = world::run(&Setup {
+            program: self.program,
             manifest: self.manifest(),
             policy: self.policy(),
             names: self.names.clone(),
@@ -273,10 +301,12 @@ impl Case {
         let judged = self.acts.len() - 1;
         for (at, said) in seen.said.iter().enumerate() {
             if at == judged {
-                let reason = self.reason.is_empty() || said.reason.starts_with(self.reason);
+                // A program of WASI's is told a word and no reason: that is in the record.
+                let is_told = self.program == Program::Ours || self.code == "ok";
+                let reason = !is_told || said.reason.starts_with(self.reason);
                 wrong(
-                    said.code == self.code && reason,
-                    format!("{said:?}, not {} {}", self.code, self.reason),
+                    said.code == self.word() && reason,
+                    format!("{said:?}, not {} {}", self.word(), self.reason),
                 );
             } else {
                 wrong(said.code == "ok", format!("on the way: {said:?}"));
@@ -354,8 +384,16 @@ fn asks(act: &str) -> usize {
     let words: Vec<_> = act.split(' ').collect();
     match words[..] {
         ["tcp-connect" | "udp-connect", to, _] => 1 + usize::from(to.starts_with('=')),
+        // The request, the name, the address.
+        ["http" | "http-open", _, url, ..] => {
+            let host = url.trim_start_matches("http://");
+            2 + usize::from(!host.starts_with(|first: char| first.is_ascii_digit()))
+        }
+        // A port of the host's choosing is had without asking.
+        ["tcp-bind", at] => usize::from(!at.ends_with(":0")),
         [
-            "tcp-resolve" | "udp-resolve" | "tcp-listen" | "udp-bind" | "udp-open" | "udp-send",
+            "tcp-resolve" | "udp-resolve" | "resolve" | "tcp-connect" | "tcp-listen" | "udp-bind"
+            | "udp-open" | "udp-send",
             _,
         ]
         | ["accept"] => 1,

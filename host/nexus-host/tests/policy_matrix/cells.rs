@@ -9,6 +9,7 @@ use crate::case::Case;
 use crate::conditions::{Condition, Spelling, in_v4, spelled};
 use crate::native::Native;
 use crate::world::{FAR, Happens, NOBODY, OTHER, OWN};
+use crate::{http, wasi};
 
 /// Why a cell has nothing to try. A closed list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -23,8 +24,12 @@ pub(crate) enum Why {
     TakesNoName,
     /// It takes no port.
     TakesNoPort,
-    /// Nothing built has methods.
-    HasNoMethod,
+    /// It is no request of HTTP: it has no method, path or scheme, and nobody redirects it.
+    SendsNoRequest,
+    /// It is there in whatever version of WASI this build has: `imports.rs` of the host is about them.
+    HasVersionsOfWasi,
+    /// Its requests are those of `nexus:net/http`, whose row it is.
+    IsTheClientOfAnotherRow,
     /// It reaches nobody: what it says is judged when it is used.
     ReachesNobody,
     /// It holds nothing that is counted.
@@ -48,26 +53,33 @@ pub(crate) enum Cell {
     /// The guest does this.
     Guest(Vec<Case>),
     /// No guest can come between: the node is asked as a host call does.
-    Node(Native),
+    Node(Vec<Native>),
     /// An app that imports this does not start; the interface and the version.
     Load(String, &'static str),
     /// Nothing.
     Not(Why),
 }
 
-const CONNECT: usize = 0;
-const LISTEN: usize = 1;
-const SEND: usize = 2;
-const BIND: usize = 3;
+pub(crate) const CONNECT: usize = 0;
+pub(crate) const LISTEN: usize = 1;
+pub(crate) const SEND: usize = 2;
+pub(crate) const BIND: usize = 3;
+pub(crate) const HTTP: usize = 4;
 
 /// The cell of a function, by its name in [`crate::rows::functions`]; none: it has no row here yet.
 pub(crate) fn cell(function: &str, condition: Condition) -> Option<Cell> {
+    if function.starts_with("wasi-") {
+        return wasi::cell(function, condition);
+    }
     if let Condition::Version(version) = condition {
         let interface = function.split('.').next().unwrap_or_default();
         return Some(Cell::Load(interface.to_owned(), version));
     }
-    if condition == Condition::OtherMethod {
-        return Some(Cell::Not(Why::HasNoMethod));
+    if function == "http.send" {
+        return Some(http::send(condition));
+    }
+    if condition.is_of_requests() {
+        return Some(Cell::Not(Why::SendsNoRequest));
     }
     Some(match function {
         "tcp-connect.connect" => dial("tcp", CONNECT, condition),
@@ -103,12 +115,12 @@ pub(crate) fn cell(function: &str, condition: Condition) -> Option<Cell> {
     })
 }
 
-fn guest(case: Case) -> Cell {
+pub(crate) fn guest(case: Case) -> Cell {
     Cell::Guest(vec![case])
 }
 
 /// What a refusal says where the manifest asks and nobody has said yes.
-fn unsaid(capability: usize) -> &'static str {
+pub(crate) fn unsaid(capability: usize) -> &'static str {
     if matches!(capability, LISTEN | BIND) {
         "operator-denied"
     } else {
@@ -116,7 +128,7 @@ fn unsaid(capability: usize) -> &'static str {
     }
 }
 
-fn ip(text: &str) -> IpAddr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
@@ -134,7 +146,12 @@ fn wide(class: AddressClass, spelling: Spelling) -> Vec<String> {
     to
 }
 
-fn wide_case(case: Case, capability: usize, class: AddressClass, spelling: Spelling) -> Case {
+pub(crate) fn wide_case(
+    case: Case,
+    capability: usize,
+    class: AddressClass,
+    spelling: Spelling,
+) -> Case {
     let to = wide(class, spelling);
     let to: Vec<_> = to.iter().map(String::as_str).collect();
     case.grant(capability, &to)
@@ -332,9 +349,11 @@ fn dial(protocol: &str, capability: usize, condition: Condition) -> Cell {
             }
             Cell::Guest(cases)
         }
-        C::Overtaken if protocol == "tcp" => Cell::Node(Native::Connect),
-        C::Overtaken => Cell::Node(Native::UdpConnect),
-        C::OtherMethod | C::Version(_) => unreachable!("answered before"),
+        C::Overtaken if protocol == "tcp" => Cell::Node(vec![Native::Connect]),
+        C::Overtaken => Cell::Node(vec![Native::UdpConnect]),
+        C::OtherMethod | C::OtherPath | C::OtherScheme | C::Redirected | C::Version(_) => {
+            unreachable!("answered before")
+        }
     }
 }
 
@@ -393,14 +412,16 @@ fn resolve(protocol: &str, capability: usize, condition: Condition) -> Cell {
         ),
         C::Deadline => guest(of(it).silent().fails("deadline", "deadline").allows(1)),
         C::Revoked => guest(looked_up(&format!("{protocol}-resolve {it}"), capability)),
-        C::Overtaken if protocol == "tcp" => Cell::Node(Native::TcpLookup),
-        C::Overtaken => Cell::Node(Native::UdpLookup),
+        C::Overtaken if protocol == "tcp" => Cell::Node(vec![Native::TcpLookup]),
+        C::Overtaken => Cell::Node(vec![Native::UdpLookup]),
         C::OtherPort => Cell::Not(Why::TakesNoPort),
         C::Range(..) | C::Unspecified => Cell::Not(Why::TakesNoAddress),
         C::ResolvesTo(_) | C::Rebinding | C::ExpiredAnswer => Cell::Not(Why::ReachesNobody),
         C::ImplicitBind => Cell::Not(Why::OpensNothing),
         C::OverQuota => Cell::Not(Why::HoldsNothing),
-        C::OtherMethod | C::Version(_) => unreachable!("answered before"),
+        C::OtherMethod | C::OtherPath | C::OtherScheme | C::Redirected | C::Version(_) => {
+            unreachable!("answered before")
+        }
     }
 }
 
@@ -451,8 +472,10 @@ fn local(verb: &str, capability: usize, native: Native, condition: Condition) ->
             .allows(1),
         ),
         C::Deadline | C::Revoked => Cell::Not(Why::AnswersAtOnce),
-        C::Overtaken => Cell::Node(native),
-        C::OtherMethod | C::Version(_) => unreachable!("answered before"),
+        C::Overtaken => Cell::Node(vec![native]),
+        C::OtherMethod | C::OtherPath | C::OtherScheme | C::Redirected | C::Version(_) => {
+            unreachable!("answered before")
+        }
     }
 }
 
@@ -481,14 +504,16 @@ fn open(condition: Condition) -> Cell {
                 .fails("no-capacity", "no-capacity")
                 .allows(1),
         ),
-        C::Overtaken => Cell::Node(Native::UdpOpen),
+        C::Overtaken => Cell::Node(vec![Native::UdpOpen]),
         C::OtherHost | C::Range(..) | C::Unspecified => Cell::Not(Why::TakesNoAddress),
         C::OtherPort => Cell::Not(Why::TakesNoPort),
         C::Name(_) | C::Numeric(_) | C::ResolvesTo(_) | C::Rebinding | C::ExpiredAnswer => {
             Cell::Not(Why::TakesNoName)
         }
         C::Deadline | C::Revoked => Cell::Not(Why::AnswersAtOnce),
-        C::OtherMethod | C::Version(_) => unreachable!("answered before"),
+        C::OtherMethod | C::OtherPath | C::OtherScheme | C::Redirected | C::Version(_) => {
+            unreachable!("answered before")
+        }
     }
 }
 
@@ -654,7 +679,9 @@ fn send(condition: Condition) -> Cell {
         C::OverQuota => Cell::Not(Why::HoldsNothing),
         C::Deadline => Cell::Not(Why::AnswersAtOnce),
         C::Overtaken => Cell::Not(Why::ActsOnAnOpenHandleOnly),
-        C::OtherMethod | C::Version(_) => unreachable!("answered before"),
+        C::OtherMethod | C::OtherPath | C::OtherScheme | C::Redirected | C::Version(_) => {
+            unreachable!("answered before")
+        }
     }
 }
 

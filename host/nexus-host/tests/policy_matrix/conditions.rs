@@ -97,6 +97,10 @@ pub(crate) enum Condition {
     OtherHost,
     OtherPort,
     OtherMethod,
+    OtherPath,
+    OtherScheme,
+    /// Where a server sends it.
+    Redirected,
     Forbidden,
     Range(AddressClass, Spelling),
     /// A forbidden name, written in another way.
@@ -114,6 +118,17 @@ pub(crate) enum Condition {
     /// The policy changes between the permit and the act.
     Overtaken,
     Version(&'static str),
+}
+
+impl Condition {
+    /// Whether only requests of HTTP can be under it.
+    pub(crate) fn is_of_requests(self) -> bool {
+        use Condition as C;
+        matches!(
+            self,
+            C::OtherMethod | C::OtherPath | C::OtherScheme | C::Redirected
+        )
+    }
 }
 
 /// Spellings of names that are forbidden as `api.example.com` and `xn--bcher-kva.example.com`.
@@ -148,6 +163,9 @@ pub(crate) fn conditions() -> Vec<Condition> {
         C::OtherHost,
         C::OtherPort,
         C::OtherMethod,
+        C::OtherPath,
+        C::OtherScheme,
+        C::Redirected,
         C::Forbidden,
     ];
     for class in special() {

@@ -166,6 +166,25 @@ pub(crate) fn rows() -> Vec<Row> {
             Some("operator-denied"),
         );
     }
+    // Of WASI, what reaches further than the app itself.
+    for import in [
+        "wasi:sockets/tcp@0.2.6",
+        "wasi:sockets/ip-name-lookup@0.2.0",
+        "wasi:sockets/types@0.3.0",
+        "wasi:http/outgoing-handler@0.2.6",
+        "wasi:http/client@0.3.0",
+    ] {
+        let says = [import, "[not-granted]", ALSO, "[unknown-import]"];
+        rows.push(Row {
+            name: format!("{import} x not asked"),
+            imports: vec![import.to_owned(), ALSO.to_owned()],
+            manifest: None,
+            policy: None,
+            flags: Vec::new(),
+            says: Some(says.map(str::to_owned).to_vec()),
+            verb: Verb::Run,
+        });
+    }
     // By whatever starts apps.
     for (verb, name) in [(Verb::Up, "up"), (Verb::Sim, "sim")] {
         rows.push(Row {

@@ -9,10 +9,14 @@ mod guests;
 mod case;
 mod cells;
 mod conditions;
+mod http;
 mod load;
 mod native;
+mod requests;
 mod rows;
 mod switches;
+mod wasi;
+mod web;
 mod world;
 
 use std::collections::BTreeMap;
@@ -58,9 +62,9 @@ fn matrix(off: Option<Site>) -> Tally {
                     tally.cases += cases.len();
                     cases.iter().flat_map(case::Case::problems).collect()
                 }
-                Cell::Node(native) => {
-                    tally.cases += 1;
-                    native::problems(native)
+                Cell::Node(natives) => {
+                    tally.cases += natives.len();
+                    natives.into_iter().flat_map(native::problems).collect()
                 }
                 Cell::Load(interface, version) => {
                     tally.cases += 1;

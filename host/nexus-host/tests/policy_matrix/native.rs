@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::task::{Poll, Waker};
 
 use nexus_node::{Mesh, NetError, Node, NodeConfig, Quota};
+use nexus_policy::parameter::url::Method;
 use nexus_policy::{Act, AppIdentity, Capability, Consent, Manifest, Policy, Topology, WallTime};
+use nexus_policy::{Request, RequestUrl};
 use nexus_stack::Config;
 use nexus_types::{ErrorCode, HostName, InstanceId, Instant, InterfaceAddress, Seed};
 
@@ -21,11 +23,13 @@ pub(crate) enum Native {
     UdpBind,
     TcpLookup,
     UdpLookup,
+    RequestConnect,
+    RequestLookup,
 }
 
 const APP: InstanceId = InstanceId(1);
 
-const RULES: [(&str, &str); 4] = [
+const RULES: [(&str, &str); 5] = [
     (
         "network.tcp.connect",
         "api.example.com:443\", \"93.184.216.34:443",
@@ -36,6 +40,10 @@ const RULES: [(&str, &str); 4] = [
         "api.example.com:443\", \"93.184.216.34:443",
     ),
     ("network.udp.bind", "any:8080"),
+    (
+        "network.http.request",
+        "http://api.example.com\", \"http://93.184.216.34",
+    ),
 ];
 
 fn set(node: &mut Node, now: Instant, verdict: &str) {
@@ -107,18 +115,30 @@ fn act(node: &mut Node, now: Instant, what: Native, name: &HostName) -> Result<(
     let local = SocketAddr::from(([0, 0, 0, 0], 8080));
     let via = match what {
         Native::UdpLookup => Capability::NetworkUdpSend,
+        Native::RequestLookup => Capability::NetworkHttpRequest,
         _ => Capability::NetworkTcpConnect,
     };
+    let url = RequestUrl::new("http", "93.184.216.34", None, "/v1/a").expect("a URL");
+    let request = Request {
+        method: Some(Method::Get),
+        url: &url,
+        redirected: false,
+    };
+    let web = SocketAddr::from(([93, 184, 216, 34], 80));
     let act = match what {
+        Native::RequestConnect => Act::RequestConnect {
+            request,
+            remote: web,
+        },
         Native::Connect => Act::Connect { remote, name: None },
         Native::Listen => Act::Listen { local },
         Native::UdpConnect => Act::UdpSend { remote, name: None },
         Native::UdpOpen => Act::UdpOpen,
         Native::UdpBind => Act::UdpBind { local },
-        Native::TcpLookup | Native::UdpLookup => Act::Resolve { name, via },
+        Native::TcpLookup | Native::UdpLookup | Native::RequestLookup => Act::Resolve { name, via },
     };
     let permit = node.permit(now, APP, &act).expect("allowed");
-    if let Native::TcpLookup | Native::UdpLookup = what {
+    if let Native::TcpLookup | Native::UdpLookup | Native::RequestLookup = what {
         let lookup = node.resolve(now, permit, name)?;
         set(node, now, "forbid");
         return match node.poll_lookup(now, &lookup, Waker::noop()) {
@@ -128,7 +148,7 @@ fn act(node: &mut Node, now: Instant, what: Native, name: &HostName) -> Result<(
     }
     set(node, now, "forbid");
     match what {
-        Native::Connect => node.tcp_connect(now, permit).map(drop),
+        Native::Connect | Native::RequestConnect => node.tcp_connect(now, permit).map(drop),
         Native::Listen => node.tcp_listen(now, permit, None).map(drop),
         Native::UdpConnect => node.udp_connect(now, permit).map(drop),
         Native::UdpOpen => node.udp_open(now, permit, true).map(drop),

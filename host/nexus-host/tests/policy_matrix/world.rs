@@ -1,7 +1,7 @@
 //! One guest on one node, in virtual time, across a wire from a node that answers; everything is watched.
 //!
 //! Engine, linker, host calls, shard, node, gate and stack are those of `nexus-host run`. The wire is a segment
-//! of the mesh whose frames are all looked at. The far node serves TCP, UDP and names.
+//! of the mesh whose frames are all looked at. The far node serves TCP, UDP, names and HTTP.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +34,7 @@ use nexus_types::{AppDigest, Duration, InstanceId, Instant, InterfaceAddress, No
 use wasmtime::component::{Component, Linker};
 
 use crate::guests;
+use crate::web::Web;
 
 /// What the guest sends, is told and has in its environment, and what may stand in no record.
 pub(crate) const SECRET: &str = "CANARY-5f0a91c3";
@@ -48,8 +49,12 @@ pub(crate) const OTHER: &str = "93.184.216.35";
 /// Nobody is there.
 pub(crate) const NOBODY: &str = "93.184.216.77";
 pub(crate) const DNS: &str = "93.184.216.53";
+/// Where HTTP is served.
+const WEB: u16 = 80;
 /// What stands for the machine.
 pub(crate) const MACHINE: &str = "10.0.2.2";
+/// The far node.
+pub(crate) const THEIRS: [&str; 3] = ["93.184.216.34/24", "93.184.216.35/24", "93.184.216.53/24"];
 /// The guest's node.
 pub(crate) const OWN: &str = "10.0.0.1";
 
@@ -77,11 +82,24 @@ pub(crate) enum Happens {
     Datagram(u16),
     /// This far end answers whom it heard last.
     Answer(&'static str),
+    /// The far end sends what it kept back of its answers.
+    Serve,
+}
+
+/// Who acts.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) enum Program {
+    /// Over `nexus:net`.
+    #[default]
+    Ours,
+    /// Over WASI.
+    Wasi,
 }
 
 /// A run.
 #[derive(Clone, Default)]
 pub(crate) struct Setup {
+    pub(crate) program: Program,
     pub(crate) manifest: String,
     pub(crate) policy: String,
     pub(crate) names: Vec<(&'static str, Vec<IpAddr>)>,
@@ -132,7 +150,7 @@ pub(crate) struct Seen {
     pub(crate) peer_refused: usize,
 }
 
-struct Virtual(Arc<AtomicU64>);
+pub(crate) struct Virtual(pub(crate) Arc<AtomicU64>);
 
 impl Clock for Virtual {
     fn now(&self) -> Instant {
@@ -140,8 +158,9 @@ impl Clock for Virtual {
     }
 }
 
+/// How often it was woken.
 #[derive(Default)]
-struct Woken(AtomicUsize);
+pub(crate) struct Woken(pub(crate) AtomicUsize);
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
@@ -182,8 +201,11 @@ struct Guest {
     asked: Vec<Import>,
 }
 
-/// Compiled once.
-static GUEST: LazyLock<Guest> = LazyLock::new(|| {
+/// Each compiled once.
+static OURS: LazyLock<Guest> = LazyLock::new(|| compiled("probes/policy_matrix"));
+static WASI: LazyLock<Guest> = LazyLock::new(|| compiled("probes/policy_matrix_wasi"));
+
+fn compiled(name: &str) -> Guest {
     let options = EngineOptions {
         instances: 64,
         pooling: false,
@@ -191,7 +213,7 @@ static GUEST: LazyLock<Guest> = LazyLock::new(|| {
         ..EngineOptions::default()
     };
     let engine = HostEngine::new(options).expect("an engine");
-    let file = guests::component("probes/policy_matrix");
+    let file = guests::component(name);
     let component = Component::from_file(engine.engine(), file).expect("it compiles");
     let imports = imports::of_component(engine.engine(), &component);
     let asked = imports.iter().map(|import| Import {
@@ -204,10 +226,10 @@ static GUEST: LazyLock<Guest> = LazyLock::new(|| {
         component,
         engine,
     }
-});
+}
 
 /// What serves on the far node.
-struct Peer {
+pub(crate) struct Peer {
     node: NodeId,
     listeners: Vec<TcpListener>,
     streams: Vec<TcpSocket>,
@@ -215,6 +237,7 @@ struct Peer {
     echoes: Vec<(&'static str, UdpSocket, Option<SocketAddr>)>,
     dialled: Vec<TcpSocket>,
     stranger: UdpSocket,
+    pub(crate) web: Web,
     names: BTreeMap<String, Vec<IpAddr>>,
 }
 
@@ -223,7 +246,7 @@ const PEER_MANIFEST: &str = r#"
 id = "test.peer"
 class = "system"
 [capabilities."network.tcp.listen"]
-allow = ["any:443", "any:444"]
+allow = ["any:443", "any:444", "any:80"]
 [capabilities."network.udp.bind"]
 allow = ["any:53", "any:443", "any:9001"]
 [capabilities."network.tcp.connect"]
@@ -237,7 +260,7 @@ const PEER_POLICY: &str = r#"
 id = "listen"
 capability = "network.tcp.listen"
 verdict = "allow"
-to = ["any:443", "any:444"]
+to = ["any:443", "any:444", "any:80"]
 [[rule]]
 id = "bind"
 capability = "network.udp.bind"
@@ -246,7 +269,7 @@ to = ["any:53", "any:443", "any:9001"]
 "#;
 
 /// A node of the wire.
-fn add(mesh: &mut Mesh, addresses: &[&str], topology: Topology, now: Instant) -> NodeId {
+pub(crate) fn add(mesh: &mut Mesh, addresses: &[&str], topology: Topology, now: Instant) -> NodeId {
     let own: Vec<_> = addresses
         .iter()
         .map(|text| {
@@ -286,7 +309,7 @@ fn admit_peer(node: &mut Node, now: Instant) {
 }
 
 impl Peer {
-    fn new(
+    pub(crate) fn new(
         mesh: &mut Mesh,
         node: NodeId,
         now: Instant,
@@ -296,7 +319,7 @@ impl Peer {
         let peer = mesh.node_mut(node);
         let at = |address: &str, port| SocketAddr::new(address.parse().expect("an address"), port);
         let any = |port| at("0.0.0.0", port);
-        let listeners = [443, 444].map(|port| {
+        let listeners = [443, 444, WEB].map(|port| {
             let permit = peer.permit(now, PEER, &Act::Listen { local: any(port) });
             let listener = peer.tcp_listen(now, permit.expect("allowed"), None);
             listener.expect("it listens")
@@ -310,6 +333,7 @@ impl Peer {
         Self {
             node,
             listeners: listeners.to_vec(),
+            web: Web::default(),
             streams: Vec::new(),
             dialled: Vec::new(),
             dns,
@@ -320,16 +344,22 @@ impl Peer {
     }
 
     /// Does what there is to do. Whether there was anything.
-    fn turn(&mut self, mesh: &mut Mesh, now: Instant) -> bool {
+    pub(crate) fn turn(&mut self, mesh: &mut Mesh, now: Instant) -> bool {
         let mut busy = false;
         let node = mesh.node_mut(self.node);
         for listener in &self.listeners {
             while let Poll::Ready(Ok(stream)) = node.poll_accept(now, *listener, Waker::noop()) {
                 busy = true;
+                let local = node.tcp_addresses(stream).map(|(local, _)| local.port());
+                if local == Some(WEB) {
+                    self.web.accept(stream);
+                    continue;
+                }
                 let _ = node.poll_write(now, stream, b"hello", Waker::noop());
                 self.streams.push(stream);
             }
         }
+        busy |= self.web.turn(node, now);
         while let Poll::Ready(Ok((from, question))) = receive(node, now, self.dns) {
             busy = true;
             if let Some(answer) = answer(&question, &self.names) {
@@ -424,7 +454,7 @@ fn frame(packet: &[u8], at: u64) -> Option<Frame> {
     })
 }
 
-fn set_policy(shard: &Shard, node: NodeId, text: &str) {
+pub(crate) fn set_policy(shard: &Shard, node: NodeId, text: &str) {
     let policy = Policy::parse(text, "policy.toml").unwrap_or_else(|e| panic!("{e:?}\n{text}"));
     shard.enter(|mesh, now| {
         let gate = mesh.node_mut(node).gate_mut();
@@ -434,7 +464,10 @@ fn set_policy(shard: &Shard, node: NodeId, text: &str) {
 
 /// Runs it to its end.
 pub(crate) fn run(setup: &Setup) -> Seen {
-    let guest = &*GUEST;
+    let guest = match setup.program {
+        Program::Ours => &*OURS,
+        Program::Wasi => &*WASI,
+    };
     let start = Instant::from_secs(1);
     let time = Arc::new(AtomicU64::new(start.as_nanos()));
     let mut mesh = Mesh::new();
@@ -446,8 +479,7 @@ pub(crate) fn run(setup: &Setup) -> Seen {
         ..Topology::default()
     };
     let ours = add(&mut mesh, &["10.0.0.1/24", "fd00:7::1/64"], topology, start);
-    let theirs = ["93.184.216.34/24", "93.184.216.35/24", "93.184.216.53/24"];
-    let theirs = add(&mut mesh, &theirs, Topology::default(), start);
+    let theirs = add(&mut mesh, &THEIRS, Topology::default(), start);
     for node in [ours, theirs] {
         mesh.attach_segment(node, segment).expect("attached");
     }
@@ -496,6 +528,12 @@ pub(crate) fn run(setup: &Setup) -> Seen {
     let mut linked = BTreeSet::new();
     for import in &admission.imports {
         if matches!(import.provided, Provided::Granted | Provided::Stub) {
+            let name = &import.import;
+            if linker::link_sockets(&mut linker, name).expect("links")
+                || linker::link_http(&mut linker, name).expect("links")
+            {
+                continue;
+            }
             for capability in &import.capabilities {
                 if linked.insert(*capability) {
                     nexus_caps::link(&mut linker, *capability).expect("links");
@@ -650,8 +688,9 @@ fn happen(shard: &Shard, ours: NodeId, peer: &mut Peer, what: Happens) {
             let node = mesh.node_mut(peer.node);
             let last = peer.streams.last();
             let last = last.and_then(|stream| node.tcp_addresses(*stream));
-            let remote = match (port, last) {
-                (0, Some((_, remote))) => remote,
+            let last = last.map(|(_, remote)| remote);
+            let remote = match (port, last.or_else(|| peer.web.last_from(node))) {
+                (0, Some(remote)) => remote,
                 _ => SocketAddr::new(own, port),
             };
             let permit = node.permit(now, PEER, &Act::Connect { remote, name: None });
@@ -666,6 +705,9 @@ fn happen(shard: &Shard, ours: NodeId, peer: &mut Peer, what: Happens) {
             };
             send(shard, peer, peer.stranger, to);
         }
+        Happens::Serve => shard.enter(|mesh, now| {
+            peer.web.go_on(mesh.node_mut(peer.node), now);
+        }),
         Happens::Answer(from) => {
             let mut echoes = peer.echoes.iter();
             let (_, socket, heard) = echoes.find(|(at, ..)| *at == from).expect("it is there");
