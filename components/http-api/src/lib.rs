@@ -13,4 +13,5 @@
 //! `wasi:http/incoming-handler@0.2` is in `handler`.
 
 pub mod api;
+#[cfg(target_family = "wasm")]
 mod handler;

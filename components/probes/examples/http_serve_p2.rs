@@ -1,5 +1,8 @@
 //! Answers HTTP by wasi:http 0.2, well or badly: the path says how. For `nexus-host serve`; tests/serve.rs asks.
 
+// Natively there is nothing to export to, and no linker takes such names.
+#![cfg(target_family = "wasm")]
+
 use std::cell::Cell;
 
 use wasip2::clocks::monotonic_clock;

@@ -1,5 +1,8 @@
 //! Answers HTTP by wasi:http 0.3, well or badly: the path says how. For `nexus-host serve`; tests/serve.rs asks.
 
+// Natively there is nothing to export to, and no linker takes such names.
+#![cfg(target_family = "wasm")]
+
 use std::cell::Cell;
 
 use wasip3::clocks::monotonic_clock;
