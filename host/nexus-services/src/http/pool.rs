@@ -101,6 +101,13 @@ impl<C> Pool<C> {
         }
     }
 
+    /// Closes the one that `caller` has had idle longest, if it has any.
+    pub(super) fn make_room(&self, caller: Caller) -> bool {
+        let mut state = self.state();
+        let at = state.idle.iter().position(|idle| idle.key.caller == caller);
+        at.and_then(|at| state.idle.remove(at)).is_some()
+    }
+
     /// Closes what `caller` left.
     pub(super) fn end(&self, caller: Caller) {
         self.state().idle.retain(|idle| idle.key.caller != caller);

@@ -11,7 +11,7 @@ use super::exchange::{self, Failed};
 use super::guard::Stream;
 use super::gzip::Gunzip;
 use super::limits::{Limits, Timeouts};
-use super::network::{Caller, Grant, Hop, Network, Refusal};
+use super::network::{Caller, ConnectError, Grant, Hop, Network, Refusal};
 use super::pool::Key;
 use super::request::{Checked, Options, Redirects, RequestBody};
 use super::response::Response;
@@ -269,7 +269,16 @@ impl<N: Network> Run<'_, N> {
             Duration::ZERO
         };
         let wait = self.timeouts.connect.saturating_sub(waited);
-        let connect = self.network().connect(self.caller, hop, grant, key.address);
+        let connect = async {
+            loop {
+                let connect = self.network().connect(self.caller, hop, grant, key.address);
+                match connect.await {
+                    // What the app has idle is nothing it needs more than this.
+                    Err(ConnectError::NoCapacity) if self.client.pool.make_room(self.caller) => {}
+                    connected => return connected,
+                }
+            }
+        };
         let stream = within(self.network(), self.by(wait, Phase::Connect), connect).await??;
         let carrier = N::carrier(&stream);
         let stream: Box<dyn Stream> = match key.scheme {

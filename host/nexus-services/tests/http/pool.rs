@@ -3,7 +3,7 @@
 use std::io;
 
 use futures::future::{join, join3};
-use nexus_services::http::{Caller, Error, HeadFault, Request, SendFault};
+use nexus_services::http::{Caller, ConnectError, Error, HeadFault, Request, SendFault};
 use nexus_types::{Duration, ErrorCode, InstanceId, limits};
 use tokio::io::AsyncWriteExt;
 
@@ -32,6 +32,29 @@ fn fetch_as(world: &World, app: u64, url: &str) -> usize {
         assert_eq!(body(response).await.unwrap(), b"body");
     });
     world.net.with(|net| net.dialled.len())
+}
+
+/// Goal: what an app has idle does not keep it from what it asks for, and what another has idle is not taken for it.
+/// Method: two idle connections of one app and one of another; then there is room for no more, once and for good.
+#[test]
+fn idle_connections_make_room() {
+    let world = keeping();
+    fetch_as(&world, 1, "http://a.example/");
+    fetch_as(&world, 1, "http://b.example/");
+    fetch_as(&world, 2, "http://c.example/");
+    assert_eq!(world.client.idle(), 3);
+    world
+        .net
+        .with(|net| net.connect_fails = Some((ConnectError::NoCapacity, 1)));
+    fetch_as(&world, 1, "http://d.example/");
+    assert_eq!(world.client.idle(), 3, "one made room, one came");
+    world
+        .net
+        .with(|net| net.connect_fails = Some((ConnectError::NoCapacity, u32::MAX)));
+    let asked = world.ask(1, Request::new("GET", "http://e.example/"));
+    let failed = world.run(async { asked.await.map(drop).unwrap_err() });
+    assert_eq!(failed, Error::Connect(ConnectError::NoCapacity));
+    assert_eq!(world.client.idle(), 1, "the other app's");
 }
 
 /// Goal: a connection is used again, by whom it is and for where it leads. Method: the same again; then each part of the
