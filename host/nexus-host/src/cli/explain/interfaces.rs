@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// The WIT of every interface this build has; a test finds what is missing.
-const SOURCES: [(&str, &str); 4] = [
+const SOURCES: [(&str, &str); 5] = [
     (
         "nexus:net/tcp-connect",
         include_str!("../../../../../wit/nexus-net/tcp-connect.wit"),
@@ -19,6 +19,10 @@ const SOURCES: [(&str, &str); 4] = [
     (
         "nexus:net/udp-bind",
         include_str!("../../../../../wit/nexus-net/udp-bind.wit"),
+    ),
+    (
+        "nexus:net/http",
+        include_str!("../../../../../wit/nexus-net/http.wit"),
     ),
 ];
 
