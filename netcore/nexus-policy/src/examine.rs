@@ -586,10 +586,10 @@ impl Examiner<'_> {
     /// Why a capability is not there, and what would change it.
     pub(crate) fn lacking(&self, capability: Capability) -> Lacking {
         let file = self.manifest.source().map(str::to_owned);
-        let example = if capability.parameter() == Parameter::Local {
-            "any:8080"
-        } else {
-            "HOST:PORT"
+        let example = match capability.parameter() {
+            Parameter::Local => "any:8080",
+            Parameter::Url => "https://HOST/*",
+            _ => "HOST:PORT",
         };
         let fix_manifest = Fix::Manifest {
             file: file.clone(),

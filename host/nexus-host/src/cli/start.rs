@@ -395,7 +395,7 @@ impl Host {
         given: Given,
     ) -> Result<Ready, CliError> {
         let outputs = given.outputs.clone();
-        let admitted = self.admit(node, candidate, given)?;
+        let admitted = self.take_in(node, candidate, given)?;
         let prepared = Prepared::new(&admitted.linker, &admitted.component)
             .map_err(|error| unfit(&error, &admitted.component, &admitted.linker))?;
         let state = AppState::new(admitted.start, admitted.net.clone())
@@ -424,7 +424,7 @@ impl Host {
         candidate: Candidate,
         given: Given,
     ) -> Result<ReadyToServe, CliError> {
-        let admitted = self.admit(node, candidate, given)?;
+        let admitted = self.take_in(node, candidate, given)?;
         let opened = Opened::new(&admitted.start.dirs).map_err(|error| host_error(&error))?;
         self.folders.hold(
             node,
@@ -449,7 +449,7 @@ impl Host {
         })
     }
 
-    fn admit(
+    fn take_in(
         &mut self,
         node: NodeId,
         candidate: Candidate,
