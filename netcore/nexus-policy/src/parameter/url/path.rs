@@ -8,7 +8,7 @@
 //! containers cut off before they walk the path).
 //!
 //! A request may have such a path: an app sends what it sends. Then no rule for a part of the origin allows it,
-//! and every rule that forbids or asks about a part of it may be meant ([`RequestPath::is_plain`]).
+//! and every rule that forbids or asks about a part of it may be meant (`RequestPath::is_plain`).
 
 use core::fmt::{self, Write as _};
 
