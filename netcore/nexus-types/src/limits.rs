@@ -291,7 +291,7 @@ limits! {
         "Stops an app from opening connections by the hundred to one server; one more waits, within its time to connect.";
     HTTP_WAITING: u32 = 64, "http requests that wait", "an app",
         "Stops requests that wait for others from filling memory; one more is refused with `no-capacity`.";
-    HTTP_POOL: usize = 16, "http idle connections", "a shard",
+    HTTP_POOL: usize = 16, "http idle connections", "an app",
         "Stops connections nobody uses from holding sockets; the one idle longest makes room.";
     HTTP_POOL_HOST: usize = 2, "http idle connections", "an app and a server",
         "Stops one app and server from taking the whole pool; the one idle longest makes room.";

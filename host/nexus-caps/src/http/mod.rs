@@ -33,10 +33,15 @@ pub struct HttpCtx {
     work: Mutex<Work>,
 }
 
+type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What is done beside an app's own course.
 #[derive(Default)]
 struct Work {
-    jobs: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Handed in, and not begun.
+    new: Vec<Job>,
+    /// None: there are none, or they have their turn.
+    jobs: Option<FuturesUnordered<Job>>,
     idle: Option<Drive<NodeNetwork>>,
     /// Of whoever polls it.
     waker: Option<Waker>,
@@ -75,7 +80,7 @@ impl HttpCtx {
     /// Has something done for the app beside its own course, on its shard, while [`HttpCtx::poll`] is called.
     pub fn work(&self, job: impl Future<Output = ()> + Send + 'static) {
         let mut work = self.held();
-        work.jobs.push(Box::pin(job));
+        work.new.push(Box::pin(job));
         if let Some(waker) = work.waker.take() {
             waker.wake();
         }
@@ -84,16 +89,25 @@ impl HttpCtx {
     /// Goes on with what is done beside the app's course, and looks after its idle connections. To be called in each
     /// of its turns; `cx` is woken when there is more to do.
     pub fn poll(&self, cx: &mut Context<'_>) {
-        // What a job sets in motion may hand in another.
-        let mut jobs = {
-            let mut work = self.held();
-            work.waker = Some(cx.waker().clone());
-            std::mem::take(&mut work.jobs)
-        };
-        while let Poll::Ready(Some(())) = jobs.poll_next_unpin(cx) {}
         let mut work = self.held();
-        jobs.extend(std::mem::take(&mut work.jobs));
-        work.jobs = jobs;
+        // Most apps ask for nothing: each of their turns comes here and does no more than this.
+        match &work.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => work.waker = Some(cx.waker().clone()),
+        }
+        let new = std::mem::take(&mut work.new);
+        if work.jobs.is_some() || !new.is_empty() {
+            let mut jobs = work.jobs.take().unwrap_or_default();
+            // A job may hand in another: what is held is let go while they have their turn.
+            drop(work);
+            jobs.extend(new);
+            while let Poll::Ready(Some(())) = jobs.poll_next_unpin(cx) {}
+            work = self.held();
+            work.jobs = Some(jobs).filter(|jobs| !jobs.is_empty());
+            if !work.new.is_empty() {
+                cx.waker().wake_by_ref();
+            }
+        }
         if work.idle.is_none() {
             work.idle = self.client.get().map(Client::drive);
         }
@@ -108,8 +122,12 @@ impl HttpCtx {
 
     /// Ends whatever the app has open.
     pub fn end(&self) {
-        let jobs = std::mem::take(&mut self.held().jobs);
-        drop(jobs);
+        // Dropped outside: what a job holds may be ours to drop, too.
+        let (new, jobs) = {
+            let mut work = self.held();
+            (std::mem::take(&mut work.new), work.jobs.take())
+        };
+        drop((new, jobs));
         if let Some(client) = self.client.get() {
             client.drop_all_of(Caller(self.net.instance));
         }

@@ -264,7 +264,8 @@ fn handle(
     let http = state.client().clone();
     let view = WasiHttpView::http(state);
     let options = match options {
-        Some(options) => Some(*view.table.get(&options)?),
+        // It is ours now, and nobody else would delete it.
+        Some(options) => Some(view.table.delete(options)?),
         None => None,
     };
     let request = match request_of(view.table.delete(request)?) {
