@@ -4,8 +4,11 @@
 //! by themselves (guests that compute until their epoch is over) stand in a line of their own, so
 //! that who was woken by a packet or a timer waits for one of them at most. There is nothing to
 //! steal and nothing to balance, so a run under virtual time repeats itself exactly.
+//!
+//! A task that wakes itself has not given way by that: a guest with many calls at once goes round
+//! wasmtime's own queue for each of them, and would stand behind all others for it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
@@ -18,15 +21,35 @@ use futures::channel::oneshot;
 
 type TaskId = u64;
 
-/// How often in a row a task may wake itself and still count as woken: what waits for a packet
-/// takes a few rounds through wasmtime's own queue, what computes goes on and on.
+/// How often in a row a task may wake itself and still count as woken, where it is only counted: what waits for a
+/// packet takes a few rounds through wasmtime's own queue, what computes goes on and on.
 const SELF_WAKES: u32 = 8;
+
+thread_local! {
+    /// The task that this thread polls has given way.
+    static GAVE_WAY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that the task being polled could go on and lets others: its slice is over.
+pub(crate) fn give_way() {
+    GAVE_WAY.set(true);
+}
+
+/// How it is known that a task gave way though it could have gone on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum GivingWay {
+    /// It said so, by [`give_way`].
+    Said,
+    /// It woke itself too often in a row: fuel ends a slice without a word.
+    Counted,
+}
 
 /// Tasks that are ready, oldest first; and how to rouse the thread if it sleeps.
 pub(crate) struct Ready {
     queues: Mutex<Queues>,
     asleep: AtomicBool,
     rouse: Box<dyn Fn() + Send + Sync>,
+    giving_way: GivingWay,
 }
 
 #[derive(Default)]
@@ -91,11 +114,13 @@ impl Wake for Ticket {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) {
-            let yielded = if self.polled.load(Ordering::Relaxed) {
-                self.self_wakes.fetch_add(1, Ordering::Relaxed) >= SELF_WAKES
-            } else {
-                self.self_wakes.store(0, Ordering::Relaxed);
-                false
+            let yielded = match self.ready.giving_way {
+                _ if !self.polled.load(Ordering::Relaxed) => {
+                    self.self_wakes.store(0, Ordering::Relaxed);
+                    false
+                }
+                GivingWay::Said => GAVE_WAY.get(),
+                GivingWay::Counted => self.self_wakes.fetch_add(1, Ordering::Relaxed) >= SELF_WAKES,
             };
             self.ready.push(self.id, yielded);
         }
@@ -132,11 +157,12 @@ pub(crate) struct Executor {
 
 impl Executor {
     /// `rouse` is called, from any thread, when a task becomes ready while the shard sleeps.
-    pub(crate) fn new(rouse: impl Fn() + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(giving_way: GivingWay, rouse: impl Fn() + Send + Sync + 'static) -> Self {
         let ready = Ready {
             queues: Mutex::default(),
             asleep: AtomicBool::new(false),
             rouse: Box::new(rouse),
+            giving_way,
         };
         Self {
             tasks: BTreeMap::new(),
@@ -233,6 +259,7 @@ impl Executor {
         };
         task.ticket.queued.store(false, Ordering::Release);
         task.ticket.polled.store(true, Ordering::Relaxed);
+        GAVE_WAY.set(false);
         let mut cx = Context::from_waker(&task.waker);
         let polled = task.future.as_mut().poll(&mut cx);
         task.ticket.polled.store(false, Ordering::Relaxed);
@@ -272,7 +299,7 @@ mod tests {
 
     #[test]
     fn tasks_take_turns_in_the_order_they_became_ready() {
-        let mut executor = Executor::new(|| {});
+        let mut executor = Executor::new(GivingWay::Said, || {});
         let trace = Rc::new(RefCell::new(String::new()));
         for name in ['a', 'b', 'c'] {
             let trace = trace.clone();
@@ -288,17 +315,20 @@ mod tests {
         assert_eq!(executor.len(), 0);
     }
 
-    #[test]
-    fn who_was_woken_goes_before_who_gave_way() {
-        let mut executor = Executor::new(|| {});
+    /// A spinner beside one who waits to be woken, by name in the order of their turns: `begin` is what the spinner does
+    /// before its first.
+    fn beside_a_spinner(giving_way: GivingWay, slice: impl Fn() + 'static) -> String {
+        let mut executor = Executor::new(giving_way, || {});
         let trace = Rc::new(RefCell::new(String::new()));
         let (sender, receiver) = oneshot::channel();
         let spins = trace.clone();
         let _spinner = executor.spawn(async move {
-            for _ in 0..SELF_WAKES {
+            for _ in 0..=SELF_WAKES {
+                slice();
                 yield_once().await;
             }
             spins.borrow_mut().push('s');
+            slice();
             yield_once().await;
             spins.borrow_mut().push('s');
         });
@@ -310,12 +340,22 @@ mod tests {
         while executor.step() {}
         sender.send(()).unwrap();
         run(&mut executor);
-        assert_eq!(*trace.borrow(), "ses");
+        let trace = trace.borrow();
+        trace.clone()
+    }
+
+    /// Goal: whoever is woken goes before whoever gave way, and who only wakes itself has not. Method: a spinner that
+    /// says when its slice is over, one that does not, and one that is counted.
+    #[test]
+    fn who_was_woken_goes_before_who_gave_way() {
+        assert_eq!(beside_a_spinner(GivingWay::Said, give_way), "ess");
+        assert_eq!(beside_a_spinner(GivingWay::Said, || {}), "sse");
+        assert_eq!(beside_a_spinner(GivingWay::Counted, || {}), "ess");
     }
 
     #[test]
     fn a_task_woken_twice_is_polled_once() {
-        let mut executor = Executor::new(|| {});
+        let mut executor = Executor::new(GivingWay::Said, || {});
         let polls = Rc::new(RefCell::new(0));
         let counted = polls.clone();
         drop(executor.spawn(std::future::poll_fn(move |cx| {
@@ -334,7 +374,7 @@ mod tests {
     fn a_wake_rouses_a_sleeping_thread_once() {
         let roused = Arc::new(Mutex::new(0));
         let counted = roused.clone();
-        let mut executor = Executor::new(move || *counted.lock().unwrap() += 1);
+        let mut executor = Executor::new(GivingWay::Said, move || *counted.lock().unwrap() += 1);
         let slot = Rc::new(RefCell::new(None::<Waker>));
         let stored = slot.clone();
         drop(executor.spawn(std::future::poll_fn(move |cx| {
@@ -354,7 +394,7 @@ mod tests {
     /// another.
     #[test]
     fn a_task_adds_tasks_at_the_end_of_the_queue() {
-        let mut executor = Executor::new(|| {});
+        let mut executor = Executor::new(GivingWay::Said, || {});
         let trace = Rc::new(RefCell::new(String::new()));
         let (spawner, by) = (executor.spawner(), trace.clone());
         drop(executor.spawn(async move {
@@ -373,7 +413,7 @@ mod tests {
 
     #[test]
     fn the_result_arrives_where_it_is_awaited() {
-        let mut executor = Executor::new(|| {});
+        let mut executor = Executor::new(GivingWay::Said, || {});
         let mut result = executor.spawn(async { 7 });
         run(&mut executor);
         assert_eq!(result.try_recv(), Ok(Some(7)));

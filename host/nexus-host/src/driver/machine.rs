@@ -15,7 +15,7 @@ use nexus_sim::{Boot, Machine, Note, SimNicHandle, Tables, Vitals, sim_nic};
 use nexus_stack::{Config, Stats};
 use nexus_types::{InstanceId, Instant, NodeId};
 
-use super::executor::Executor;
+use super::executor::{Executor, GivingWay};
 
 /// What a guest uses up before it gives way, in instructions of WebAssembly, roughly.
 pub(crate) const SLICE_FUEL: u64 = 100_000;
@@ -88,7 +88,7 @@ impl GuestMachine {
             clock,
             node,
             nic: handle,
-            executor: Executor::new(|| {}),
+            executor: Executor::new(GivingWay::Counted, || {}),
             instances: 0,
             on_event: Box::new(on_event),
             notes: Vec::new(),
@@ -125,7 +125,7 @@ impl GuestMachine {
     /// Ends every app where it stands, with all it has open: what was written is still delivered.
     pub(crate) fn end_apps(&mut self, now: Instant) {
         self.set_clock(now);
-        self.executor = Executor::new(|| {});
+        self.executor = Executor::new(GivingWay::Counted, || {});
         self.shard.enter(|mesh, now| {
             for number in 0..self.instances {
                 mesh.node_mut(self.node).end(now, InstanceId(number));

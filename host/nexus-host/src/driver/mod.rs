@@ -34,8 +34,9 @@ use nexus_types::{Instant, NodeId, Port, Transport};
 
 pub use address::{AddressError, Addresses, Source};
 pub use clock::OsClock;
-use executor::Executor;
 pub use executor::Spawner;
+pub(crate) use executor::give_way;
+use executor::{Executor, GivingWay};
 pub use kernel::{KernelListener, KernelStream};
 pub(crate) use machine::{GuestMachine, SLICE_FUEL};
 pub use network::{AddedNode, Network, NetworkError, Wire, user_topology};
@@ -89,7 +90,7 @@ impl Driver {
     pub fn new(mesh: Mesh, clock: impl Clock + 'static) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), ROUSE)?);
-        let executor = Executor::new(move || {
+        let executor = Executor::new(GivingWay::Said, move || {
             // The pipe behind it can only be full when a wake-up is already on its way.
             let _ = waker.wake();
         });

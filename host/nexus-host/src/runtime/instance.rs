@@ -18,6 +18,7 @@ use super::shown;
 use super::signals::Signal;
 use super::state::AppState;
 use super::stdio::Output;
+use crate::driver::give_way;
 
 /// Frames of a trap's backtrace that are shown.
 const FRAMES_SHOWN: usize = 8;
@@ -309,6 +310,7 @@ fn slice(store: &mut Store<AppState>) -> wasmtime::Result<()> {
             store.set_epoch_deadline(1);
             store.epoch_deadline_callback(|mut store| {
                 store.data_mut().ledger.count_slice();
+                give_way();
                 Ok(UpdateDeadline::Yield(1))
             });
             Ok(())
