@@ -7,15 +7,15 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::build;
+use crate::running::{Running, free_port};
 use crate::step::{Said, run_quietly, show_duration};
 use crate::workspace::Workspace;
 
@@ -279,83 +279,6 @@ fn exchange(to: SocketAddr, bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(reader
         .join()
         .map_err(|_panic| anyhow::anyhow!("the reader panicked"))??)
-}
-
-/// A port of 127.0.0.1 that nobody listens on now.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
-}
-
-/// A host that runs until it is stopped, or until this goes out of scope.
-struct Running {
-    child: Child,
-    lines: mpsc::Receiver<String>,
-    heard: Vec<String>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Result<Self> {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("cannot run the host")?;
-        let (send, lines) = mpsc::channel();
-        let streams: [Box<dyn std::io::Read + Send>; 2] = [
-            Box::new(child.stdout.take().context("no pipe")?),
-            Box::new(child.stderr.take().context("no pipe")?),
-        ];
-        for stream in streams {
-            let send = send.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                    if send.send(line).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        Ok(Self {
-            child,
-            lines,
-            heard: Vec::new(),
-        })
-    }
-
-    /// Waits until the app or the host says a line with `text` in it.
-    fn wait_for_line(&mut self, text: &str) -> Result<()> {
-        let until = Instant::now() + LIMIT;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    let found = line.contains(text);
-                    self.heard.push(line);
-                    if found {
-                        return Ok(());
-                    }
-                }
-                Err(_) => bail!("nothing said `{text}`; the host said:\n{}", self.stop()),
-            }
-        }
-    }
-
-    /// Ends it and gives what it said.
-    fn stop(&mut self) -> String {
-        // It may have ended by itself; either way it is gone afterwards.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        self.heard.extend(self.lines.iter());
-        self.heard.join("\n")
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop();
-    }
 }
 
 /// A web server of the kernel that counts who connects.

@@ -12,6 +12,7 @@ mod instructions;
 mod peers;
 mod polyglot;
 mod real;
+mod running;
 mod setup;
 mod step;
 mod test;
@@ -96,8 +97,12 @@ enum Verb {
         #[arg(long)]
         collect: bool,
         /// Only benches whose name contains this (criterion's filter; with --peers: tcp, start or
-        /// tap); the rest keep their last measurement.
+        /// tap); the rest keep their last measurement. `http`: instead, serving, fetching and
+        /// std::net beside wasmtime.
         filter: Option<String>,
+        /// Of `http`, only this: serve, egress, tls or sockets.
+        #[arg(requires = "filter")]
+        part: Option<String>,
     },
     /// Check licenses, bans, duplicate versions and advisories with cargo-deny.
     ///
@@ -148,13 +153,10 @@ fn run(verb: Verb) -> anyhow::Result<()> {
             peers,
             collect,
             filter,
+            part,
             ..
         } => {
-            let request = bench::Request {
-                peers,
-                collect,
-                filter: filter.as_deref(),
-            };
+            let request = bench::Request::new(peers, collect, filter.as_deref(), part.as_deref())?;
             bench::run(&workspace, request)
         }
         Verb::Deny => deny::run_checks(&workspace),

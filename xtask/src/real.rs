@@ -92,7 +92,8 @@ fn prepare() -> Result<()> {
     Ok(())
 }
 
-fn install(packages: &[&str]) -> Result<()> {
+/// Installs packages of the distribution.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let step = Step::begin(format!("install {}", packages.join(", ")), "1 min");
     run_quietly(
         Command::new("apt-get").args(["-q", "update"]),
@@ -107,7 +108,8 @@ fn install(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn is_there(program: &str) -> bool {
+/// Whether a program is in PATH.
+pub(crate) fn is_there(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
     })

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: measures and writes `bench/RESULTS.md`.
 //!
-//! Without `--peers` it runs the benches of `bench/`; with it, whole programs beside what people would
+//! Without `--peers` it runs the benches of `bench/`; with it, or `http`, whole programs beside what people would
 //! otherwise use ([`crate::peers`]). Each renews its own section of the page. `bench/settings.md` (how it is
 //! measured) is taken over as it is, and `bench/reasons.toml` says why a target is missed.
 
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::build;
 use crate::peers;
@@ -24,21 +24,41 @@ use page::Section;
 /// What is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
-    /// Whole programs beside others, not the parts.
-    pub(crate) peers: bool,
+    section: Section,
     /// Nothing is run: the page is written from what there is.
-    pub(crate) collect: bool,
+    collect: bool,
     /// Only what has this in its name.
-    pub(crate) filter: Option<&'a str>,
+    filter: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    /// As the command line has it.
+    ///
+    /// # Errors
+    /// It makes no sense.
+    pub(crate) fn new(
+        peers: bool,
+        collect: bool,
+        filter: Option<&'a str>,
+        part: Option<&'a str>,
+    ) -> Result<Self> {
+        let (section, filter) = match (filter, part) {
+            (Some("http"), part) => (Section::Http, part),
+            (_, Some(part)) => bail!("{part}: only `bench http` has a second word"),
+            (filter, None) if peers => (Section::Peers, filter),
+            (filter, None) => (Section::Parts, filter),
+        };
+        Ok(Self {
+            section,
+            collect,
+            filter,
+        })
+    }
 }
 
 /// Runs what is asked for and writes the page.
 pub(crate) fn run(workspace: &Workspace, request: Request<'_>) -> Result<()> {
-    let section = if request.peers {
-        Section::Peers
-    } else {
-        Section::Parts
-    };
+    let section = request.section;
     // Of the machine as it is found: what is measured makes a load of its own.
     let machine = machine(workspace, request.collect);
     if !request.collect {
@@ -53,7 +73,8 @@ pub(crate) fn run(workspace: &Workspace, request: Request<'_>) -> Result<()> {
                 build::host(workspace)?;
                 parts(workspace, request.filter)?;
             }
-            Section::Peers => peers::run(workspace, request.filter)?,
+            Section::Peers => peers::run(workspace, peers::PARTS, request.filter)?,
+            Section::Http => peers::run(workspace, peers::HTTP, request.filter)?,
         }
     }
     let measured = measured::measurements(&workspace.target, section)?;

@@ -10,15 +10,19 @@ pub(crate) enum Section {
     Parts,
     /// `cargo xtask bench --peers`
     Peers,
+    /// `cargo xtask bench http`
+    Http,
 }
 
 impl Section {
-    pub(super) const ALL: [Self; 2] = [Self::Parts, Self::Peers];
+    pub(super) const ALL: [Self; 3] = [Self::Parts, Self::Peers, Self::Http];
 
     /// Whose a measurement is, by its id.
     pub(super) fn of(id: &str) -> Self {
         if id.starts_with("peer_") || id.starts_with("tap_") {
             Self::Peers
+        } else if id.starts_with("http_") {
+            Self::Http
         } else {
             Self::Parts
         }
@@ -28,6 +32,7 @@ impl Section {
         match self {
             Self::Parts => "cargo xtask bench",
             Self::Peers => "cargo xtask bench --peers",
+            Self::Http => "cargo xtask bench http",
         }
     }
 
@@ -35,6 +40,7 @@ impl Section {
         match self {
             Self::Parts => "The parts",
             Self::Peers => "Beside what people would otherwise use",
+            Self::Http => "HTTP, and programs as they are, beside wasmtime",
         }
     }
 
@@ -52,7 +58,7 @@ impl Section {
     }
 }
 
-/// The page with one section renewed, the other one as `old` has it.
+/// The page with one section renewed, the others as `old` has them.
 pub(super) fn renew(old: &str, section: Section, body: &str) -> String {
     let mut page = String::from("# Measurements\n\nWritten by xtask; not by hand.\n");
     for each in Section::ALL {

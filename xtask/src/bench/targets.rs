@@ -194,10 +194,55 @@ const PEERS: &[Target] = &[
     ),
 ];
 
+/// HTTP, and programs as they are.
+const HTTP: &[Target] = &[
+    target(
+        "serve-p2",
+        "`nexus-host serve` / `wasmtime serve`, wasi:http 0.2: requests per second",
+        Kind::AtLeast("http_serve_p2_requests_ratio", 1.0),
+    ),
+    target(
+        "serve-p2-p99",
+        "the same: p99",
+        Kind::AtMost("http_serve_p2_p99_ratio", 1.0),
+    ),
+    target(
+        "serve-p3",
+        "the same, wasi:http 0.3: requests per second",
+        Kind::AtLeast("http_serve_p3_requests_ratio", 1.0),
+    ),
+    target(
+        "serve-p3-p99",
+        "the same: p99",
+        Kind::AtMost("http_serve_p3_p99_ratio", 1.0),
+    ),
+    target(
+        "egress",
+        "requests per second of a guest, pooled / wasmtime's default sender; one after another, for 120 s",
+        Kind::AtLeast("http_egress_sustained_ratio", 5.0),
+    ),
+    target(
+        "tls-bulk",
+        "TLS bulk download through a guest / the same rustls and hyper outside wasm",
+        Kind::AtLeast("http_tls_bulk_ratio", 0.7),
+    ),
+    target(
+        "std-throughput",
+        "`std::net` between two apps in one host / two `wasmtime run` over the kernel's loopback: throughput",
+        Kind::AtLeast("http_std_tcp_ratio", 1.7),
+    ),
+    target(
+        "std-rtt",
+        "the same: RTT p50, 64 bytes",
+        Kind::AtMost("http_std_rtt_ratio", 0.3),
+    ),
+];
+
 pub(super) fn of(section: Section) -> &'static [Target] {
     match section {
         Section::Parts => PARTS,
         Section::Peers => PEERS,
+        Section::Http => HTTP,
     }
 }
 
@@ -297,7 +342,7 @@ mod tests {
     use super::*;
 
     fn line(key: &str, reasons: &str, values: &[(&str, f64, &str)]) -> String {
-        let target = [PARTS, PEERS]
+        let target = [PARTS, PEERS, HTTP]
             .into_iter()
             .flatten()
             .find(|target| target.key == key)

@@ -1,6 +1,7 @@
-//! `cargo xtask bench --peers`: whole programs beside what people would otherwise use, taken by turns in one
-//! run. Every part leaves facts for the page ([`crate::bench::measured::fact`]), with the spread in the note.
+//! `cargo xtask bench --peers` and `bench http`: whole programs beside what people would otherwise use, taken by turns
+//! in one run. Every part leaves facts for the page ([`crate::bench::measured::fact`]), with the spread in the note.
 
+mod http;
 mod start;
 mod statistics;
 mod tap;
@@ -17,14 +18,14 @@ use crate::step::Step;
 use crate::workspace::Workspace;
 
 /// One comparison: its name, what it usually takes, its work.
-struct Part {
+pub(crate) struct Part {
     name: &'static str,
     usual: &'static str,
     work: fn(&Workspace) -> Result<()>,
 }
 
 /// The last needs root; without it, it fails and is not skipped.
-const PARTS: &[Part] = &[
+pub(crate) const PARTS: &[Part] = &[
     Part {
         name: "tcp",
         usual: "90 s",
@@ -42,17 +43,41 @@ const PARTS: &[Part] = &[
     },
 ];
 
+/// Those of `bench http`. wrk and nginx are the distribution's, installed as root where they are missing.
+pub(crate) const HTTP: &[Part] = &[
+    Part {
+        name: "serve",
+        usual: "3 min",
+        work: |workspace| http::serve::run(&Programs::find(workspace)?),
+    },
+    Part {
+        name: "egress",
+        usual: "6 min",
+        work: |workspace| http::egress::run(&Programs::find(workspace)?),
+    },
+    Part {
+        name: "tls",
+        usual: "2 min",
+        work: |workspace| http::tls::run(workspace, &Programs::find(workspace)?),
+    },
+    Part {
+        name: "sockets",
+        usual: "1 min",
+        work: |workspace| tcp::run_std(&Programs::find(workspace)?),
+    },
+];
+
 /// Measures what `filter` names, everything without one. A part that fails does not keep the others from
 /// being measured, and is an error at the end.
-pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
-    let wanted: Vec<&Part> = PARTS
+pub(crate) fn run(workspace: &Workspace, parts: &[Part], filter: Option<&str>) -> Result<()> {
+    let wanted: Vec<&Part> = parts
         .iter()
         .filter(|part| filter.is_none_or(|filter| part.name.contains(filter)))
         .collect();
     ensure!(
         !wanted.is_empty(),
         "no part is called so; there are: {}",
-        PARTS
+        parts
             .iter()
             .map(|part| part.name)
             .collect::<Vec<_>>()

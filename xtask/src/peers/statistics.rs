@@ -1,7 +1,7 @@
 //! Medians and spread.
 
 /// The middle of the values; of an even number, the mean of the two in the middle. 0 of none.
-pub(super) fn median(values: &[f64]) -> f64 {
+pub(in crate::peers) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let upper = sorted.len() / 2;
@@ -13,7 +13,7 @@ pub(super) fn median(values: &[f64]) -> f64 {
 }
 
 /// `9 runs, 17.6 to 19.4`
-pub(super) fn spread(values: &[f64]) -> String {
+pub(in crate::peers) fn spread(values: &[f64]) -> String {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     format!("{} runs, {least:.1} to {most:.1}", values.len())

@@ -1,5 +1,5 @@
 //! TCP between two apps: two of one `nexus-host up` on a link, and the same source with `std::net` as two
-//! `wasmtime run` over the kernel's loopback.
+//! `wasmtime run` over the kernel's loopback. For `bench http`, the one with `std::net` on both sides.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,6 +35,8 @@ enum Task {
 enum Way {
     /// In one host.
     Link { io: &'static str, fidelity: bool },
+    /// In one host, with `std::net`.
+    Std,
     /// In two processes, over the kernel's loopback.
     Wasmtime { pinned: bool },
 }
@@ -72,6 +74,7 @@ impl Way {
                 fidelity: false,
             } => format!("link_{io}"),
             Self::Link { io, fidelity: true } => format!("fidelity_{io}"),
+            Self::Std => "link_std".into(),
             Self::Wasmtime { pinned: false } => "wasmtime_free".into(),
             Self::Wasmtime { pinned: true } => "wasmtime_one_core".into(),
         }
@@ -81,8 +84,8 @@ impl Way {
 impl Task {
     fn id(self) -> String {
         match self {
-            Self::Throughput(kibibytes) => format!("peer_tcp_{kibibytes:02}k"),
-            Self::Rtt => "peer_rtt".into(),
+            Self::Throughput(kibibytes) => format!("tcp_{kibibytes:02}k"),
+            Self::Rtt => "rtt".into(),
         }
     }
 
@@ -101,14 +104,15 @@ impl Task {
                 let mebibytes = match (kibibytes, way) {
                     (
                         64,
-                        Way::Link {
+                        Way::Std
+                        | Way::Link {
                             fidelity: false, ..
                         },
                     ) => 3_072,
                     (64, _) => 1_024,
-                    (16, Way::Link { .. }) => 1_024,
+                    (16, Way::Link { .. } | Way::Std) => 1_024,
                     (16, Way::Wasmtime { .. }) => 512,
-                    (_, Way::Link { .. }) => 128,
+                    (_, Way::Link { .. } | Way::Std) => 128,
                     (_, Way::Wasmtime { .. }) => 64,
                 };
                 format!("--mode throughput --bytes {mebibytes}M --write-size {kibibytes}K")
@@ -133,6 +137,30 @@ pub(super) fn run(programs: &Programs) -> Result<()> {
     ] {
         plan.extend(ways.concat().into_iter().map(|way| (task, way)));
     }
+    let taken = take(programs, plan)?;
+    report(programs, &taken)
+}
+
+/// `std::net` on both sides.
+pub(super) fn run_std(programs: &Programs) -> Result<()> {
+    let mut plan = Vec::new();
+    for task in [Task::Throughput(64), Task::Rtt] {
+        let ways = [Way::Std].into_iter().chain(WASMTIME);
+        plan.extend(ways.map(|way| (task, way)));
+    }
+    let taken = take(programs, plan)?;
+    tell(programs, &taken, "http_std")?;
+    for (id, task) in [
+        ("http_std_tcp_ratio", Task::Throughput(64)),
+        ("http_std_rtt_ratio", Task::Rtt),
+    ] {
+        ratio(programs, &taken, id, task, [Way::Std, Way::Std])?;
+    }
+    Ok(())
+}
+
+/// Takes every measurement of a plan, by turns.
+fn take(programs: &Programs, mut plan: Vec<(Task, Way)>) -> Result<Taken> {
     let mut taken = Taken::new();
     // The first round compiles, warms caches, and is not counted.
     for round in 0..=ROUNDS {
@@ -146,12 +174,13 @@ pub(super) fn run(programs: &Programs) -> Result<()> {
         // There and back again: whoever comes after whom, it is the other way round next time.
         plan.reverse();
     }
-    report(programs, &taken)
+    Ok(taken)
 }
 
-fn report(programs: &Programs, taken: &Taken) -> Result<()> {
+/// The medians, by themselves.
+fn tell(programs: &Programs, taken: &Taken, prefix: &str) -> Result<()> {
     for ((task, way), values) in taken {
-        let id = format!("{}_{}", task.id(), way.id());
+        let id = format!("{prefix}_{}_{}", task.id(), way.id());
         fact(
             &programs.target,
             &id,
@@ -160,6 +189,11 @@ fn report(programs: &Programs, taken: &Taken) -> Result<()> {
             &spread(values),
         )?;
     }
+    Ok(())
+}
+
+fn report(programs: &Programs, taken: &Taken) -> Result<()> {
+    tell(programs, taken, "peer")?;
     for (id, task, ways) in [
         ("peer_tcp_ratio", Task::Throughput(64), LINK),
         ("peer_tcp_fidelity_ratio", Task::Throughput(64), FIDELITY),
@@ -167,18 +201,23 @@ fn report(programs: &Programs, taken: &Taken) -> Result<()> {
         ("peer_tcp_01k_ratio", Task::Throughput(1), LINK),
         ("peer_rtt_ratio", Task::Rtt, LINK),
     ] {
-        let (ours, theirs) = (best(taken, task, ways), best(taken, task, WASMTIME));
-        let unit = task.unit();
-        let note = format!(
-            "{} {:.1} {unit} / {} {:.1} {unit}",
-            ours.0.id(),
-            ours.1,
-            theirs.0.id(),
-            theirs.1
-        );
-        fact(&programs.target, id, ours.1 / theirs.1, "x", &note)?;
+        ratio(programs, taken, id, task, ways)?;
     }
     Ok(())
+}
+
+/// The better of our ways over the better of theirs.
+fn ratio(programs: &Programs, taken: &Taken, id: &str, task: Task, ways: [Way; 2]) -> Result<()> {
+    let (ours, theirs) = (best(taken, task, ways), best(taken, task, WASMTIME));
+    let unit = task.unit();
+    let note = format!(
+        "{} {:.1} {unit} / {} {:.1} {unit}",
+        ours.0.id(),
+        ours.1,
+        theirs.0.id(),
+        theirs.1
+    );
+    fact(&programs.target, id, ours.1 / theirs.1, "x", &note)
 }
 
 /// The better of two ways, and its median.
@@ -196,7 +235,8 @@ fn best(taken: &Taken, task: Task, ways: [Way; 2]) -> (Way, f64) {
 
 fn measure(programs: &Programs, task: Task, way: Way) -> Result<f64> {
     let line = match way {
-        Way::Link { io, fidelity } => on_a_link(programs, task, way, io, fidelity)?,
+        Way::Link { io, fidelity } => on_a_link(programs, task, way, Some(io), fidelity)?,
+        Way::Std => on_a_link(programs, task, way, None, false)?,
         Way::Wasmtime { pinned } => over_the_kernel(programs, task, way, pinned)?,
     };
     value(&line, task)
@@ -215,26 +255,37 @@ fn value(line: &str, task: Task) -> Result<f64> {
         .with_context(|| format!("the client said nothing of {key}: {line}"))
 }
 
-/// Both apps in one world.
+/// Both apps in one world; without an `io`, those with `std::net`.
 fn on_a_link(
     programs: &Programs,
     task: Task,
     way: Way,
-    io: &str,
+    io: Option<&str>,
     fidelity: bool,
 ) -> Result<String> {
     // Both start at once: the server may listen a moment later.
     let mut arguments: Vec<String> = ["client", "--to=10.0.0.1:5201", "--tries=500"]
         .map(str::to_owned)
         .into();
-    arguments.push(format!("--io={io}"));
+    let mut serving: Vec<String> = ["server", "--listen", "10.0.0.1:5201"]
+        .map(str::to_owned)
+        .into();
+    let component = match io {
+        Some(io) => {
+            let io = format!("--io={io}");
+            arguments.push(io.clone());
+            serving.push(io);
+            "burst.wasm"
+        }
+        None => "burst-std.wasm",
+    };
     arguments.extend(task.arguments(way));
-    let component = programs.component("burst.wasm").display().to_string();
+    let component = programs.component(component).display().to_string();
     let world = format!(
         "[[link]]\nname = \"lan\"\nfidelity = {fidelity}\n\
          [[node]]\nname = \"server\"\nlink = \"lan\"\naddresses = [\"10.0.0.1/24\"]\n\
          [[node.app]]\ncomponent = {component:?}\nbackground = true\n\
-         args = [\"server\", \"--listen\", \"10.0.0.1:5201\", \"--io\", {io:?}]\n\
+         args = {serving:?}\n\
          [[node]]\nname = \"client\"\nlink = \"lan\"\naddresses = [\"10.0.0.2/24\"]\n\
          [[node.app]]\ncomponent = {component:?}\nargs = {arguments:?}\n"
     );
