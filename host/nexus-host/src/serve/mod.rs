@@ -15,6 +15,7 @@ mod connection;
 mod exchange;
 mod head;
 mod listener;
+mod outlet;
 mod pool;
 mod stack;
 mod timer;
