@@ -124,7 +124,7 @@ pub(super) async fn serve(
     let answering = connection.clone();
     let service = service_fn(move |request| Box::pin(answer(answering.clone(), request)));
     let builder = &connection.server.0.http;
-    let watched = Watched::new(&mut stream, outlet);
+    let watched = Watched::new(&mut stream, outlet.clone());
     let mut http = builder.serve_connection(TokioIo::new(watched), service);
     let cut = poll_fn(|cx| {
         if let Some(drain) = &mut draining
@@ -134,7 +134,12 @@ pub(super) async fn serve(
             Pin::new(&mut http).graceful_shutdown();
         }
         // Its end is that of the stream's output, too: hyper writes what it still holds before that, and not otherwise.
-        match Pin::new(&mut http).poll(cx) {
+        let mut polled = Pin::new(&mut http).poll(cx);
+        if matches!(polled, Poll::Ready(Ok(()))) && outlet.is_blocked() {
+            // Of a client that would have liked another protocol (`Upgrade`) it lets go first.
+            polled = Pin::new(&mut http).poll(cx);
+        }
+        match polled {
             // Whatever it was: the client has been told what it can be told.
             Poll::Ready(Ok(()) | Err(_)) => Poll::Ready(false),
             Poll::Pending if connection.sending.is_over(cx) => Poll::Ready(true),

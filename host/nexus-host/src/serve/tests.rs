@@ -444,13 +444,16 @@ fn reject_requests_whose_answers_nobody_takes() {
 }
 
 /// Goal: an answer is whole, however slowly it is taken and whatever was not read of the request. Method: one before its
-/// request's body has come, taken a few bytes at a time; the same while draining.
+/// request's body has come, taken a few bytes at a time; the same while draining, and of a client that would have liked
+/// another protocol.
 #[test]
 fn an_answer_taken_slowly_is_whole() {
-    for drains in [false, true] {
+    for (drains, more) in [(false, ""), (true, ""), (false, "Upgrade: h2c\r\n")] {
         let mut lab = Lab::new(RETURNS, |_| {});
         let mut client = lab.connect_within(48);
         client.send("POST / HTTP/1.1\r\nHost: a\r\n");
+        lab.pass(STEP);
+        client.send(more);
         lab.pass(STEP);
         client.send("Content-Length: 99999999\r\n\r\n");
         lab.pass(STEP);
