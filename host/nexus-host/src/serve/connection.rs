@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::io::TokioIo;
 
+use super::BreakOff;
 use super::access::Entry;
 use super::body::{Progress, Sent};
 use super::exchange::{Exchange, Failure, Hold};
@@ -57,6 +58,8 @@ struct Pace {
     outlet: Outlet,
     /// There is more of a response to come.
     runs: Cell<bool>,
+    /// There is, and it will not.
+    broken: Cell<bool>,
     deadline: RefCell<Option<Pin<Box<Sleep>>>>,
 }
 
@@ -66,6 +69,7 @@ impl Sending {
             shard: shard.clone(),
             outlet,
             runs: Cell::new(false),
+            broken: Cell::new(false),
             deadline: RefCell::default(),
         }))
     }
@@ -75,9 +79,14 @@ impl Sending {
         *self.0.deadline.borrow_mut() = Some(deadline);
     }
 
-    /// All was handed over, or nothing more will be.
-    pub(super) fn end(&self) {
+    /// Nothing more will be handed over; `whole`: nothing is missing.
+    pub(super) fn end(&self, whole: bool) {
         self.0.runs.set(false);
+        self.0.broken.set(!whole);
+    }
+
+    fn is_broken(&self) -> bool {
+        self.0.broken.get()
     }
 
     fn is_over(&self, cx: &mut Context<'_>) -> bool {
@@ -108,7 +117,7 @@ struct Connection {
 /// Serves a connection to its end.
 pub(super) async fn serve(
     server: Server,
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    mut stream: impl AsyncRead + AsyncWrite + BreakOff + Unpin,
     ends: Ends,
     _room: OwnedSemaphorePermit,
 ) {
@@ -148,7 +157,9 @@ pub(super) async fn serve(
     })
     .await;
     drop(http);
-    if !cut {
+    if cut || connection.sending.is_broken() {
+        stream.break_off();
+    } else {
         let unread = connection.unread.get();
         close(&connection.server.0.shard, &mut stream, unread).await;
     }

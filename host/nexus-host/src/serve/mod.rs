@@ -45,7 +45,7 @@ use crate::runtime::stdio::Output;
 
 pub use access::{AccessLog, Format};
 pub use app::{App, Handler, Totals};
-pub use listener::Listener;
+pub use listener::{BreakOff, Listener};
 pub use stack::StackListener;
 pub use tls::{Tls, TlsError};
 

@@ -67,6 +67,10 @@ fn component(engine: &wasmtime::Engine, body: &str) -> Component {
 /// A stream that takes one piece at a time, as the kernel's: hyper copies what it holds for it into one buffer.
 struct Plain(DuplexStream);
 
+impl BreakOff for Plain {
+    fn break_off(&mut self) {}
+}
+
 impl AsyncRead for Plain {
     fn poll_read(
         mut self: Pin<&mut Self>,
