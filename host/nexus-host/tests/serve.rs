@@ -370,6 +370,31 @@ fn reject_what_an_app_does_wrong() {
     }
 }
 
+/// Goal: half an answer does not look like one, not even to who takes the end of the connection for the end of the answer.
+/// Method: clients of HTTP/1.0, of apps that go wrong in the body; and a whole one.
+#[test]
+fn reject_half_an_answer_as_a_whole_one() {
+    for component in BOTH {
+        let serving = Serving::start(component, &["--timeout", "700ms"]);
+        for (path, whole) in [
+            ("/trap-in-body", false),
+            ("/spin-in-body", false),
+            ("/hello", true),
+        ] {
+            let mut client = serving.connect();
+            client.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
+            let answered = client.answer(false).filter(|answer| answer.whole);
+            assert_eq!(answered.is_some(), whole, "{component} {path}");
+        }
+        // A head is whole without a body.
+        let mut client = serving.connect();
+        client.send("HEAD /hello HTTP/1.1\r\nHost: u@a\r\nConnection: close\r\n\r\n");
+        assert_eq!(status(&client.answer(true)), Some(400));
+        let end = client.0.read_to_end(&mut Vec::new());
+        assert_eq!(end.expect("it is closed in order"), 0);
+    }
+}
+
 /// Goal: no field leaves an app that would become another. Method: names and values that are none, and those of the
 /// connection.
 #[test]

@@ -51,9 +51,9 @@ pub(crate) fn wit(address: SocketAddr) -> IpSocketAddress {
             let [a, b, c, d, e, f, g, h] = v6.ip().segments();
             IpSocketAddress::Ipv6(Ipv6SocketAddress {
                 port: v6.port(),
-                flow_info: 0,
+                flow_info: v6.flowinfo(),
                 address: (a, b, c, d, e, f, g, h),
-                scope_id: 0,
+                scope_id: v6.scope_id(),
             })
         }
     }

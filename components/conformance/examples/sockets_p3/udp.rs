@@ -1,5 +1,7 @@
 //! `types.udp-socket`: datagrams, to whom they may go and from whom they are heard.
 
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+
 use conformance::{Checked, Far, bytes, check, err, ok, same, same_bytes};
 use wasip3::sockets::types::{ErrorCode, UdpSocket};
 
@@ -116,7 +118,15 @@ async fn connect(far: &Far) -> Checked {
         heard(&one).await?,
         (b"other".to_vec(), to_other),
         "the other association",
-    )
+    )?;
+
+    // A scope or flow that a program adds is of no packet: `to` is who answers.
+    let (six, to_six) = bound(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 0))?;
+    let scoped = SocketAddrV6::new(Ipv6Addr::LOCALHOST, to_six.port(), 5, 7);
+    ok(six.connect(wit(scoped.into())), "connect with a scope")?;
+    let sent = six.send(b"myself".to_vec(), Some(wit(scoped.into())));
+    ok(sent.await, "send with a scope")?;
+    same(heard(&six).await?, (b"myself".to_vec(), to_six), "heard")
 }
 
 async fn disconnect(_: &Far) -> Checked {

@@ -85,6 +85,12 @@ impl Family {
     }
 }
 
+/// An address as packets have it. A scope or flow that a program adds (`fe80::1%eth0`) is of no packet: with it, who
+/// answers would not be who was asked.
+pub(super) fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use nexus_policy::switch::Site;
 use nexus_policy::{Act, Capability};
 use nexus_types::limits;
 
-use super::address::Family;
+use super::address::{Family, plain};
 use super::code::Code;
 use super::options::{self, HOP_LIMIT};
 use crate::ctx::NetCtx;
@@ -48,6 +48,7 @@ pub(super) type Datagram = (Vec<u8>, SocketAddr);
 impl OpenUdp {
     /// Sends one datagram; `to` none: to whom it is connected. `would-block`: see [`OpenUdp::poll_writable`].
     pub(super) fn send(&self, data: &[u8], to: Option<SocketAddr>) -> Result<(), Code> {
+        let to = to.map(plain);
         let connected = self.remote();
         match (to, connected) {
             (Some(to), None) => self.family.check_remote(to)?,
@@ -143,6 +144,7 @@ impl UdpSocket {
 
     /// Speaks with `remote` alone, or with everyone again.
     pub(super) fn associate(&mut self, remote: Option<SocketAddr>) -> Result<(), Code> {
+        let remote = remote.map(plain);
         if let Some(remote) = remote {
             self.family.check_remote(remote)?;
         }

@@ -235,6 +235,12 @@ impl KernelStream {
         })
     }
 
+    /// Dropped from now on, it is reset, and what was not sent yet is not.
+    pub fn break_off(&self) {
+        // One that is gone needs none.
+        let _ = sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
+    }
+
     /// Whether a read may be tried; else `cx` is woken when it may.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         let ready = self.sockets.with(self.number, |known| {

@@ -128,6 +128,11 @@ impl Entry {
         }
     }
 
+    /// It asks for a head alone (RFC 9110 section 9.3.2).
+    pub(super) fn is_for_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
     /// It is answered in the app's place.
     pub(super) fn answered_for(&mut self, failure: &Failure) {
         self.status = failure.status();

@@ -108,6 +108,8 @@ pub(super) struct Sent {
     head_only: bool,
     /// What its head promised and was not sent yet, if it promised anything.
     left: Option<u64>,
+    /// What came of it was an error.
+    failed: bool,
     sending: Sending,
 }
 
@@ -126,9 +128,10 @@ impl Sent {
     pub(super) fn text(text: Bytes, entry: Entry, sending: Sending) -> Self {
         Self {
             body: Source::Text(Some(text)),
+            head_only: entry.is_for_head(),
             entry,
-            head_only: false,
             left: None,
+            failed: false,
             sending,
         }
     }
@@ -149,6 +152,7 @@ impl Sent {
             entry,
             head_only,
             left: length,
+            failed: false,
             sending,
         }
     }
@@ -199,6 +203,7 @@ impl Body for Sent {
                     }
                 };
                 if let Some(Err(error)) = &checked {
+                    this.failed = true;
                     this.entry.failed(error);
                 }
                 Poll::Ready(checked)
@@ -209,7 +214,10 @@ impl Body for Sent {
     fn is_end_stream(&self) -> bool {
         match &self.body {
             Source::Text(text) => text.is_none(),
-            Source::App { body, .. } => body.is_end_stream(),
+            // As above: what was cut off only looks like an end.
+            Source::App { body, hold, .. } => {
+                body.is_end_stream() && hold.exchange().failure.borrow().is_none()
+            }
         }
     }
 
@@ -223,9 +231,9 @@ impl Body for Sent {
 
 impl Drop for Sent {
     fn drop(&mut self) {
-        self.sending.end();
         // hyper asks no further once it has what the head promised, or knows there is nothing.
         let whole = match self.left {
+            _ if self.failed => false,
             Some(left) => left == 0,
             None => self.is_end_stream(),
         };
@@ -235,5 +243,6 @@ impl Drop for Sent {
                 hold.complete();
             }
         }
+        self.sending.end(self.entry.complete);
     }
 }

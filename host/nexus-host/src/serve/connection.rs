@@ -21,10 +21,12 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::io::TokioIo;
 
+use super::BreakOff;
 use super::access::Entry;
 use super::body::{Progress, Sent};
 use super::exchange::{Exchange, Failure, Hold};
 use super::head::{self, BadRequest};
+use super::outlet::{Outlet, Watched};
 use super::pool::Job;
 use super::timer::Timer;
 use super::{Ends, Server};
@@ -47,25 +49,59 @@ pub(super) fn builder(shard: &Shard) -> Builder {
 }
 
 /// The time of the response a connection is sending, watched by the connection: hyper asks a body for nothing while its
-/// client takes nothing.
-#[derive(Clone, Default)]
-pub(super) struct Sending(Rc<RefCell<Option<Pin<Box<Sleep>>>>>);
+/// client takes nothing. It is not over before the client has taken what hyper holds of it.
+#[derive(Clone)]
+pub(super) struct Sending(Rc<Pace>);
+
+struct Pace {
+    shard: Shard,
+    outlet: Outlet,
+    /// There is more of a response to come.
+    runs: Cell<bool>,
+    /// There is, and it will not.
+    broken: Cell<bool>,
+    deadline: RefCell<Option<Pin<Box<Sleep>>>>,
+}
 
 impl Sending {
-    fn begin(&self, deadline: Pin<Box<Sleep>>) {
-        *self.0.borrow_mut() = Some(deadline);
+    fn new(shard: &Shard, outlet: Outlet) -> Self {
+        Self(Rc::new(Pace {
+            shard: shard.clone(),
+            outlet,
+            runs: Cell::new(false),
+            broken: Cell::new(false),
+            deadline: RefCell::default(),
+        }))
     }
 
-    /// All was sent, or nothing more will be.
-    pub(super) fn end(&self) {
-        self.0.borrow_mut().take();
+    fn begin(&self, deadline: Pin<Box<Sleep>>) {
+        self.0.runs.set(true);
+        *self.0.deadline.borrow_mut() = Some(deadline);
+    }
+
+    /// Nothing more will be handed over; `whole`: nothing is missing.
+    pub(super) fn end(&self, whole: bool) {
+        self.0.runs.set(false);
+        self.0.broken.set(!whole);
+    }
+
+    fn is_broken(&self) -> bool {
+        self.0.broken.get()
     }
 
     fn is_over(&self, cx: &mut Context<'_>) -> bool {
-        let mut deadline = self.0.borrow_mut();
-        deadline
-            .as_mut()
-            .is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
+        let Pace { shard, outlet, .. } = &*self.0;
+        let mut deadline = self.0.deadline.borrow_mut();
+        if !self.0.runs.get() && !outlet.is_blocked() {
+            *deadline = None;
+            return false;
+        }
+        // What is not of an app's response has the time that the head of a request has.
+        let set = deadline.get_or_insert_with(|| {
+            let time = Duration::from_micros(limits::SERVE_HEAD_MICROS);
+            Box::pin(shard.sleep_until(shard.now() + time))
+        });
+        set.as_mut().poll(cx).is_ready()
     }
 }
 
@@ -81,21 +117,24 @@ struct Connection {
 /// Serves a connection to its end.
 pub(super) async fn serve(
     server: Server,
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    mut stream: impl AsyncRead + AsyncWrite + BreakOff + Unpin,
     ends: Ends,
     _room: OwnedSemaphorePermit,
 ) {
     let mut draining = Some(server.0.draining.clone());
+    let outlet = Outlet::default();
+    let sending = Sending::new(&server.0.shard, outlet.clone());
     let connection = Rc::new(Connection {
         server,
         ends,
-        sending: Sending::default(),
+        sending,
         unread: Cell::new(false),
     });
     let answering = connection.clone();
     let service = service_fn(move |request| Box::pin(answer(answering.clone(), request)));
     let builder = &connection.server.0.http;
-    let mut http = builder.serve_connection(TokioIo::new(&mut stream), service);
+    let watched = Watched::new(&mut stream, outlet.clone());
+    let mut http = builder.serve_connection(TokioIo::new(watched), service);
     let cut = poll_fn(|cx| {
         if let Some(drain) = &mut draining
             && drain.poll_unpin(cx).is_ready()
@@ -103,7 +142,13 @@ pub(super) async fn serve(
             draining = None;
             Pin::new(&mut http).graceful_shutdown();
         }
-        match http.poll_without_shutdown(cx) {
+        // Its end is that of the stream's output, too: hyper writes what it still holds before that, and not otherwise.
+        let mut polled = Pin::new(&mut http).poll(cx);
+        if matches!(polled, Poll::Ready(Ok(()))) && outlet.is_blocked() {
+            // Of a client that would have liked another protocol (`Upgrade`) it lets go first.
+            polled = Pin::new(&mut http).poll(cx);
+        }
+        match polled {
             // Whatever it was: the client has been told what it can be told.
             Poll::Ready(Ok(()) | Err(_)) => Poll::Ready(false),
             Poll::Pending if connection.sending.is_over(cx) => Poll::Ready(true),
@@ -112,17 +157,23 @@ pub(super) async fn serve(
     })
     .await;
     drop(http);
-    if !cut {
-        let _ = stream.shutdown().await;
-        if connection.unread.get() {
-            linger(&connection.server.0.shard, &mut stream).await;
-        }
+    if cut || connection.sending.is_broken() {
+        stream.break_off();
+    } else {
+        let unread = connection.unread.get();
+        close(&connection.server.0.shard, &mut stream, unread).await;
     }
 }
 
-async fn linger(shard: &Shard, stream: &mut (impl AsyncRead + Unpin)) {
+/// Says goodbye; `unread`: reads on for a while.
+async fn close(shard: &Shard, stream: &mut (impl AsyncRead + AsyncWrite + Unpin), unread: bool) {
     let over = shard.sleep_until(shard.now() + LINGER);
     let rest = async {
+        // By TLS that is something to be sent, which the client may not take.
+        let _ = stream.shutdown().await;
+        if !unread {
+            return;
+        }
         let mut scratch = [0; 4 << 10];
         let mut left = LINGER_BYTES;
         while let Ok(count @ 1..) = stream.read(&mut scratch).await {

@@ -45,6 +45,7 @@ pub(super) fn complete<B>(request: &mut Request<B>, ends: &Ends) -> Result<(), B
     if request.method() == Method::CONNECT {
         return Err(BadRequest::Method);
     }
+    check_target(request.method(), request.uri())?;
     let authority = authority(request, ends)?;
     let uri = std::mem::take(request.uri_mut()).into_parts();
     let mut parts = http::uri::Parts::default();
@@ -57,6 +58,17 @@ pub(super) fn complete<B>(request: &mut Request<B>, ends: &Ends) -> Result<(), B
     parts.path_and_query = uri.path_and_query.or(Some(PathAndQuery::from_static("/")));
     *request.uri_mut() = Uri::from_parts(parts).map_err(|_| BadRequest::Target)?;
     Ok(())
+}
+
+/// RFC 9112 section 3.2: an authority alone is for CONNECT, `*` for OPTIONS, and what is asked for here is of HTTP.
+fn check_target(method: &Method, target: &Uri) -> Result<(), BadRequest> {
+    let good = match (target.scheme_str(), target.authority(), target.path()) {
+        (Some("http" | "https"), Some(_), path) => path.starts_with('/'),
+        (None, None, "*") => method == Method::OPTIONS,
+        (None, None, path) => path.starts_with('/'),
+        _ => false,
+    };
+    good.then_some(()).ok_or(BadRequest::Target)
 }
 
 fn authority<B>(request: &Request<B>, ends: &Ends) -> Result<Authority, BadRequest> {

@@ -31,13 +31,24 @@ fn a_request_gets_scheme_and_authority() {
         ("/", &["[::1]:8080"], "http://[::1]:8080/"),
         // The scheme is the connection's, whatever the target says.
         ("https://y.example/a", &["x.example"], "http://y.example/a"),
-        ("*", &["x.example"], "http://x.example*"),
     ] {
         assert_eq!(
             completed(target, hosts).as_deref(),
             Ok(expected),
             "{target}"
         );
+    }
+}
+
+/// Goal: a target of another form than its method has reaches no app. Method: RFC 9112 section 3.2.
+#[test]
+fn reject_targets_of_other_forms() {
+    let mut all = request("*", &["x.example"]);
+    *all.method_mut() = Method::OPTIONS;
+    assert_eq!(complete(&mut all, &ENDS), Ok(()));
+    for target in ["*", "x.example:80", "x.example", "ftp://x.example/a"] {
+        let completed = completed(target, &["x.example"]);
+        assert_eq!(completed, Err(BadRequest::Target), "{target}");
     }
 }
 

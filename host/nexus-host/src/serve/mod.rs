@@ -15,6 +15,7 @@ mod connection;
 mod exchange;
 mod head;
 mod listener;
+mod outlet;
 mod pool;
 mod stack;
 mod timer;
@@ -44,7 +45,7 @@ use crate::runtime::stdio::Output;
 
 pub use access::{AccessLog, Format};
 pub use app::{App, Handler, Totals};
-pub use listener::Listener;
+pub use listener::{BreakOff, Listener};
 pub use stack::StackListener;
 pub use tls::{Tls, TlsError};
 

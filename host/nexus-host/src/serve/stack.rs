@@ -14,7 +14,7 @@ use nexus_policy::switch::Site;
 use nexus_types::{ErrorCode, Instant, limits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Listener;
+use super::{BreakOff, Listener};
 
 /// See the module. Dropping it ends it; connections nobody accepted are reset.
 pub struct StackListener {
@@ -72,6 +72,7 @@ impl Listener for StackListener {
         let stream = StackStream {
             net: self.net.clone(),
             socket,
+            broken_off: false,
         };
         let ends = enter(&self.net, |node, _| node.tcp_addresses(socket));
         let remote = ends.map_or(self.local, |(_, remote)| remote);
@@ -91,6 +92,13 @@ impl Drop for StackListener {
 pub struct StackStream {
     net: NetCtx,
     socket: TcpSocket,
+    broken_off: bool,
+}
+
+impl BreakOff for StackStream {
+    fn break_off(&mut self) {
+        self.broken_off = true;
+    }
 }
 
 impl AsyncRead for StackStream {
@@ -132,6 +140,9 @@ impl AsyncWrite for StackStream {
 
 impl Drop for StackStream {
     fn drop(&mut self) {
-        enter(&self.net, |node, now| node.tcp_close(now, self.socket));
+        enter(&self.net, |node, now| match self.broken_off {
+            true => node.tcp_abort(now, self.socket),
+            false => node.tcp_close(now, self.socket),
+        });
     }
 }

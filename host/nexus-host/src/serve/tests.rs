@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use nexus_policy::{Policy, WallTime};
 use nexus_sim::{Boot, Machine as _};
 use nexus_stack::Config;
 use nexus_types::{InstanceId, Instant, Seed};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadBuf};
 use wasmtime::component::{Component, Linker};
 
 use super::*;
@@ -63,26 +64,58 @@ fn component(engine: &wasmtime::Engine, body: &str) -> Component {
     Component::new(engine, wat::parse_str(text).expect("wat")).expect("compiles")
 }
 
+/// A stream that takes one piece at a time, as the kernel's: hyper copies what it holds for it into one buffer.
+struct Plain(DuplexStream);
+
+impl BreakOff for Plain {
+    fn break_off(&mut self) {}
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
 /// Clients of a test, as they come.
 struct Clients(mpsc::UnboundedReceiver<DuplexStream>);
 
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
 impl Listener for Clients {
-    type Stream = DuplexStream;
+    type Stream = Plain;
 
     fn local(&self) -> SocketAddr {
         NOWHERE
     }
 
-    fn poll_accept(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(DuplexStream, SocketAddr)>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Plain, SocketAddr)>> {
         let next = self.0.poll_next_unpin(cx);
         next.map(|stream| {
             stream
-                .map(|stream| (stream, NOWHERE))
+                .map(|stream| (Plain(stream), NOWHERE))
                 .ok_or_else(|| io::ErrorKind::NotConnected.into())
         })
     }
@@ -179,7 +212,12 @@ impl Lab {
     }
 
     fn connect(&self) -> Client {
-        let (near, far) = tokio::io::duplex(1 << 16);
+        self.connect_within(1 << 16)
+    }
+
+    /// The network takes `room` bytes each way that nobody has read.
+    fn connect_within(&self, room: usize) -> Client {
+        let (near, far) = tokio::io::duplex(room);
         self.clients.unbounded_send(far).expect("somebody listens");
         Client(near)
     }
@@ -367,5 +405,74 @@ fn draining_waits_no_longer_than_it_may() {
             assert_eq!(client.received(), None);
         }
         assert!(lab.clients.unbounded_send(tokio::io::duplex(1).0).is_err());
+    }
+}
+
+/// Goal: who does not take the end of an answer is let go, like who does not take its beginning. Method: an answer larger
+/// than what the network takes, and none of it read, which hyper holds whole.
+#[test]
+fn reject_a_client_that_never_takes_the_end_of_an_answer() {
+    let mut lab = Lab::new(RETURNS, |settings| settings.connections = 1);
+    let mut client = lab.connect_within(64);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    lab.pass(STEP);
+    assert_eq!(lab.server.0.served.get().requests, 1);
+    let mut next = lab.ask();
+    lab.pass(micros(
+        limits::SERVE_DEADLINE_MICROS + limits::SERVE_HEAD_MICROS,
+    ));
+    assert_eq!(next.status(), Some(500), "its place is free");
+}
+
+/// Goal: answers that nobody takes do not pile up. Method: ten thousand pipelined requests, whose bodies nobody reads,
+/// and none of the answers read.
+#[test]
+fn reject_requests_whose_answers_nobody_takes() {
+    let mut lab = Lab::new(RETURNS, |_| {});
+    let mut client = lab.connect_within(1 << 10);
+    let request =
+        b"POST / HTTP/1.1\r\nHost: u@a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    let mut sent = 0;
+    for _ in 0..10_000 {
+        match client.0.write_all(request).now_or_never() {
+            Some(result) => result.expect("sends"),
+            None => break,
+        }
+        sent += 1;
+        lab.machine.run(lab.now);
+    }
+    // Each is more than this, the buffer as large as it may be.
+    let held = lab.server.0.served.get().requests * 100;
+    let most = limits::SERVE_BUFFER_BYTES as u64;
+    assert!(held < most, "{held} bytes of {sent} answers");
+}
+
+/// Goal: an answer is whole, however slowly it is taken and whatever was not read of the request. Method: one before its
+/// request's body has come, taken a few bytes at a time; the same while draining, and of a client that would have liked
+/// another protocol.
+#[test]
+fn an_answer_taken_slowly_is_whole() {
+    for (drains, more) in [(false, ""), (true, ""), (false, "Upgrade: h2c\r\n")] {
+        let mut lab = Lab::new(RETURNS, |_| {});
+        let mut client = lab.connect_within(48);
+        client.send("POST / HTTP/1.1\r\nHost: a\r\n");
+        lab.pass(STEP);
+        client.send(more);
+        lab.pass(STEP);
+        client.send("Content-Length: 99999999\r\n\r\n");
+        lab.pass(STEP);
+        if drains {
+            drop(lab.server.0.drain.borrow_mut().take());
+        }
+        let mut all = String::new();
+        while let Some(some) = client.received() {
+            if some.is_empty() {
+                break;
+            }
+            all += &some;
+            lab.pass(STEP);
+        }
+        assert!(all.starts_with("HTTP/1.1 413 "), "{all}");
+        assert!(all.ends_with("\r\n\r\n413 Payload Too Large\n"), "{all}");
     }
 }

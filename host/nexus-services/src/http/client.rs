@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use nexus_types::Seed;
 
-use super::error::{Error, Phase};
+use super::error::{Error, Phase, SendFault};
 use super::network::{Caller, Hop, Network};
 use super::pool::Pool;
 use super::request::{Checked, Request};
@@ -94,6 +94,11 @@ impl<N: Network> Client<N> {
             url: &request.url,
         };
         let grant = self.network.judge(caller, hop)?;
+        // One that is refused in any case need not wait its turn: what waits is held.
+        let length = request.body.length();
+        if length.is_some_and(|length| length > grant.limits.request_body) {
+            return Err(SendFault::BodyTooLarge.into());
+        }
         let began = self.network.now();
         let timeouts = match request.options.timeouts {
             Some(asked) => asked.within(grant.limits.timeouts),

@@ -8,7 +8,7 @@ use nexus_types::{Duration, ErrorCode, InstanceId, limits};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::world::{head, hold};
-use crate::support::{World, body};
+use crate::support::{World, body, post};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody";
 
@@ -352,10 +352,7 @@ fn a_connection_that_ended_idle_is_replaced() {
     let world = World::answering(OK, true);
     for dialled in 1..=3 {
         assert_eq!(
-            world
-                .fetch(crate::support::post("http://server.example/", b""))
-                .unwrap()
-                .1,
+            world.fetch(post("http://server.example/", b"")).unwrap().1,
             b"body"
         );
         assert_eq!(world.net.with(|net| net.dialled.len()), dialled);
@@ -415,6 +412,28 @@ fn reject_requests_past_their_number() {
         .iter()
         .filter(|result| matches!(result, Err(Error::TooMany)));
     assert_eq!(too_many.count(), 1);
+}
+
+/// Goal: a body that may not be sent in any case is not held until its turn comes. Method: a byte too many, beside as many
+/// requests as may run at once; no time passes.
+#[test]
+fn reject_bodies_that_are_too_large_before_their_turn() {
+    let world = World::new();
+    world.net.serve(|stream| Box::pin(hold(stream)));
+    let asked: Vec<_> = (0..limits::HTTP_CONCURRENT)
+        .map(|_| world.ask(1, Request::new("GET", "http://server.example/")))
+        .collect();
+    let over = vec![0; usize::try_from(limits::HTTP_REQUEST_BODY_BYTES).unwrap() + 1];
+    let over = world.ask(1, post("http://server.example/", &over));
+    let first = world.run(futures::future::select(
+        futures::future::join_all(asked),
+        Box::pin(over),
+    ));
+    let futures::future::Either::Right((refused, _)) = first else {
+        panic!("they wait for ever");
+    };
+    assert_eq!(refused.unwrap_err(), SendFault::BodyTooLarge.into());
+    assert_eq!(world.seconds(), 0);
 }
 
 /// Goal: the wait for one's turn counts as connecting. Method: a turn after 8 s leaves 2 s to connect.
