@@ -25,10 +25,10 @@ use net::Net;
 use reader::{Reading, Whole};
 use script::Plan;
 
-/// What the client may hold at once beside what the app keeps: the filter's buffer (16 KiB), hyper's both ways
-/// (64 KiB), a decoder's (64 KiB), the head twice, as bytes and as fields, and the small change of futures and tables.
-/// `memory.rs` of its tests counts the same, and the streams' buffers of 128 KiB.
-const HELD: u64 = 172 << 10;
+/// What the client may hold at once beside what the app keeps: the filter's buffer (16 KiB), hyper's of writing (32 KiB)
+/// and of reading, twice while a piece of the old one is held (64 KiB), a decoder with the piece it made (80 KiB), and
+/// heads, futures and tables (16 KiB).
+const HELD: u64 = 208 << 10;
 /// And for each connection that is idle beside it: the filter's buffer, and hyper's of reading.
 const HELD_IDLE: u64 = 56 << 10;
 
