@@ -46,6 +46,9 @@ struct Seen {
 
 /// Runs one input.
 pub fn run(data: &[u8]) {
+    if data.len() < 4 {
+        return;
+    }
     let mut plan = Plan::read(data);
     let net = Net::new(std::mem::take(&mut plan.answers), plan.window, plan.limits);
     let used = measure(|| {

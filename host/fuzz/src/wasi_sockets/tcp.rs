@@ -234,7 +234,16 @@ impl Run {
         };
         let listens = owner.is_some() && self.listener_of(&connection).is_some();
         connection.could = listens;
-        connection.must = listens && !tuple_used && self.has_room(&connection);
+        let room = self.has_room(&connection);
+        connection.must = listens && !tuple_used && room;
+        if listens && !room {
+            // Who comes later may come before.
+            let listener = self.listener_of(&connection);
+            for other in 0..self.connections.len() {
+                let same = self.listener_of(&self.connections[other]) == listener;
+                self.connections[other].must &= !same;
+            }
+        }
         self.connections.push(connection);
     }
 
