@@ -72,7 +72,7 @@ const CHECKS: &[Check] = &[
     },
     Check {
         name: "fuzz corpus",
-        usual: "2 min",
+        usual: "5 min",
         work: fuzz_corpus,
     },
 ];

@@ -1,14 +1,16 @@
 //! What the host's fuzzers run: bytes in, invariants asserted, nothing out.
 //!
-//! The modules under test are built here from nexus-host's own files, with the little they use of it, so
-//! that a build with libFuzzer has neither wasmtime nor Cranelift in it: minutes less, and coverage that
-//! is of the reader. That they need no more of nexus-host is a property of theirs that this keeps.
+//! Modules of nexus-host that are under test are built here from its own files, with the little they use of it, so
+//! that a build with libFuzzer has no Cranelift in it: minutes less, and coverage that is of the reader. That they need
+//! no more of nexus-host is a property of theirs that this keeps.
 //!
 //! One module a target; [`TARGETS`] lists them for the replay of `corpus/`, which runs with plain
 //! `cargo test` on stable. How to fuzz, and what was found: `netcore/fuzz/README.md`.
 
 pub mod audit_reader;
+pub mod http_response;
 mod input;
+pub mod wasi_sockets;
 
 /// nexus-host's, of which only a part is used.
 #[allow(dead_code, reason = "a part is used")]
@@ -33,4 +35,8 @@ mod runtime {
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] = &[("audit_reader", audit_reader::run)];
+pub const TARGETS: &[Target] = &[
+    ("audit_reader", audit_reader::run),
+    ("http_response", http_response::run),
+    ("wasi_sockets", wasi_sockets::run),
+];

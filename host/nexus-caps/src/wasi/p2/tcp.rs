@@ -58,6 +58,10 @@ impl Tcp {
 impl Pollable for Tcp {
     /// Ready when whatever would have said `would-block` will not say so again.
     async fn ready(&mut self) {
+        // What was only started is finished at once.
+        if let Some(Started::Bind | Started::Listen) = self.started {
+            return;
+        }
         let socket = &mut self.socket;
         if socket.is_listening() {
             poll_fn(|cx| socket.poll_ahead(cx.waker()).map(|_| ())).await;
@@ -215,6 +219,10 @@ impl HostTcpSocket for NetCtxView<'_> {
     }
 
     fn local_address(&mut self, this: Resource<Theirs>) -> SocketResult<IpSocketAddress> {
+        // "... in the `bound` state *or higher*", which `bind-in-progress` is not.
+        if self.tcp(&this)?.started == Some(Started::Bind) {
+            return Err(told(Code::InvalidState));
+        }
         self.get_tcp(&this, |socket| socket.local().map(Into::into))
     }
 

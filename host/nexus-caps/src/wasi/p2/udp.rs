@@ -113,6 +113,15 @@ impl NetCtxView<'_> {
         Ok(self.table.get_mut(&ours::<_, Udp>(socket))?)
     }
 
+    /// A socket that no `bind` is in progress of: until it is finished, the socket is not bound.
+    fn bound_udp(&mut self, socket: &Resource<Theirs>) -> Result<&mut Udp, SocketError> {
+        let udp = self.udp(socket)?;
+        if udp.binding {
+            return Err(told(Code::InvalidState));
+        }
+        Ok(udp)
+    }
+
     fn get_udp<R>(
         &mut self,
         socket: &Resource<Theirs>,
@@ -183,7 +192,7 @@ impl HostUdpSocket for NetCtxView<'_> {
         Resource<IncomingDatagramStream>,
         Resource<OutgoingDatagramStream>,
     )> {
-        let udp = self.udp(&this)?;
+        let udp = self.bound_udp(&this)?;
         // "Unlike in POSIX, the socket must already be explicitly bound."
         let open = udp.socket.open().map_err(told)?.clone();
         udp.socket.associate(remote.map(Into::into)).map_err(told)?;
@@ -212,7 +221,8 @@ impl HostUdpSocket for NetCtxView<'_> {
     }
 
     fn local_address(&mut self, this: Resource<Theirs>) -> SocketResult<IpSocketAddress> {
-        self.get_udp(&this, |socket| socket.local().map(Into::into))
+        let local = self.bound_udp(&this)?.socket.local();
+        local.map(Into::into).map_err(told)
     }
 
     fn remote_address(&mut self, this: Resource<Theirs>) -> SocketResult<IpSocketAddress> {
