@@ -12,6 +12,7 @@ mod explain;
 mod folders;
 mod inspect;
 mod learn;
+mod listen;
 mod man;
 mod mode;
 mod net;

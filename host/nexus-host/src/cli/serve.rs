@@ -1,8 +1,6 @@
 //! `nexus-host serve`: an app that answers HTTP requests, from its file to its end.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -15,6 +13,7 @@ use zeroize::Zeroizing;
 use super::app::GrantArgs;
 use super::consent::AskArgs;
 use super::learn::Learning;
+use super::listen::Listen;
 use super::mode::ModeArgs;
 use super::net::NetArgs;
 use super::observing::ObserveArgs;
@@ -187,32 +186,6 @@ enum Access {
     Off,
 }
 
-/// Where to listen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Listen {
-    /// A port of this machine.
-    Kernel(SocketAddr),
-    /// A port of the app's node.
-    Stack(SocketAddr),
-}
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || {
-            "ADDR:PORT, as in 127.0.0.1:8080 or [::1]:8080; or stack:PORT, a port of the app's own node".to_owned()
-        };
-        match text.strip_prefix("stack:") {
-            None => text.parse().map(Self::Kernel).map_err(|_| bad()),
-            Some(text) => match text.parse() {
-                Ok(port) => Ok(Self::Stack((Ipv4Addr::UNSPECIFIED, port).into())),
-                Err(_) => text.parse().map(Self::Stack).map_err(|_| bad()),
-            },
-        }
-    }
-}
-
 pub(super) fn serve(args: &ServeArgs) -> Result<u8, CliError> {
     let mut progress = Progress::default();
     conclude(
@@ -272,7 +245,7 @@ fn attempt(args: &ServeArgs, progress: &mut Progress) -> Result<Done, CliError> 
         quota,
         app,
     } = ready;
-    let settings = args.serving.settings(app.handler());
+    let settings = args.serving.settings(app.handler()).within(limits.deadline);
     limits.deadline = Some(settings.deadline);
     let began = net.shard.now();
     let server = server(args, &mut host, app, settings, &identity.id);
@@ -366,8 +339,8 @@ fn server(args: &ServeArgs, host: &mut Host, app: App, settings: Settings, name:
         (None, Output::Text) => Some(Format::Text),
         (None, Output::Json) => Some(Format::Json),
     };
-    let access = AccessLog::new(format.map(|format| (format, stderr.clone())));
-    let faults = (!args.quiet && args.common.output == Output::Text).then_some(stderr);
+    let access = AccessLog::new(format.map(|format| (format, stderr.clone().into())));
+    let faults = (!args.quiet && args.common.output == Output::Text).then(|| stderr.into());
     let spawner = host.driver().spawner();
     Server::new(app, settings, spawner, access, (name.to_owned(), faults))
 }

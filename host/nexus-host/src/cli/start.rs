@@ -44,7 +44,7 @@ use crate::runtime::linker;
 use crate::runtime::signals::{Signals, Wait};
 use crate::runtime::state::{AppStart, AppState, GrantedDir, Opened};
 use crate::runtime::stdio::{Input, Output};
-use crate::serve::{App, Handler};
+use crate::serve::{App, Handler, Servable};
 
 /// How long the host stays after its last app for bytes the app has written and the kernel has
 /// not taken yet. Stops a far end that never reads from keeping the host for ever.
@@ -425,6 +425,8 @@ impl Host {
         given: Given,
     ) -> Result<ReadyToServe, CliError> {
         let admitted = self.take_in(node, candidate, given)?;
+        let servable = Servable::new(&admitted.linker, &admitted.component)
+            .map_err(|error| unfit(&error, &admitted.component, &admitted.linker))?;
         let opened = Opened::new(&admitted.start.dirs).map_err(|error| host_error(&error))?;
         self.folders.hold(
             node,
@@ -432,14 +434,7 @@ impl Host {
             admitted.folders,
             opened.revocations(),
         );
-        let app = App::new(
-            &admitted.linker,
-            &admitted.component,
-            admitted.start,
-            opened,
-            admitted.net.clone(),
-        )
-        .map_err(|error| unfit(&error, &admitted.component, &admitted.linker))?;
+        let app = App::new(servable, admitted.start, opened, admitted.net.clone());
         Ok(ReadyToServe {
             identity: admitted.identity,
             net: admitted.net,

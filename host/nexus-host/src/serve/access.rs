@@ -15,7 +15,7 @@ use super::exchange::Failure;
 use super::head::BadRequest;
 use crate::observe::summary::duration;
 use crate::runtime::shown;
-use crate::runtime::stdio::Output;
+use crate::runtime::stdio::Stdout;
 
 /// Most of a path that is shown.
 const PATH_CHARS: usize = 200;
@@ -34,13 +34,13 @@ pub enum Format {
 
 /// Where lines go, if anywhere.
 pub struct AccessLog {
-    to: Option<(Format, Output)>,
+    to: Option<(Format, Stdout)>,
     dropped: Cell<u64>,
 }
 
 impl AccessLog {
     /// None: nowhere.
-    pub fn new(to: Option<(Format, Output)>) -> Self {
+    pub fn new(to: Option<(Format, Stdout)>) -> Self {
         Self {
             to,
             dropped: Cell::new(0),
