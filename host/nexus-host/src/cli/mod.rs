@@ -29,6 +29,7 @@ mod recording;
 mod run;
 mod say;
 mod serve;
+mod serving;
 mod sign;
 mod sim;
 mod start;

@@ -584,6 +584,30 @@ impl Host {
         }
     }
 
+    /// Completes when what is in the background is to end: by the stop handle, a signal, or after this long.
+    pub(super) fn enough(
+        &self,
+        timeout: Option<Duration>,
+    ) -> impl Future<Output = Outcome> + 'static {
+        let (signal, stopped) = (self.signals.wait(), self.stopped.clone());
+        let shard = self.driver.shard().clone();
+        async move {
+            let late = async {
+                match timeout {
+                    Some(timeout) => {
+                        shard.sleep_until(shard.now() + timeout).await;
+                        timeout
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            match select(pin!(select(signal, stopped)), pin!(late)).await {
+                Either::Left(_) => Outcome::Stopped,
+                Either::Right((timeout, _)) => Outcome::Deadline(timeout),
+            }
+        }
+    }
+
     /// Completes when a person or a supervisor says that it is enough.
     pub(super) fn signal(&self) -> Wait {
         self.signals.wait()
