@@ -136,7 +136,7 @@ impl Drop for Ended {
     }
 }
 
-/// Goal: a service begins as one that works. Method: made, built and tested as above; then served, and asked over a real
+/// Goal: a service begins as one that works. Method: made, built and tested as above, its scenarios, too; then served, and asked over a real
 /// connection for what it has, and for what it has not.
 #[test]
 fn a_service_builds_and_is_served() {
@@ -145,6 +145,11 @@ fn a_service_builds_and_is_served() {
     let wasm = "target/wasm32-wasip2/release/new_service.wasm";
     let check = format!("nexus-host check {wasm} --manifest nexus.toml");
     assert!(succeeds(&shell(&app, &check)).contains("it would start"));
+    let said = succeeds(&shell(&app, "nexus-host test"));
+    assert!(
+        said.contains("test result: ok. 2 passed; 0 failed"),
+        "{said}"
+    );
 
     let mut host = Ended(
         Command::new(HOST)

@@ -7,8 +7,10 @@
 mod guests;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -35,9 +37,15 @@ impl Serving {
 
     /// `ready` is what stands before the port that can be asked.
     fn start_at(component: &str, flags: &[&str], ready: &'static str) -> Self {
+        let flags: Vec<_> = flags.iter().map(AsRef::as_ref).collect();
+        Self::spawn("serve", &guests::component(component), &flags, ready)
+    }
+
+    /// Of `serve`, or of `up` with a world file.
+    fn spawn(verb: &str, file: &Path, flags: &[&OsStr], ready: &'static str) -> Self {
         let mut child = Command::new(guests::HOST)
-            .arg("serve")
-            .arg(guests::component(component))
+            .arg(verb)
+            .arg(file)
             .args(["--no-cache", "--state"])
             .arg(std::env::temp_dir().join("nexus-host-serve-tests"))
             .args(flags)
@@ -808,4 +816,167 @@ fn https_is_served_and_fetched() {
         serving.get("/hello/plain").is_none(),
         "without TLS nothing is answered"
     );
+}
+
+/// A world file of these nodes, beside a certificate of `host.internal` and its key.
+fn world(nodes: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = rcgen::generate_simple_self_signed(vec!["host.internal".to_owned()]);
+    let made = made.expect("a certificate");
+    for (name, text) in [
+        ("world.toml", nodes.to_owned()),
+        ("cert.pem", made.cert.pem()),
+        ("key.pem", made.signing_key.serialize_pem()),
+    ] {
+        std::fs::write(folder.path().join(name), text).expect("writes");
+    }
+    let file = folder.path().join("world.toml");
+    (folder, file)
+}
+
+/// Two nodes on a link, `api` with this app.
+fn linked(app: &str) -> String {
+    format!(
+        "[[link]]\nname = \"lan\"\n[[node]]\nname = \"api\"\nlink = \"lan\"\naddresses = [\"10.0.0.1/24\"]\n\
+         [[node.app]]\ncomponent = {:?}\n{app}\n\
+         [[node]]\nname = \"client\"\nlink = \"lan\"\naddresses = [\"10.0.0.2/24\"]\n\
+         [[node.app]]\ncomponent = {:?}\nargs = [\"http://10.0.0.1/hello/link\", \"/hello\"]\n",
+        guests::component("http-api"),
+        guests::component("web-fetch")
+    )
+}
+
+fn up(file: &Path, flags: &[&str]) -> Output {
+    Command::new(guests::HOST)
+        .arg("up")
+        .arg(file)
+        .args(["--no-cache", "--state"])
+        .arg(std::env::temp_dir().join("nexus-host-serve-tests"))
+        .args(flags)
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs")
+}
+
+const REQUEST: &str = "network.http.request=GET http://10.0.0.1/*";
+
+/// Goal: an app of a world answers those of its link, in the background, and ends with them, all requests answered; a
+/// report has what it served. Method: one that fetches once, over the link; then the end of the world.
+#[test]
+fn an_app_of_a_world_is_served_on_its_link() {
+    let (folder, file) = world(&linked("serve = 80"));
+    let report = folder.path().join("report.json");
+    let flags = [
+        "--allow",
+        REQUEST,
+        "--allow",
+        "network.tcp.listen=any:80",
+        "--report",
+    ];
+    let report_path = report.display().to_string();
+    let ran = up(&file, &[&flags[..], &[&report_path]].concat());
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(0), "{said}");
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "link\n");
+    for wanted in [
+        " of node-0 by org.nexus.http-api\n",
+        "org.nexus.http-api: 10.0.0.2:",
+        " GET /hello/link 200 17 B ",
+        "org.nexus.http-api: 1 requests (0 failed) on 1 connections by 1 instances\n",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    let report = std::fs::read(report).expect("a report");
+    let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
+    let api = &report["apps"][0];
+    assert_eq!(
+        (&api["served"]["requests"], &api["outcome"]),
+        (&1.into(), &"stopped".into())
+    );
+    assert!(report["apps"][1]["served"].is_null(), "{report:#}");
+}
+
+/// Goal: what a world serves on ports of this machine is served until somebody says that it is enough; the second app of
+/// the file by TLS. Method: two apps and no others, asked; then SIGTERM.
+#[test]
+fn apps_of_a_world_are_served_on_this_machine() {
+    let apps = |tls: &str| {
+        format!(
+            "[[node.app]]\ncomponent = {:?}\nserve = \"127.0.0.1:0\"\n{tls}\n",
+            guests::component("http-api")
+        )
+    };
+    let tls = apps("tls = { cert = \"cert.pem\", key = \"key.pem\" }");
+    let node = "[[node]]\nname = \"web\"\nnet = \"none\"\n";
+    for (ready, answers) in [("http://127.0.0.1:", true), ("https://127.0.0.1:", false)] {
+        let (_folder, file) = world(&format!("{node}{tls}{}", apps("")));
+        let serving = Serving::spawn("up", &file, &[], ready);
+        let answered = serving.get("/hello/up");
+        assert_eq!(answered.is_some(), answers, "{ready}");
+        if let Some(answer) = answered {
+            assert_eq!(
+                (answer.status, answer.text()),
+                (200, "{\"hello\":\"up\"}\n".into())
+            );
+        }
+        let (code, said) = serving.stop();
+        assert_eq!(code, 0, "{said}");
+        assert!(
+            said.contains(&format!("{} requests (0 failed)", u8::from(answers))),
+            "{said}"
+        );
+    }
+    // A time limit of the world's ends it, too.
+    let (_folder, file) = world(&format!("{node}{}", apps("")));
+    let ran = up(&file, &["--timeout", "100ms"]);
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(
+        said.contains("deadline  org.nexus.http-api: not done after 100"),
+        "{said}"
+    );
+    assert_eq!(ran.status.code(), Some(0), "{said}");
+}
+
+/// Goal: a world whose app cannot listen starts nobody, and says what is missing. Method: no grant; a port that is
+/// taken; words that are none; a key that is none.
+#[test]
+fn reject_a_world_whose_app_cannot_be_served() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("an address");
+    for (app, code, says) in [
+        (
+            "serve = 80".to_owned(),
+            77,
+            "org.nexus.http-api: serve = stack:0.0.0.0:80: not-granted",
+        ),
+        (format!("serve = \"{taken}\""), 1, "name another port"),
+        (
+            "serve = \"80\"".to_owned(),
+            78,
+            "world.toml:9:9: `80` is not ADDR:PORT",
+        ),
+        ("serve = []".to_owned(), 78, "world.toml:9:9: "),
+        (
+            "tls = { cert = \"cert.pem\", key = \"key.pem\" }".to_owned(),
+            78,
+            "only an app that serves",
+        ),
+        (
+            "serve = \"127.0.0.1:0\"\ntls = { cert = \"cert.pem\", key = \"cert.pem\" }".to_owned(),
+            78,
+            "tls: the key ",
+        ),
+        (String::new(), 1, "nothing to run"),
+    ] {
+        let (_folder, file) = world(&linked(&app));
+        let ran = up(&file, &["--allow", REQUEST]);
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(code), "{app}: {said}");
+        assert!(said.contains(says), "{says}: {said}");
+        assert_eq!(
+            String::from_utf8_lossy(&ran.stdout),
+            "",
+            "nobody was started"
+        );
+    }
 }

@@ -1,37 +1,30 @@
 //! `nexus-host serve`: an app that answers HTTP requests, from its file to its end.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use nexus_caps::NetCtx;
-use nexus_types::{ErrorCode, limits};
+use nexus_types::limits;
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::app::GrantArgs;
 use super::consent::AskArgs;
 use super::learn::Learning;
+use super::listen::Listen;
 use super::mode::ModeArgs;
 use super::net::NetArgs;
 use super::observing::ObserveArgs;
 use super::opening::{self, Opened, Progress, Wanted};
 use super::run::{Done, conclude};
+use super::serving::{self, Opening};
 use super::start::{Given, Host, ReadyToServe};
 use super::trust::TrustArgs;
 use super::values::{parse_duration, parse_size};
-use super::{CliError, Common, Kind, Output, StateArgs};
+use super::{CliError, Common, Output, StateArgs};
 use crate::observe::{report, summary};
-use crate::runtime::instance::{Ended, Outcome, Usage};
-use crate::runtime::load::read_text;
-use crate::runtime::shown;
-use crate::serve::{
-    AccessLog, App, Format, Handler, Listener as _, Served, Server, Settings, StackListener, Tls,
-    TlsError,
-};
+use crate::runtime::instance::Outcome;
+use crate::serve::{AccessLog, App, Format, Handler, Server, Settings, Tls};
 
 const EXAMPLES: &str = "Examples:
   nexus-host serve api.wasm                             on http://127.0.0.1:8080/
@@ -121,29 +114,12 @@ struct TlsArgs {
     tls_key: Option<PathBuf>,
 }
 
-/// A chain of certificates has a few KiB.
-const TLS_BYTES_MAX: u64 = 1 << 20;
-
 impl TlsArgs {
     fn read(&self) -> Result<Option<Tls>, CliError> {
         let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
             return Ok(None);
         };
-        let read = |path: &Path| {
-            let text = read_text(path, TLS_BYTES_MAX);
-            text.map_err(|why| CliError::new(Kind::Config, why))
-        };
-        let chain = read(certificate)?;
-        let secret = Zeroizing::new(read(key)?);
-        let tls = Tls::new(chain.as_bytes(), secret.as_bytes()).map_err(|error| {
-            let (flag, path) = match error {
-                TlsError::Certificate => ("--tls-cert", certificate),
-                TlsError::Key | TlsError::Mismatch => ("--tls-key", key),
-            };
-            let why = format!("{flag} {}: {error}", shown::path(path));
-            CliError::new(Kind::Config, why)
-        })?;
-        Ok(Some(tls))
+        serving::read_tls(certificate, key, ["--tls-cert", "--tls-key"]).map(Some)
     }
 }
 
@@ -185,32 +161,6 @@ enum Access {
     Text,
     Json,
     Off,
-}
-
-/// Where to listen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Listen {
-    /// A port of this machine.
-    Kernel(SocketAddr),
-    /// A port of the app's node.
-    Stack(SocketAddr),
-}
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || {
-            "ADDR:PORT, as in 127.0.0.1:8080 or [::1]:8080; or stack:PORT, a port of the app's own node".to_owned()
-        };
-        match text.strip_prefix("stack:") {
-            None => text.parse().map(Self::Kernel).map_err(|_| bad()),
-            Some(text) => match text.parse() {
-                Ok(port) => Ok(Self::Stack((Ipv4Addr::UNSPECIFIED, port).into())),
-                Err(_) => text.parse().map(Self::Stack).map_err(|_| bad()),
-            },
-        }
-    }
 }
 
 pub(super) fn serve(args: &ServeArgs) -> Result<u8, CliError> {
@@ -272,31 +222,28 @@ fn attempt(args: &ServeArgs, progress: &mut Progress) -> Result<Done, CliError> 
         quota,
         app,
     } = ready;
-    let settings = args.serving.settings(app.handler());
+    let settings = args.serving.settings(app.handler()).within(limits.deadline);
     limits.deadline = Some(settings.deadline);
     let began = net.shard.now();
     let server = server(args, &mut host, app, settings, &identity.id);
+    let opening = Opening {
+        what: "--listen ",
+        by: None,
+        output: args.common.output,
+        quiet: args.quiet,
+    };
     for at in &args.listen {
-        listen(args, &mut host, &server, &net, (*at, &tls))?;
+        opening.listen(&mut host, &server, &net, (*at, &tls))?;
     }
     let (stop, serving) = (host.signal(), server.clone());
     let grace = args.serving.grace();
     let (_, served) = host.drive(async move { serving.until(stop, grace).await })?;
-    let outcome = Outcome::Stopped;
-    let used = host.ended(&net, &identity, &outcome);
-    let totals = server.totals();
-    let ended = Ended {
-        usage: Usage {
-            wall: net.shard.now().saturating_since(began),
-            cpu: totals.cpu,
-            slices: totals.slices,
-            memory_bytes_peak: totals.memory_bytes_peak,
-            table_elements_peak: totals.table_elements_peak,
-            net: used,
-        },
-        outcome,
-        over_limit: false,
-    };
+    let ended = serving::ended(
+        &mut host,
+        &server,
+        (&identity, &net),
+        (began, Outcome::Stopped),
+    );
     let learnt = learning.map(|learning| learning.write(&host.learnt(node), "served to its end"));
     host.linger()?;
     let mut closing = String::new();
@@ -304,14 +251,14 @@ fn attempt(args: &ServeArgs, progress: &mut Progress) -> Result<Done, CliError> 
     if args.common.output == Output::Text {
         closing.push_str(&host.rest_of_denials());
         if !args.quiet {
-            closing.push_str(&told(&identity.id, &served));
+            closing.push_str(&serving::told(&identity.id, &served));
             let unrecorded = refusals.audit_records_dropped;
             closing.push_str(&summary::line(&identity.id, &ended, unrecorded));
         }
         closing.push_str(&refusals.passed.summary(&identity.id));
     }
     let mut report = report::of_run(&identity, &limits, &quota, &ended, refusals);
-    report["served"] = of_served(&served);
+    report["served"] = serving::of_served(&served);
     let mut code = ended.outcome.code();
     match learnt {
         None => {}
@@ -366,89 +313,8 @@ fn server(args: &ServeArgs, host: &mut Host, app: App, settings: Settings, name:
         (None, Output::Text) => Some(Format::Text),
         (None, Output::Json) => Some(Format::Json),
     };
-    let access = AccessLog::new(format.map(|format| (format, stderr.clone())));
-    let faults = (!args.quiet && args.common.output == Output::Text).then_some(stderr);
+    let access = AccessLog::new(format.map(|format| (format, stderr.clone().into())));
+    let faults = (!args.quiet && args.common.output == Output::Text).then(|| stderr.into());
     let spawner = host.driver().spawner();
     Server::new(app, settings, spawner, access, (name.to_owned(), faults))
-}
-
-/// Opens one place to listen at, and says so.
-fn listen(
-    args: &ServeArgs,
-    host: &mut Host,
-    server: &Server,
-    net: &NetCtx,
-    (at, tls): (Listen, &Option<Tls>),
-) -> Result<(), CliError> {
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let (local, chosen) = match at {
-        Listen::Kernel(address) => {
-            let listener = host.driver().listen(address, limits::SERVE_BACKLOG);
-            let listener = listener.map_err(|error| {
-                CliError::new(Kind::Host, format!("--listen {address}: {error}"))
-                    .hint("name another port, or port 0 for any that is free")
-            })?;
-            let local = listener.local();
-            server.listen(listener, tls.clone());
-            if !local.ip().is_loopback() {
-                host.outputs()[1].say(&format!(
-                    "note: {local} is not on the loopback: whoever reaches this machine can send requests to the app\n"
-                ));
-            }
-            (format!("{scheme}://{local}/"), address.port() == 0)
-        }
-        Listen::Stack(address) => {
-            let listener = StackListener::bind(net.clone(), address).map_err(|error| {
-                let kind = match error.code {
-                    ErrorCode::Denied => Kind::Refused,
-                    _ => Kind::Host,
-                };
-                CliError::new(kind, format!("--listen stack:{address}: {error}")).hint(
-                    "a port of the app's node needs its network.tcp.listen, as in --allow network.tcp.listen=any:80",
-                )
-            })?;
-            let local = listener.local();
-            server.listen(listener, tls.clone());
-            (format!("{scheme}://{local}/ of {}", net.node), false)
-        }
-    };
-    // A port nobody chose has to be said, or nobody could come.
-    let line = match args.common.output {
-        Output::Json => format!("{}\n", json!({"serving": local})),
-        Output::Text if args.quiet && !chosen => return Ok(()),
-        Output::Text => format!("serving {local}\n"),
-    };
-    host.outputs()[1].say(&line);
-    Ok(())
-}
-
-fn told(app: &str, served: &Served) -> String {
-    let mut text = format!(
-        "nexus-host: {app}: {} requests ({} failed) on {} connections by {} instances\n",
-        served.requests, served.failed, served.connections, served.instances
-    );
-    if served.cut > 0 {
-        text.push_str(&format!(
-            "warning: {} requests had not ended when the grace period had; they were cut off\n",
-            served.cut
-        ));
-    }
-    if served.lines_dropped > 0 {
-        text.push_str(&format!(
-            "warning: {} lines of the access log had no reader; they are lost\n",
-            served.lines_dropped
-        ));
-    }
-    text
-}
-
-fn of_served(served: &Served) -> serde_json::Value {
-    json!({
-        "requests": served.requests,
-        "failed": served.failed,
-        "connections": served.connections,
-        "instances": served.instances,
-        "cut": served.cut,
-        "access_lines_dropped": served.lines_dropped,
-    })
 }

@@ -44,7 +44,7 @@ use crate::runtime::linker;
 use crate::runtime::signals::{Signals, Wait};
 use crate::runtime::state::{AppStart, AppState, GrantedDir, Opened};
 use crate::runtime::stdio::{Input, Output};
-use crate::serve::{App, Handler};
+use crate::serve::{App, Handler, Servable};
 
 /// How long the host stays after its last app for bytes the app has written and the kernel has
 /// not taken yet. Stops a far end that never reads from keeping the host for ever.
@@ -425,6 +425,8 @@ impl Host {
         given: Given,
     ) -> Result<ReadyToServe, CliError> {
         let admitted = self.take_in(node, candidate, given)?;
+        let servable = Servable::new(&admitted.linker, &admitted.component)
+            .map_err(|error| unfit(&error, &admitted.component, &admitted.linker))?;
         let opened = Opened::new(&admitted.start.dirs).map_err(|error| host_error(&error))?;
         self.folders.hold(
             node,
@@ -432,14 +434,7 @@ impl Host {
             admitted.folders,
             opened.revocations(),
         );
-        let app = App::new(
-            &admitted.linker,
-            &admitted.component,
-            admitted.start,
-            opened,
-            admitted.net.clone(),
-        )
-        .map_err(|error| unfit(&error, &admitted.component, &admitted.linker))?;
+        let app = App::new(servable, admitted.start, opened, admitted.net.clone());
         Ok(ReadyToServe {
             identity: admitted.identity,
             net: admitted.net,
@@ -586,6 +581,30 @@ impl Host {
             }
             recording.ended(shard.latest(), instance, &identity, ended.outcome.word());
             ended
+        }
+    }
+
+    /// Completes when what is in the background is to end: by the stop handle, a signal, or after this long.
+    pub(super) fn enough(
+        &self,
+        timeout: Option<Duration>,
+    ) -> impl Future<Output = Outcome> + 'static {
+        let (signal, stopped) = (self.signals.wait(), self.stopped.clone());
+        let shard = self.driver.shard().clone();
+        async move {
+            let late = async {
+                match timeout {
+                    Some(timeout) => {
+                        shard.sleep_until(shard.now() + timeout).await;
+                        timeout
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            match select(pin!(select(signal, stopped)), pin!(late)).await {
+                Either::Left(_) => Outcome::Stopped,
+                Either::Right((timeout, _)) => Outcome::Deadline(timeout),
+            }
         }
     }
 

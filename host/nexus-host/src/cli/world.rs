@@ -13,6 +13,11 @@
 //! [[node.app]]
 //! component = "tcp-echo.wasm"        # relative to this file
 //! background = true                  # ended when every other app has ended
+//!
+//! [[node.app]]
+//! component = "http-api.wasm"
+//! serve = ["127.0.0.1:8080", "stack:80"]   # answers HTTP, in the background; 80 is "stack:80"
+//! tls = { cert = "cert.pem", key = "key.pem" }
 //! ```
 //! It grants nothing: what an app may do is in its manifest and the operator's policy.
 
@@ -29,6 +34,7 @@ use nexus_usernet::Publish;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::listen::{Listen, Serve};
 use super::net;
 use super::values::{Net, parse_address_source, parse_interface_address, parse_resolver};
 use crate::driver::Wire;
@@ -87,6 +93,10 @@ pub(super) struct App {
     pub(super) manifest: Option<PathBuf>,
     pub(super) arguments: Vec<String>,
     pub(super) background: bool,
+    /// Where it answers HTTP; nowhere: it is a program that runs to its end.
+    pub(super) serve: Vec<Listen>,
+    /// The certificate it shows there, and its key.
+    pub(super) tls: Option<[PathBuf; 2]>,
 }
 
 /// What is wrong with the file, all at once, each with its place.
@@ -112,7 +122,7 @@ impl std::error::Error for WorldError {}
 
 mod file {
     //! The file's own shape; unknown keys are errors.
-    use super::{Deserialize, Spanned};
+    use super::{Deserialize, Serve, Spanned};
 
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -160,6 +170,15 @@ mod file {
         pub(super) args: Vec<String>,
         #[serde(default)]
         pub(super) background: bool,
+        pub(super) serve: Option<Spanned<Serve>>,
+        pub(super) tls: Option<Spanned<Tls>>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Tls {
+        pub(super) cert: String,
+        pub(super) key: String,
     }
 }
 
@@ -258,11 +277,23 @@ impl Checker<'_> {
         if app.component.get_ref().is_empty() {
             self.problem(app.component.span(), "this must be a path".into());
         }
+        let serve = self.serve(app.serve.as_ref());
+        let tls = app.tls.as_ref().map(|tls| {
+            if app.serve.is_none() {
+                let message =
+                    "only an app that serves shows a certificate: serve = \"127.0.0.1:8443\"";
+                self.problem(tls.span(), message.into());
+            }
+            let tls = tls.get_ref();
+            [&tls.cert, &tls.key].map(|path| folder.join(path))
+        });
         App {
             component: folder.join(app.component.get_ref()),
             manifest: app.manifest.as_ref().map(|manifest| folder.join(manifest)),
             arguments: app.args.clone(),
-            background: app.background,
+            background: app.background || app.serve.is_some(),
+            serve,
+            tls,
         }
     }
 

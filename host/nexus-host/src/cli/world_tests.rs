@@ -35,6 +35,37 @@ fn problems(text: &str) -> String {
     }
 }
 
+/// Goal: an app that is served is in the background, where the file says. Method: each form; and the guide's.
+#[test]
+fn an_app_is_served_where_the_file_says() {
+    for (said, places) in [
+        ("80", &["stack:80"][..]),
+        ("\"[::1]:0\"", &["[::1]:0"]),
+        (
+            "[\"127.0.0.1:8080\", \"stack:10.0.0.1:80\"]",
+            &["127.0.0.1:8080", "stack:10.0.0.1:80"],
+        ),
+    ] {
+        let text = GOOD.replacen("background = true", &format!("serve = {said}"), 1);
+        let world = World::parse(&text, "world.toml", Path::new("/w")).expect("reads");
+        let app = &world.nodes[0].apps[0];
+        let places: Vec<Listen> = places
+            .iter()
+            .map(|one| one.parse().expect("a place"))
+            .collect();
+        assert_eq!(app.serve, places);
+        assert!(app.background && app.tls.is_none());
+    }
+    let page = include_str!("../../../../docs/guide/serving.md");
+    let (_, block) = page.split_once("```toml\n").expect("a world");
+    let (text, _) = block.split_once("```").expect("its end");
+    let world = World::parse(text, "world.toml", Path::new("/w")).expect("reads");
+    let app = &world.nodes[0].apps[0];
+    assert_eq!(app.serve.len(), 2);
+    let tls = ["/w/cert.pem", "/w/key.pem"].map(Path::new);
+    assert_eq!(app.tls.as_ref().map(|tls| [&*tls[0], &*tls[1]]), Some(tls));
+}
+
 #[test]
 fn a_world_reads_as_it_is_written() {
     let world = World::parse(GOOD, "world.toml", Path::new("/w")).expect("reads");

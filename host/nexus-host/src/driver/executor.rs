@@ -147,6 +147,26 @@ impl Spawner {
     }
 }
 
+impl Spawner {
+    /// Forgets what was added and is no task yet: it may itself hold a spawner.
+    fn clear(&self) {
+        // What is dropped may add more.
+        loop {
+            let added = std::mem::take(&mut *self.0.borrow_mut());
+            if added.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.tasks.clear();
+        self.spawner.clear();
+    }
+}
+
 /// The tasks of one shard.
 pub(crate) struct Executor {
     tasks: BTreeMap<TaskId, Task>,

@@ -15,7 +15,7 @@ use nexus_sim::{Boot, Machine, Note, SimNicHandle, Tables, Vitals, sim_nic};
 use nexus_stack::{Config, Stats};
 use nexus_types::{InstanceId, Instant, NodeId};
 
-use super::executor::{Executor, GivingWay};
+use super::executor::{Executor, GivingWay, Spawner};
 
 /// What a guest uses up before it gives way, in instructions of WebAssembly, roughly.
 pub(crate) const SLICE_FUEL: u64 = 100_000;
@@ -117,8 +117,7 @@ impl GuestMachine {
     }
 
     /// For tasks that add tasks.
-    #[cfg(test)]
-    pub(crate) fn spawner(&self) -> super::Spawner {
+    pub(crate) fn spawner(&self) -> Spawner {
         self.executor.spawner()
     }
 

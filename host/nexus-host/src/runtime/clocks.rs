@@ -26,7 +26,8 @@ pub enum WallClock {
 }
 
 impl WallClock {
-    pub(super) fn now(self, shard: &Shard) -> Duration {
+    /// What time it is, since 1970-01-01 UTC.
+    pub(crate) fn now(self, shard: &Shard) -> Duration {
         match self {
             // A machine set before 1970 gets 1970: WASI 0.2 cannot say anything earlier.
             Self::Os => SystemTime::now()

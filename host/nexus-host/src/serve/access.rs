@@ -15,7 +15,7 @@ use super::exchange::Failure;
 use super::head::BadRequest;
 use crate::observe::summary::duration;
 use crate::runtime::shown;
-use crate::runtime::stdio::Output;
+use crate::runtime::stdio::Stdout;
 
 /// Most of a path that is shown.
 const PATH_CHARS: usize = 200;
@@ -34,17 +34,26 @@ pub enum Format {
 
 /// Where lines go, if anywhere.
 pub struct AccessLog {
-    to: Option<(Format, Output)>,
+    to: Option<(Format, Stdout)>,
+    /// Which app it is, where there are several.
+    app: Option<String>,
     dropped: Cell<u64>,
 }
 
 impl AccessLog {
     /// None: nowhere.
-    pub fn new(to: Option<(Format, Output)>) -> Self {
+    pub fn new(to: Option<(Format, Stdout)>) -> Self {
         Self {
             to,
+            app: None,
             dropped: Cell::new(0),
         }
+    }
+
+    /// With the app's name in each line.
+    pub fn of_app(mut self, name: &str) -> Self {
+        self.app = Some(name.to_owned());
+        self
     }
 
     /// Lines nobody took: standard error was full.
@@ -62,9 +71,12 @@ impl AccessLog {
         }
         let path = shown::line(&entry.path, PATH_CHARS);
         let note = entry.note();
+        let app = self.app.as_deref();
         let line = match format {
             Format::Text => format!(
-                "{} {} {path} {} {} B {}{}{}\n",
+                "{}{}{} {} {path} {} {} B {}{}{}\n",
+                app.unwrap_or_default(),
+                if app.is_some() { ": " } else { "" },
                 entry.client,
                 shown::line(entry.method.as_str(), 32),
                 entry.status.as_u16(),
@@ -75,7 +87,7 @@ impl AccessLog {
             ),
             Format::Json => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH);
-                let line = json!({"access": {
+                let mut line = json!({"access": {
                     "t_ms": now.map_or(0, |now| now.as_millis() as u64),
                     "client": entry.client.to_string(),
                     "method": entry.method.as_str(),
@@ -85,6 +97,9 @@ impl AccessLog {
                     "us": took.as_micros() as u64,
                     "note": note,
                 }});
+                if let Some(app) = app {
+                    line["access"]["app"] = app.into();
+                }
                 format!("{line}\n")
             }
         };

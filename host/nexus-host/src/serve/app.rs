@@ -11,6 +11,7 @@ use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::handler::{Proxy, ProxyPre};
 use wasmtime_wasi_http::{p2, p3};
 
+use crate::runtime::clocks::WallClock;
 use crate::runtime::imports;
 use crate::runtime::instance::{PrepareError, new_store};
 use crate::runtime::state::{AppStart, AppState, Opened};
@@ -59,9 +60,31 @@ pub struct Totals {
     pub table_elements_peak: u64,
 }
 
+/// A component that can be served, linked once for any number of apps.
+#[derive(Clone)]
+pub struct Servable(Arc<ProxyPre<AppState>>);
+
+impl Servable {
+    /// Checks every import against the linker.
+    ///
+    /// # Errors
+    /// It exports nothing that could be served, or does not fit the linker.
+    pub fn new(linker: &Linker<AppState>, component: &Component) -> Result<Self, PrepareError> {
+        let exports = imports::exports(linker.engine(), component);
+        let handler = Handler::of(&exports).ok_or(PrepareError::NothingToServe(exports))?;
+        let link = |error: wasmtime::Error| PrepareError::Link(format!("{error:#}"));
+        let pre = linker.instantiate_pre(component).map_err(link)?;
+        let pre = match handler {
+            Handler::P2 => ProxyPre::P2(p2::bindings::ProxyPre::new(pre).map_err(link)?),
+            Handler::P3 => ProxyPre::P3(p3::bindings::ServicePre::new(pre).map_err(link)?),
+        };
+        Ok(Self(Arc::new(pre)))
+    }
+}
+
 /// See the module.
 pub struct App {
-    pre: ProxyPre<AppState>,
+    pre: Servable,
     start: Arc<AppStart>,
     opened: Opened,
     client: Arc<HttpCtx>,
@@ -71,26 +94,9 @@ pub struct App {
 }
 
 impl App {
-    /// Checks every import against the linker. `opened` are the folders of `start`.
-    ///
-    /// # Errors
-    /// It exports nothing that could be served, or does not fit the linker.
-    pub fn new(
-        linker: &Linker<AppState>,
-        component: &Component,
-        start: AppStart,
-        opened: Opened,
-        net: NetCtx,
-    ) -> Result<Self, PrepareError> {
-        let exports = imports::exports(linker.engine(), component);
-        let handler = Handler::of(&exports).ok_or(PrepareError::NothingToServe(exports))?;
-        let link = |error: wasmtime::Error| PrepareError::Link(format!("{error:#}"));
-        let pre = linker.instantiate_pre(component).map_err(link)?;
-        let pre = match handler {
-            Handler::P2 => ProxyPre::P2(p2::bindings::ProxyPre::new(pre).map_err(link)?),
-            Handler::P3 => ProxyPre::P3(p3::bindings::ServicePre::new(pre).map_err(link)?),
-        };
-        Ok(Self {
+    /// `opened` are the folders of `start`.
+    pub fn new(pre: Servable, start: AppStart, opened: Opened, net: NetCtx) -> Self {
+        Self {
             pre,
             client: AppState::client_of(&start, &net),
             start: Arc::new(start),
@@ -98,15 +104,20 @@ impl App {
             net,
             instances: Cell::new(0),
             totals: Cell::default(),
-        })
+        }
     }
 
     /// Which interface it serves by.
     pub fn handler(&self) -> Handler {
-        match self.pre {
+        match *self.pre.0 {
             ProxyPre::P2(_) => Handler::P2,
             ProxyPre::P3(_) => Handler::P3,
         }
+    }
+
+    /// Its clock.
+    pub(super) fn wall(&self) -> WallClock {
+        self.start.wall
     }
 
     /// The shard it is served on.
@@ -136,7 +147,7 @@ impl App {
             &self.client,
             self.net.clone(),
         );
-        let engine = match &self.pre {
+        let engine = match &*self.pre.0 {
             ProxyPre::P2(pre) => pre.engine(),
             ProxyPre::P3(pre) => pre.engine(),
         };
@@ -144,7 +155,7 @@ impl App {
     }
 
     pub(super) async fn instantiate(&self, store: &mut Store<AppState>) -> wasmtime::Result<Proxy> {
-        self.pre.instantiate_async(store).await
+        self.pre.0.instantiate_async(store).await
     }
 
     /// An instance has ended.

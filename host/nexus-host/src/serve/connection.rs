@@ -235,6 +235,8 @@ async fn answer(
             let mut entry = entry;
             entry.status = response.status();
             let sending = connection.sending.clone();
+            let mut response = response;
+            connection.server.date(response.headers_mut());
             Ok(response.map(|body| Sent::app(body, (hold, turn), entry, shape, sending)))
         }
         Err(_) if body.is_over() => Ok(connection.fail(entry, &Failure::TooLarge)),
@@ -289,6 +291,7 @@ impl Connection {
         let headers = response.headers_mut();
         let plain = header::HeaderValue::from_static("text/plain");
         headers.insert(header::CONTENT_TYPE, plain);
+        self.server.date(headers);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
         }

@@ -12,6 +12,7 @@ mod access;
 mod app;
 mod body;
 mod connection;
+mod date;
 mod exchange;
 mod head;
 mod listener;
@@ -34,6 +35,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::channel::oneshot;
 use futures::future::{Either, Shared, select};
+use http::HeaderMap;
 use nexus_caps::Shard;
 use nexus_types::limits;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -41,14 +43,16 @@ use tokio::sync::Semaphore;
 use tokio_rustls::server::TlsStream;
 
 use crate::driver::Spawner;
-use crate::runtime::stdio::Output;
+use crate::runtime::clocks::WallClock;
+use crate::runtime::stdio::Stdout;
 
 pub use access::{AccessLog, Format};
-pub use app::{App, Handler, Totals};
+pub use app::{App, Handler, Servable, Totals};
 pub use listener::{BreakOff, Listener};
 pub use stack::StackListener;
 pub use tls::{Tls, TlsError};
 
+use date::Dates;
 use pool::Pool;
 
 /// What may be in flight at once, and for how long.
@@ -86,6 +90,12 @@ impl Settings {
             concurrent,
         }
     }
+
+    /// With no more time for a request than this, if that is said.
+    pub fn within(mut self, most: Option<Duration>) -> Self {
+        self.deadline = most.map_or(self.deadline, |most| self.deadline.min(most));
+        self
+    }
 }
 
 /// What was served.
@@ -114,6 +124,8 @@ struct Inner {
     spawner: Spawner,
     settings: Settings,
     http: hyper::server::conn::http1::Builder,
+    /// None: hyper dates responses.
+    dates: Option<Dates>,
     pool: Rc<Pool>,
     access: AccessLog,
     connections: Arc<Semaphore>,
@@ -130,7 +142,7 @@ impl Server {
         settings: Settings,
         spawner: Spawner,
         access: AccessLog,
-        told: (String, Option<Output>),
+        told: (String, Option<Stdout>),
     ) -> Self {
         let shard = app.shard().clone();
         // One task looks after the requests of all instances, whichever of them is at work.
@@ -143,8 +155,15 @@ impl Server {
             None => Poll::Ready(()),
         }));
         let (drain, draining) = oneshot::channel();
+        let dates = match app.wall() {
+            WallClock::Os => None,
+            WallClock::Virtual(_) => Some(Dates::default()),
+        };
+        let mut http = connection::builder(&shard);
+        http.auto_date_header(dates.is_none());
         Self(Rc::new(Inner {
-            http: connection::builder(&shard),
+            http,
+            dates,
             pool: Rc::new(Pool::new(app, settings, spawner.clone(), told)),
             connections: Arc::new(Semaphore::new(settings.connections)),
             requests: Arc::new(Semaphore::new(settings.requests)),
@@ -234,9 +253,28 @@ impl Server {
         (stopped, served)
     }
 
+    /// Completes, with why, when the machine lacked something that an instance needs to start: no fault of the app's.
+    /// Of several calls the last is told.
+    pub(crate) async fn lacks(&self) -> String {
+        let (told, why) = oneshot::channel();
+        self.0.pool.tell_lack(told);
+        match why.await {
+            Ok(why) => why,
+            Err(oneshot::Canceled) => std::future::pending().await,
+        }
+    }
+
     /// What the app's instances used together.
     pub fn totals(&self) -> Totals {
         self.0.pool.app().totals()
+    }
+
+    /// Dates a response, unless hyper does.
+    fn date(&self, headers: &mut HeaderMap) {
+        if let Some(dates) = &self.0.dates {
+            let wall = self.0.pool.app().wall();
+            dates.date(headers, wall.now(&self.0.shard));
+        }
     }
 
     fn count(&self, count: impl FnOnce(&mut Served)) {

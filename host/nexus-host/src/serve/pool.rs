@@ -13,11 +13,11 @@ use nexus_types::{Duration, Instant};
 use wasmtime_wasi_http::WasiBody;
 
 use super::app::App;
-use super::exchange::{Answer, Exchange};
+use super::exchange::{Answer, Exchange, Failure};
 use super::{Settings, worker};
 use crate::driver::Spawner;
 use crate::runtime::shown;
-use crate::runtime::stdio::Output;
+use crate::runtime::stdio::Stdout;
 
 /// How often a fault of the app's is told in full. Stops clients that know how to make it trap from filling the
 /// operator's terminal; each is in the access log.
@@ -45,7 +45,8 @@ pub(super) struct Pool {
     spawner: Spawner,
     /// What the app calls itself.
     name: String,
-    stderr: Option<Output>,
+    stderr: Option<Stdout>,
+    lack: RefCell<Option<oneshot::Sender<String>>>,
     told: Cell<Option<Instant>>,
     jobs: RefCell<VecDeque<Job>>,
     /// Instances that can take a request, the one used last at the end.
@@ -61,7 +62,7 @@ impl Pool {
         app: App,
         settings: Settings,
         spawner: Spawner,
-        (name, stderr): (String, Option<Output>),
+        (name, stderr): (String, Option<Stdout>),
     ) -> Self {
         Self {
             name,
@@ -69,6 +70,7 @@ impl Pool {
             settings,
             spawner,
             stderr,
+            lack: RefCell::new(None),
             told: Cell::new(None),
             jobs: RefCell::default(),
             waiting: RefCell::default(),
@@ -166,8 +168,19 @@ impl Pool {
         self.dispatch();
     }
 
+    /// Who is to know why an instance could not be started.
+    pub(super) fn tell_lack(&self, to: oneshot::Sender<String>) {
+        *self.lack.borrow_mut() = Some(to);
+    }
+
     /// Tells the operator what an app did wrong; not each time.
     pub(super) fn tell(&self, what: &str, text: &str) {
+        if what == Failure::NoInstance.word()
+            && let Some(to) = self.lack.borrow_mut().take()
+        {
+            // Whoever asked may be gone.
+            let _ = to.send(text.to_owned());
+        }
         let now = self.app.shard().latest();
         let again = self.told.get().is_none_or(|told| now - told >= TOLD_EVERY);
         if let Some(stderr) = self.stderr.as_ref().filter(|_| again)

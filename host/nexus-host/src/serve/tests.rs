@@ -174,7 +174,8 @@ impl Lab {
             instance: InstanceId(0),
         };
         let opened = Opened::new(&[]).expect("no folders");
-        let app = App::new(&links, &component, start, opened, net).expect("fits");
+        let servable = Servable::new(&links, &component).expect("fits");
+        let app = App::new(servable, start, opened, net);
         let mut settings = Settings::for_handler(app.handler());
         change(&mut settings);
         let server = Server::new(

@@ -1,5 +1,6 @@
 //! Scripted peers in a world: a station of peers, and one whose app speaks with them.
 
+mod caller;
 mod dns;
 mod http;
 mod tcp;

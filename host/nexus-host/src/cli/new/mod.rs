@@ -17,7 +17,7 @@ use super::{CliError, Common, Kind, say};
 const EXAMPLES: &str = "Makes the folder NAME with a crate of its own, to be kept wherever you like:
   Cargo.toml, src/        the app, in Rust
   nexus.toml              its manifest: what it asks for
-  tests/                  scenarios in simulated networks, for `nexus-host test` (not of a service)
+  tests/                  scenarios in simulated networks, for `nexus-host test`
   vendor/                 the SDK, as this nexus-host has it in itself; nothing is downloaded
   README.md, .gitignore
 
@@ -62,7 +62,7 @@ pub(super) fn new(args: &NewArgs) -> Result<u8, CliError> {
             "cd {} && cargo build --release --target wasm32-wasip2",
             args.name.as_str()
         ),
-        args.template.then(&args.name),
+        "nexus-host test".to_owned(),
     ];
     let files: Vec<_> = app.iter().map(|(path, _)| path).collect();
     let mut text = format!("made {}/\n", folder.display());

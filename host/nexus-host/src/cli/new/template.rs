@@ -54,6 +54,8 @@ const SERVICE: &[File] = files!("service":
     "src/api.rs",
     "src/handler.rs",
     "src/lib.rs",
+    "tests/answers.toml",
+    "tests/wrong-requests.toml",
 );
 
 /// The manifests of the SDK's crates here: what they have in the repository is inherited, or for native tests.
@@ -83,20 +85,6 @@ impl Template {
             Self::Tcp => TCP,
             Self::Http => HTTP,
             Self::Service => SERVICE,
-        }
-    }
-
-    /// What to do with an app when it is built.
-    pub(super) fn then(self, name: &Name) -> String {
-        match self {
-            Self::Tcp | Self::Http => "nexus-host test".to_owned(),
-            // Nothing serves in a simulated world yet.
-            Self::Service => {
-                let file = name.file();
-                format!(
-                    "nexus-host serve target/wasm32-wasip2/release/{file}.wasm --manifest nexus.toml"
-                )
-            }
         }
     }
 

@@ -36,19 +36,34 @@ impl Heard {
     pub(super) fn peers(&self) -> Vec<Peer> {
         let mut all = Vec::new();
         for (peer, report, log) in &self.peers {
-            for ip in &self.families {
-                let role = match &peer.script {
-                    Script::Tcp(script) => Role::Tcp(script.clone()),
-                    Script::Udp(script) => Role::Udp(script.clone()),
-                    Script::Http(script) => Role::Http(script.clone(), log.clone()),
-                    Script::Dns(zone) => Role::Dns(zone.clone()),
-                };
-                let made = Peer::new(SocketAddr::new(*ip, peer.port), role, report.clone());
+            let (role, ips) = match &peer.script {
+                // As an app that has ended, it is not started again with its machine.
+                Script::Call(_) if report.has_ended() => continue,
+                Script::Call(call) => {
+                    let role = Role::Caller(call.script.clone(), call.after);
+                    (role, call.address().into_iter().collect())
+                }
+                Script::Tcp(script) => (Role::Tcp(script.clone()), self.families.clone()),
+                Script::Udp(script) => (Role::Udp(script.clone()), self.families.clone()),
+                Script::Http(script) => {
+                    let role = Role::Http(script.clone(), log.clone());
+                    (role, self.families.clone())
+                }
+                Script::Dns(zone) => (Role::Dns(zone.clone()), self.families.clone()),
+            };
+            for ip in ips {
+                let made = Peer::new(SocketAddr::new(ip, peer.port), role.clone(), report.clone());
                 // Port 0 was refused with the scenario.
                 all.extend(made);
             }
         }
         all
+    }
+
+    /// Whether one calls that has not come to its end.
+    pub(super) fn calls(&self) -> bool {
+        let mut peers = self.peers.iter();
+        peers.any(|(peer, report, _)| matches!(peer.script, Script::Call(_)) && !report.has_ended())
     }
 
     /// What went against their scripts.
@@ -69,7 +84,12 @@ impl Heard {
             if more > 0 {
                 fail(format!("and {more} more"));
             }
-            report.expected().into_iter().for_each(&mut fail);
+            let expected = report.expected();
+            if matches!(peer.script, Script::Call(_)) && !report.has_ended() && expected.is_empty()
+            {
+                fail("it had not come to its end when the world did".to_owned());
+            }
+            expected.into_iter().for_each(&mut fail);
             let Some(wanted) = &peer.requests else {
                 continue;
             };

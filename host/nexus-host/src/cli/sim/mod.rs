@@ -1,6 +1,7 @@
 //! `nexus-host sim`: a scenario in a simulated world, seed after seed.
 
 mod blessed;
+mod boot;
 mod capture;
 mod diff;
 mod file;
@@ -13,7 +14,9 @@ mod replay;
 mod run;
 mod scenario;
 mod seeds;
+mod shelf;
 mod shrink;
+mod starting;
 mod trace;
 mod verdict;
 
@@ -65,7 +68,8 @@ A scenario:
   addresses = [\"10.0.0.1/24\"]          # also: policy, dns
   [[node.app]]
   component = \"tcp-echo.wasm\"        # relative to the file; so is manifest = \"...\"
-  background = true                  # ended when the other apps have ended
+  background = true                  # ended when the other apps have ended; so is one with serve = 80,
+                                     # which answers HTTP
   consent = \"manifest\"               # yes to what its manifest asks; default: \"none\"
   allow = [\"network.tcp.listen=any:7777\"]
 
@@ -85,7 +89,7 @@ A scenario:
   denied = []                        # what it was refused, all of it
 
   [[node]]
-  name = \"web\"                      # a far end that is not under test; also tcp, udp, dns: see the guide
+  name = \"web\"                      # a far end that is not under test; also tcp, udp, dns, call: see the guide
   link = \"lan\"
   addresses = [\"10.0.0.80/24\"]
   [[node.peer]]

@@ -1,15 +1,12 @@
 //! A scenario made ready: its apps read, compiled and linked once, for any number of runs.
 
-use crate::cli::publishers::Publishers;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nexus_policy::explain::escape;
-use nexus_policy::switch::Site;
-use nexus_policy::{Capability, Consent, Gate, Policy, Topology, WallTime};
+use nexus_policy::{Capability, Consent, Policy, WallTime};
 use nexus_sim::checker::Isolation;
 use nexus_sim::peers::Peer;
 use nexus_sim::{
@@ -20,19 +17,19 @@ use nexus_types::{HostName, Instant, InterfaceAddress, IpAddr, Seed};
 
 use super::file::regular;
 use super::heard::Heard;
-use super::run::{MIDNIGHT, host_error};
+use super::run::MIDNIGHT;
 use super::scenario::{App, Scenario};
+use super::shelf::{Linked, Shelf};
 use crate::cli::app::Candidate;
 use crate::cli::consent::{self, Script};
 use crate::cli::{CliError, Kind, policies, start};
 use crate::driver::GuestMachine;
 use crate::runtime::cache::CodeCache;
 use crate::runtime::engine::HostEngine;
-use crate::runtime::instance;
 use crate::runtime::stdio::KEPT_BYTES;
 
 /// What time it is for rules that end, in a world that begins.
-const WALL: WallTime = WallTime(MIDNIGHT.as_secs() as i64);
+pub(super) const WALL: WallTime = WallTime(MIDNIGHT.as_secs() as i64);
 
 /// A scenario, ready to be run with any seed, by any thread.
 pub(in crate::cli) struct Prepared {
@@ -82,11 +79,7 @@ impl Prepared {
         cache: &mut CodeCache,
     ) -> Result<Arc<Self>, CliError> {
         let mut apps = Vec::new();
-        let mut shelf = Shelf {
-            candidates: BTreeMap::new(),
-            linked: Vec::new(),
-            policy: (None, Policy::none()),
-        };
+        let mut shelf = Shelf::default();
         let mut policies = Vec::new();
         for (index, node) in scenario.nodes.iter().enumerate() {
             let policy = node.policy.as_deref().map(|path| {
@@ -308,98 +301,6 @@ fn destination(rule: &str) -> Option<String> {
     Some(format!("{authority}:{port}"))
 }
 
-/// Linked; or why it was refused before it started.
-type Linked = Result<Arc<instance::Prepared>, String>;
-
-/// What apps share: a thousand nodes with the same app have its code once.
-struct Shelf {
-    /// By component, manifest, and the policy that says whose signature counts.
-    candidates: BTreeMap<(PathBuf, Option<PathBuf>, Option<PathBuf>), Arc<Candidate>>,
-    linked: Vec<(Arc<Candidate>, Consent, Option<PathBuf>, Linked)>,
-    /// Of the node at hand, and its file.
-    policy: (Option<PathBuf>, Policy),
-}
-
-impl Shelf {
-    fn candidate(
-        &mut self,
-        app: &App,
-        engine: &HostEngine,
-        cache: &mut CodeCache,
-    ) -> Result<Arc<Candidate>, CliError> {
-        let policy = self.policy.0.clone();
-        let key = (app.component.clone(), app.manifest.clone(), policy);
-        if let Some(known) = self.candidates.get(&key) {
-            return Ok(known.clone());
-        }
-        for path in [Some(&app.component), app.manifest.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            regular(path)?;
-        }
-        let read = Candidate::read(
-            &app.component,
-            app.manifest.as_deref(),
-            Some(&Publishers::of([&self.policy.1])),
-            engine,
-            cache,
-        )?;
-        let read = Arc::new(read);
-        self.candidates.insert(key, read.clone());
-        Ok(read)
-    }
-
-    /// Of the node at hand.
-    fn gate(&self) -> Gate {
-        let mut gate = Gate::new(Topology::default());
-        let policy = self.policy.1.clone();
-        gate.set_policies(Instant::ZERO, WALL, Policy::none(), policy);
-        gate
-    }
-
-    fn link(
-        &mut self,
-        candidate: &Arc<Candidate>,
-        consent: &Consent,
-        engine: &HostEngine,
-    ) -> Result<Linked, CliError> {
-        let known = self.linked.iter().find(|(of, given, policy, _)| {
-            Arc::ptr_eq(of, candidate) && given == consent && *policy == self.policy.0
-        });
-        if let Some((.., linked)) = known {
-            return Ok(linked.clone());
-        }
-        let gate = self.gate();
-        let admission = candidate.examine(&gate, consent);
-        if !start::directories(&admission, &candidate.manifest).is_empty() {
-            // What is in it, and what runs at the same time leave in it, would decide over a run.
-            let message = format!(
-                "{} is granted folders of this machine, which a simulated world does not have",
-                candidate.identity.id
-            );
-            let hint = "leave wasi.dirs out of `allow`, and [wasi] dirs out of the manifest it is tested with";
-            return Err(CliError::new(Kind::Config, message).hint(hint));
-        }
-        let linked = if admission.admitted || Site::AdmitSim.is_off() {
-            let linker = start::link(engine, candidate, &admission)
-                .map_err(|error| host_error(format!("{error:#}")))?;
-            let prepared = instance::Prepared::new(&linker, &candidate.component);
-            Ok(Arc::new(prepared.map_err(host_error)?))
-        } else {
-            let text = admission.text();
-            Err(format!(
-                "{}\n  in a scenario: consent = \"manifest\" or \"yes\", or allow = [\"CAPABILITY=RULE\"] of its [[node.app]], policy = \"...\" of its [[node]]",
-                text.trim_end()
-            ))
-        };
-        let policy = self.policy.0.clone();
-        let entry = (candidate.clone(), consent.clone(), policy, linked.clone());
-        self.linked.push(entry);
-        Ok(linked)
-    }
-}
-
 fn planned(
     (node, place): (usize, usize),
     name: &str,
@@ -420,7 +321,8 @@ fn planned(
         let gate = shelf.gate();
         consent.answers = consent::scripted(&mut script, &gate, &candidate, &consent)?;
     }
-    let prepared = shelf.link(&candidate, &consent, engine)?;
+    let serves = !app.serve.is_empty();
+    let prepared = shelf.link(&candidate, &consent, serves, engine)?;
     let golden = app.expect.golden.as_ref().map(|path| golden(path));
     let app = format!("{name}, {}", candidate.identity.id);
     let notes = script.notes.into_iter();

@@ -6,28 +6,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexus_caps::NetCtx;
-use nexus_node::{Event, Quota};
 use nexus_policy::Capability;
-use nexus_policy::switch::Site;
 use nexus_sim::checker::{Baseline, Checker, TcpRules};
 use nexus_sim::{
-    Action, Boot, Carries, Conditions, MachineId, MachineSpec, SegmentId, Station, TraceSink, World,
+    Action, Boot, Carries, Conditions, MachineId, MachineSpec, SegmentId, TraceSink, World,
 };
 use nexus_types::{Instant, Seed};
 use sha2::{Digest as _, Sha256};
 
 use super::heard::Heard;
 use super::place::Place;
-use super::plan::{Planned, Prepared, Wrong};
-use super::scenario::App;
+use super::plan::{Prepared, Wrong};
 use super::verdict::{self, Failure};
-use crate::cli::{CliError, Kind, start};
-use crate::driver::GuestMachine;
-use crate::runtime::clocks::WallClock;
+use crate::cli::{CliError, Kind};
 use crate::runtime::instance::Outcome;
-use crate::runtime::limits::AppLimits;
-use crate::runtime::state::{AppStart, AppState};
 use crate::runtime::stdio::Kept;
 
 /// What time of day it is when a world begins: 2026-01-01 00:00 UTC, in every run.
@@ -53,6 +45,8 @@ pub(super) struct Fate {
     ended: Option<Instant>,
     pub(super) stdout: Kept,
     pub(super) stderr: Kept,
+    /// The access log of one that serves.
+    pub(super) access: Kept,
     pub(super) denied: BTreeSet<Capability>,
     /// Why it was not started.
     pub(super) refused: Option<String>,
@@ -80,11 +74,11 @@ pub(super) struct Shared {
     /// Apps that the world waits for.
     waited_for: Cell<usize>,
     /// Nothing is started any more.
-    over: Cell<bool>,
+    pub(super) over: Cell<bool>,
     /// Apps that were started, or ended (true), since it was looked what time it is.
-    turned: RefCell<Vec<(usize, bool)>>,
+    pub(super) turned: RefCell<Vec<(usize, bool)>>,
     /// The machine we run on lacks something.
-    lacks: RefCell<Option<String>>,
+    pub(super) lacks: RefCell<Option<String>>,
     /// Of each node.
     pub(super) heard: Vec<Heard>,
 }
@@ -114,6 +108,11 @@ impl Shared {
         })
     }
 
+    /// Whether somebody is not done whom the world waits for.
+    fn waits(&self) -> bool {
+        self.waited_for.get() > 0 || self.heard.iter().any(Heard::calls)
+    }
+
     /// Notes the world's time of what has happened; no machine knows it.
     fn date(&self, now: Instant) {
         let mut turned = self.turned.borrow_mut();
@@ -132,7 +131,7 @@ impl Shared {
     }
 
     /// An app is over, for good: its machine may boot again, and it is not started then.
-    fn settle(&self, background: bool) {
+    pub(super) fn settle(&self, background: bool) {
         if !background {
             self.waited_for.set(self.waited_for.get() - 1);
         }
@@ -213,7 +212,7 @@ impl Prepared {
         let until = Instant::ZERO + self.scenario.until;
         // The machines boot with the first step.
         let mut goes_on = world.step();
-        let waits = || shared.waited_for.get() > 0;
+        let waits = || shared.waits();
         shared.date(world.now());
         let lacks = || shared.lacks.borrow().clone();
         let mut steps = 0_u32;
@@ -267,7 +266,7 @@ impl Prepared {
         let stdout = fates.iter().filter(|_| watch.output).map(of).collect();
         Ok(Ran {
             seed,
-            hash: hash(&world, &fates),
+            hash: hash(self, &world, &fates),
             time: ended - Instant::ZERO,
             frames,
             failures,
@@ -288,138 +287,17 @@ impl Prepared {
             .saturating_add(slowest.saturating_mul(4))
             .min(SETTLE_MOST)
     }
-
-    /// A machine as it boots, with its apps.
-    fn boot(self: &Arc<Self>, node: usize, boot: &Boot<'_>, shared: &Rc<Shared>) -> Place {
-        if !self.scenario.nodes[node].peers.is_empty() {
-            let station = Station::of_peers(boot, self.stack(node), &shared.heard[node].peers());
-            let station = station.expect("it was tried when the scenario was read");
-            return Place::Peers(Box::new(station));
-        }
-        let to_start: Vec<_> = self
-            .apps_of(node)
-            .filter(|(index, _)| !shared.over.get() && !shared.fates.borrow()[*index].is_over())
-            .collect();
-        let indexes: Vec<_> = to_start.iter().map(|(index, _)| *index).collect();
-        let heard = shared.clone();
-        let on_event = move |event: &Event| {
-            let Event::Denied { instance, denial } = event else {
-                return;
-            };
-            if let Some(&index) = indexes.get(instance.0 as usize) {
-                let mut fates = heard.fates.borrow_mut();
-                fates[index].denied.insert(denial.capability);
-            }
-        };
-        let mut machine = GuestMachine::new(boot, self.stack(node), self.policy(node), on_event)
-            .expect("it was tried when the scenario was read");
-        for (index, app) in to_start {
-            if let Err(why) = self.start(&mut machine, boot, index, app, shared) {
-                shared.fates.borrow_mut()[index].refused = Some(why);
-                shared.settle(self.given(app).background);
-            }
-        }
-        Place::Guests(machine)
-    }
-
-    /// Admits an app by the production gate and has it run.
-    fn start(
-        &self,
-        machine: &mut GuestMachine,
-        boot: &Boot<'_>,
-        index: usize,
-        app: &Planned,
-        shared: &Rc<Shared>,
-    ) -> Result<(), String> {
-        let prepared = app.prepared.clone()?;
-        let (shard, node) = (machine.shard().clone(), machine.node());
-        let instance = machine.next_instance();
-        let admission = shard
-            .enter(|mesh, now| {
-                let gate = mesh.node_mut(node).gate_mut();
-                Site::AdmitSim.ask(|| {
-                    gate.admit(
-                        now,
-                        instance,
-                        app.candidate.identity.clone(),
-                        app.candidate.manifest.clone(),
-                        app.consent.clone(),
-                        &app.candidate.asked,
-                    )
-                })
-            })
-            .map_err(|refused| refused.text())?;
-        let manifest = &app.candidate.manifest;
-        let limits = AppLimits {
-            memory_bytes: start::memory(&admission, manifest, None)
-                .map_err(|error| error.message)?,
-            handles: admission.limits.handles,
-            deadline: admission.limits.timeout,
-            ..AppLimits::default()
-        };
-        let quota = Quota {
-            sockets: admission.limits.sockets,
-            bytes_in_flight: admission.limits.bytes_in_flight,
-        };
-        shard.enter(|mesh, _| mesh.node_mut(node).start(instance, quota));
-        let (stdout, stderr) = {
-            let fate = &shared.fates.borrow()[index];
-            (fate.stdout.clone(), fate.stderr.clone())
-        };
-        let state = AppStart {
-            args: app.arguments.clone(),
-            env: start::environment(&admission, manifest),
-            dirs: start::directories(&admission, manifest),
-            stdin: None,
-            stdout: Some(stdout.into()),
-            stderr: Some(stderr.into()),
-            seed: boot.seed.split(&format!("instance {}", instance.0)),
-            wall: WallClock::Virtual(MIDNIGHT),
-            slices: self.engine.slices(),
-            limits,
-            roots: Vec::new(),
-        };
-        let net = NetCtx {
-            shard: shard.clone(),
-            node,
-            instance,
-        };
-        let state = AppState::new(state, net).map_err(|error| error.to_string())?;
-        let App {
-            start, background, ..
-        } = *self.given(app);
-        let begin = boot.now + start;
-        let (shared, name) = (shared.clone(), app.name.clone());
-        machine.spawn(async move {
-            shard.sleep_until(begin).await;
-            shared.turned.borrow_mut().push((index, false));
-            let ended = prepared
-                .run(state, &[], std::future::pending(), || {})
-                .await;
-            if let Outcome::Failed(text) = &ended.outcome
-                && !ended.over_limit
-            {
-                // No fault of the app's: another machine, or another hour, would have run it.
-                let text = format!("{name}: {text}");
-                shared.lacks.borrow_mut().get_or_insert(text);
-            }
-            shared.fates.borrow_mut()[index].outcome = Some(ended.outcome);
-            shared.turned.borrow_mut().push((index, true));
-            shared.settle(background);
-        });
-        Ok(())
-    }
 }
 
 /// What the world's hash does not know: how apps ended, and what they wrote and were refused.
-fn hash(world: &World<Place>, fates: &[Fate]) -> String {
+fn hash(scene: &Prepared, world: &World<Place>, fates: &[Fate]) -> String {
     let mut hash = Sha256::new();
     hash.update(world.trace_hash());
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
-    for fate in fates {
+    for (app, fate) in scene.apps.iter().zip(fates) {
         let (word, code) = match (&fate.refused, &fate.outcome) {
             (Some(_), _) => ("refused", 77),
             (None, None) => ("", 0),
@@ -427,7 +305,9 @@ fn hash(world: &World<Place>, fates: &[Fate]) -> String {
         };
         part(word.as_bytes());
         part(&[code]);
-        for text in [&fate.stdout, &fate.stderr] {
+        // A program has no access log, and the hash it had before there was one.
+        let access = (!scene.given(app).serve.is_empty()).then_some(&fate.access);
+        for text in [&fate.stdout, &fate.stderr].into_iter().chain(access) {
             part(&text.bytes());
             part(&text.lost().to_le_bytes());
         }

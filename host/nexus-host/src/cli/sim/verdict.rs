@@ -144,6 +144,7 @@ fn written(scene: &Prepared, app: &Planned, fate: &Fate) -> Vec<(Kind, String)> 
     for (sink, name, wanted) in [
         (&fate.stdout, "stdout", &expect.stdout),
         (&fate.stderr, "stderr", &expect.stderr),
+        (&fate.access, "its access log", &expect.access),
     ] {
         let text = sink.text();
         for wanted in wanted.iter().filter(|wanted| !text.contains(*wanted)) {

@@ -132,6 +132,25 @@ impl From<Kept> for Stdout {
     }
 }
 
+impl Stdout {
+    /// Whether what the host has to say, so long, would be taken at once.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        match self {
+            Self::Host(output) => output.has_room(bytes),
+            // What is too much is counted.
+            Self::Kept(_) => true,
+        }
+    }
+
+    /// Says something of the host's among what the app writes.
+    pub fn say(&self, text: &str) {
+        match self {
+            Self::Host(output) => output.say(text),
+            Self::Kept(kept) => kept.put(text.as_bytes()),
+        }
+    }
+}
+
 impl IsTerminal for Stdout {
     fn is_terminal(&self) -> bool {
         match self {

@@ -31,10 +31,9 @@ impl Drop for Seat {
 
 /// See the module.
 pub(super) struct Call {
-    /// Which connection of the peer's this boot it is, from 1.
-    pub(super) number: u64,
     pub(super) remote: SocketAddr,
-    pub(super) peer: Arc<str>,
+    /// Whose it is, and which of them, in texts.
+    name: Arc<str>,
     pub(super) report: Report,
     pub(super) socket: TcpSocket,
     /// What was read and not used, from `used` on.
@@ -47,17 +46,15 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn new(
-        number: u64,
         remote: SocketAddr,
-        peer: Arc<str>,
+        name: Arc<str>,
         report: Report,
         socket: TcpSocket,
         seat: Seat,
     ) -> Self {
         Self {
-            number,
             remote,
-            peer,
+            name,
             report,
             socket,
             inbox: Vec::new(),
@@ -69,8 +66,7 @@ impl Call {
     }
 
     pub(super) fn text(&self, what: &str) -> String {
-        let (peer, number, remote) = (&self.peer, self.number, self.remote);
-        format!("{peer}, connection {number} from {remote}: {what}")
+        format!("{}: {what}", self.name)
     }
 
     pub(super) fn fail(&self, turn: &mut Turn<'_>, what: &str) {
@@ -177,8 +173,9 @@ impl<T: Talk> Talking<T> {
     }
 }
 
-impl<T: Talk> App for Talking<T> {
-    fn poll(&mut self, turn: &mut Turn<'_>) -> Poll<()> {
+impl<T: Talk> Talking<T> {
+    /// Goes on to the end of the connection, and closes it. An error: it ended before all was done on it.
+    pub(super) fn end(&mut self, turn: &mut Turn<'_>) -> Poll<Result<(), NetError>> {
         let ended = ready!(self.go_on(turn));
         if let Err(error) = &ended {
             self.call.note(turn, &error.to_string());
@@ -187,6 +184,16 @@ impl<T: Talk> App for Talking<T> {
             Ok(End::Finish) => turn.node.tcp_close(turn.now, self.call.socket),
             Ok(End::Reset) | Err(_) => turn.node.tcp_abort(turn.now, self.call.socket),
         }
-        Poll::Ready(())
+        Poll::Ready(match ended {
+            Err(error) if !self.over => Err(error),
+            _ => Ok(()),
+        })
+    }
+}
+
+impl<T: Talk> App for Talking<T> {
+    fn poll(&mut self, turn: &mut Turn<'_>) -> Poll<()> {
+        // It was noted, and what was expected is in the report.
+        self.end(turn).map(drop)
     }
 }

@@ -92,8 +92,10 @@ impl Door {
         // gone, and its app finds out.
         let every = Some(KEEP_ALIVE);
         let _ = turn.node.tcp_set_keep_alive(turn.now, socket, every);
-        let (peer, report) = (self.peer.clone(), self.report.clone());
+        let (peer, number) = (&self.peer, self.accepted);
+        let name = format!("{peer}, connection {number} from {remote}").into();
         let seat = Seat::take(&self.taken);
-        Some(Call::new(self.accepted, remote, peer, report, socket, seat))
+        let report = self.report.clone();
+        Some(Call::new(remote, name, report, socket, seat))
     }
 }

@@ -1,9 +1,10 @@
-//! Machines that are not under test: peers that answer as a script says.
+//! Machines that are not under test: peers that answer, or call, as a script says.
 //!
 //! A peer has nothing unfinished, whatever it waits for: that nobody calls is no standstill of its machine. What went
-//! against its script is in its [`Report`].
+//! against its script is in its [`Report`], and whether one that calls has come to its end.
 
 mod call;
+mod caller;
 mod check;
 mod dns;
 mod door;
@@ -23,7 +24,7 @@ pub use udp::{UdpAnswer, UdpScript};
 
 use nexus_node::Quota;
 use nexus_stack::Config;
-use nexus_types::SocketAddr;
+use nexus_types::{Duration, SocketAddr};
 
 use crate::limits;
 use crate::machine::Boot;
@@ -36,6 +37,8 @@ pub enum Role {
     Tcp(TcpScript),
     /// Answers to datagrams.
     Udp(UdpScript),
+    /// One TCP connection that it makes itself, so long after its machine has booted.
+    Caller(TcpScript, Duration),
     /// Answers to HTTP requests, which are kept in the log.
     Http(HttpScript, HttpLog),
     /// A name server, over UDP and TCP.
@@ -45,31 +48,33 @@ pub enum Role {
 /// A peer: where it is and what it does. Clones share the report.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    local: SocketAddr,
+    /// Of one that calls: whom.
+    at: SocketAddr,
     role: Role,
     report: Report,
 }
 
 impl Peer {
-    /// At `local`; its address may be unspecified: every address of the machine.
+    /// At `at`; its address may be unspecified: every address of the machine. One that calls is told whom.
     ///
     /// # Errors
     /// Port 0: nobody would know where it is.
-    pub fn new(local: SocketAddr, role: Role, report: Report) -> Result<Self, ScriptError> {
-        if local.port() == 0 {
+    pub fn new(at: SocketAddr, role: Role, report: Report) -> Result<Self, ScriptError> {
+        if at.port() == 0 {
             return Err(ScriptError::new("a peer at port 0 is nowhere"));
         }
-        Ok(Self {
-            local,
-            role,
-            report,
-        })
+        Ok(Self { at, role, report })
     }
 
-    /// What it needs and no more: to listen or to be bound at its port. Answering follows from that.
+    /// What it needs and no more: to listen or to be bound at its port, or to connect to whom it calls. Answering
+    /// follows from that.
     pub fn grants(&self) -> Grants {
-        let port = self.local.port();
+        let port = self.at.port();
         match self.role {
+            Role::Caller(..) => Grants {
+                connect: vec![self.at.to_string()],
+                ..Grants::default()
+            },
             Role::Tcp(_) | Role::Http(..) => Grants::listening(port),
             Role::Udp(_) => Grants::bound(port),
             Role::Dns(_) => {
@@ -86,7 +91,7 @@ impl Peer {
         for peer in peers {
             all.extend(&peer.grants());
         }
-        for rules in [&mut all.listen, &mut all.bind] {
+        for rules in [&mut all.connect, &mut all.listen, &mut all.bind] {
             rules.sort();
             rules.dedup();
         }
@@ -94,8 +99,11 @@ impl Peer {
     }
 
     fn app(&self) -> Box<dyn App> {
-        let (local, report) = (self.local, self.report.clone());
+        let (local, report) = (self.at, self.report.clone());
         match &self.role {
+            Role::Caller(script, after) => {
+                Box::new(caller::Caller::new(local, script.clone(), *after, report))
+            }
             Role::Tcp(script) => Box::new(tcp::TcpPeer::new(local, script.clone(), report)),
             Role::Udp(script) => Box::new(udp::UdpPeer::new(local, script.clone(), report)),
             Role::Dns(zone) => Box::new(dns::DnsPeer::new(local, zone.clone(), report)),
@@ -108,7 +116,7 @@ impl Peer {
 }
 
 impl Station {
-    /// A station of peers, each an instance of its own that is granted its own port alone.
+    /// A station of peers, each an instance of its own that is granted its own port alone, or whom it calls.
     ///
     /// # Errors
     /// More than [`limits::PEERS`], or the stack cannot be made of this.

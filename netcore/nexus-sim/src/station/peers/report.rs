@@ -14,6 +14,7 @@ struct Kept {
     /// What is waited for now, by who waits; connections are bounded, and so is this.
     expected: BTreeMap<u64, String>,
     waits: u64,
+    ended: bool,
 }
 
 /// Something is waited for as long as this is held.
@@ -56,6 +57,15 @@ impl Report {
     /// What connections that are open wait for: at the end of a run, what never came.
     pub fn expected(&self) -> Vec<String> {
         self.kept().expected.values().cloned().collect()
+    }
+
+    /// Whether a peer that calls has done so, well or not: it has no more to do.
+    pub fn has_ended(&self) -> bool {
+        self.kept().ended
+    }
+
+    pub(super) fn end(&self) {
+        self.kept().ended = true;
     }
 
     /// Something is waited for.

@@ -116,6 +116,12 @@ impl TcpScript {
     }
 }
 
+impl TcpScript {
+    pub(super) fn run(&self) -> Run {
+        Run::new(self.steps.clone())
+    }
+}
+
 /// What the steps before one have done for good.
 #[derive(Default)]
 struct Before {
@@ -174,16 +180,14 @@ impl TcpPeer {
 
 impl App for TcpPeer {
     fn poll(&mut self, turn: &mut Turn<'_>) -> Poll<()> {
-        let steps = &self.script.steps;
-        self.door.poll(turn, |call| {
-            let steps = steps.clone();
-            Talking::new(call, Run::new(steps))
-        })
+        let script = &self.script;
+        self.door
+            .poll(turn, |call| Talking::new(call, script.run()))
     }
 }
 
 /// Where the script is on one connection.
-struct Run {
+pub(super) struct Run {
     steps: Arc<[Step]>,
     at: usize,
     /// Bytes of the step that are done.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::cli::listen::Serve;
+
 type Text = Spanned<String>;
 
 #[derive(Deserialize)]
@@ -146,6 +148,8 @@ pub(super) struct Node {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Peer {
     pub(super) tcp: Option<u16>,
+    pub(super) call: Option<Text>,
+    pub(super) start: Option<Text>,
     pub(super) script: Option<Spanned<Vec<Spanned<Step>>>>,
     pub(super) at_once: Option<Spanned<u32>>,
     pub(super) udp: Option<u16>,
@@ -248,6 +252,7 @@ pub(super) struct App {
     pub(super) args: Vec<String>,
     #[serde(default)]
     pub(super) background: bool,
+    pub(super) serve: Option<Spanned<Serve>>,
     pub(super) start: Option<Text>,
     pub(super) consent: Option<Spanned<Consent>>,
     #[serde(default)]
@@ -274,6 +279,13 @@ pub(super) struct Answered {
     pub(super) answer: String,
 }
 
+impl App {
+    /// It is not waited for: it says so, or it serves.
+    pub(super) fn is_in_background(&self) -> bool {
+        self.background || self.serve.is_some()
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
@@ -284,6 +296,8 @@ pub(super) struct Expect {
     #[serde(default)]
     pub(super) stderr: Vec<String>,
     pub(super) golden: Option<Text>,
+    #[serde(default)]
+    pub(super) access: Vec<String>,
     pub(super) denied: Option<Vec<Text>>,
 }
 

@@ -20,6 +20,7 @@
 //! [[node.app]]
 //! component = "tcp-echo.wasm"        # relative to this file; so is manifest = "..."
 //! background = true                  # ended when every other app has ended
+//! serve = 80                         # answers HTTP at this port of its node; it is in the background, then
 //! consent = "manifest"               # --allow-manifest; default "none". Or what a script answers where a person
 //!                                    # would be asked: "yes", or [{ capability = "...", rule = "...", answer = "yes" }]
 //! allow = ["network.tcp.listen=any:7777"]
@@ -29,6 +30,7 @@
 //! within = "2s"                      # after its start
 //! stdout = ["served"]                # each must be in what it wrote; so stderr
 //! golden = "page.txt"                # what it wrote to stdout is this file, byte for byte
+//! access = ["GET / 200"]             # each must be in the access log of one that serves
 //! denied = ["network.tcp.connect"]   # what it was refused, all of it
 //!
 //! [node.expect]
@@ -47,6 +49,7 @@
 //! cut = true
 //! ```
 
+mod call;
 mod counter;
 mod fault;
 mod file;
@@ -54,16 +57,18 @@ mod link;
 mod peer;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nexus_policy::explain::escape;
 use nexus_policy::{Capability, Rule};
 use nexus_sim::{Conditions, Planned};
-use nexus_types::{HostName, InterfaceAddress};
+use nexus_types::{HostName, InterfaceAddress, limits};
 
+use crate::cli::Kind::{self, Host, Refused};
 use crate::cli::consent;
+use crate::cli::listen::Listen;
 use crate::cli::values::{parse_interface_address, parse_resolver};
 use crate::cli::world::{Checker, WorldError};
 pub(super) use counter::{Counter, Expected};
@@ -134,6 +139,8 @@ pub(in crate::cli) struct App {
     pub(super) manifest: Option<PathBuf>,
     pub(super) arguments: Vec<String>,
     pub(super) background: bool,
+    /// Where it answers HTTP; nowhere: it is a program that runs to its end.
+    pub(super) serve: Vec<SocketAddr>,
     pub(super) start: Duration,
     pub(super) allow_manifest: bool,
     /// Answers where a person would be asked.
@@ -164,6 +171,8 @@ pub(in crate::cli) struct Expect {
     pub(super) stderr: Vec<String>,
     /// The file that is all of its stdout.
     pub(super) golden: Option<PathBuf>,
+    /// Of one that serves.
+    pub(super) access: Vec<String>,
     /// None: nothing is said of refusals.
     pub(super) denied: Option<BTreeSet<Capability>>,
 }
@@ -171,7 +180,13 @@ pub(in crate::cli) struct Expect {
 impl Scenario {
     /// How many guests run at the same time.
     pub(in crate::cli) fn guests(&self) -> usize {
-        self.nodes.iter().map(|node| node.apps.len()).sum()
+        let apps = self.nodes.iter().flat_map(|node| &node.apps);
+        // One that serves has an instance a request.
+        let of = |app: &App| match app.serve.is_empty() {
+            true => 1,
+            false => limits::SERVE_REQUESTS,
+        };
+        apps.map(of).sum()
     }
 
     /// Reads the file's text. Paths in it are relative to `folder`; `until` goes before what it says.
@@ -233,7 +248,7 @@ impl Checker<'_> {
             }
             self.node(node, &links, &mut taken, folder, until)
         });
-        let nodes: Vec<_> = nodes.collect();
+        let mut nodes: Vec<_> = nodes.collect();
         let chaos = self.duration(file.scenario.chaos.as_ref());
         if let (Some(chaos), Some(place)) = (chaos, &file.scenario.chaos)
             && chaos >= until
@@ -243,6 +258,7 @@ impl Checker<'_> {
         }
         // Names of nodes that are wrong would be told a second time.
         let faults = if nodes.len() == file.node.len() {
+            self.callees(file, &mut nodes);
             let names = fault::Names(&nodes);
             let faults = file.fault.iter();
             let faults = faults.flat_map(|fault| self.fault(fault, &names, until));
@@ -287,8 +303,10 @@ impl Checker<'_> {
             self.problem(0..0, message);
         }
         let mut apps = file.node.iter().flat_map(|node| &node.app);
-        if apps.all(|app| app.background) {
-            let message = "no app to wait for: at least one [[node.app]] is not in the background";
+        let mut peers = file.node.iter().flat_map(|node| &node.peer);
+        if apps.all(file::App::is_in_background) && !peers.any(|peer| peer.get_ref().call.is_some())
+        {
+            let message = "nothing to wait for: no [[node.app]] that is not in the background, and no [[node.peer]] that calls";
             self.problem(0..0, message.into());
         }
     }
@@ -368,7 +386,7 @@ impl Checker<'_> {
         let apps = node
             .app
             .iter()
-            .map(|app| self.simulated(app, folder, until))
+            .map(|app| self.simulated(app, &addresses, folder, until))
             .collect();
         let counters = node
             .expect
@@ -398,7 +416,13 @@ impl Checker<'_> {
         })
     }
 
-    fn simulated(&mut self, app: &file::App, folder: &Path, until: Duration) -> App {
+    fn simulated(
+        &mut self,
+        app: &file::App,
+        addresses: &[InterfaceAddress],
+        folder: &Path,
+        until: Duration,
+    ) -> App {
         if app.component.get_ref().is_empty() {
             self.problem(app.component.span(), "this must be a path".into());
         }
@@ -419,13 +443,39 @@ impl Checker<'_> {
             component: folder.join(app.component.get_ref()),
             manifest: app.manifest.as_ref().map(|manifest| folder.join(manifest)),
             arguments: app.args.clone(),
-            background: app.background,
+            background: app.is_in_background(),
+            serve: self.serves(app, addresses),
             start,
             allow_manifest,
             consent: script,
             allow,
             expect: self.expected(app, folder, until),
         }
+    }
+
+    /// At which of its node's addresses an app serves.
+    fn serves(&mut self, app: &file::App, addresses: &[InterfaceAddress]) -> Vec<SocketAddr> {
+        let mut places = Vec::new();
+        for place in self.serve(app.serve.as_ref()) {
+            match place {
+                Listen::Stack(at) if at.ip() == Ipv4Addr::UNSPECIFIED => {
+                    let has = |v4| addresses.iter().any(|one| one.address().is_ipv4() == v4);
+                    let unspecified = [
+                        (has(true), IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+                        (has(false), IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+                    ];
+                    let of = unspecified.into_iter().filter(|(has, _)| *has);
+                    places.extend(of.map(|(_, ip)| SocketAddr::new(ip, at.port())));
+                }
+                Listen::Stack(at) => places.push(at),
+                Listen::Kernel(_) => {
+                    let place = app.serve.as_ref().map_or(0..0, toml::Spanned::span);
+                    let message = "a simulated world has no ports of this machine: serve = PORT, or \"stack:ADDR:PORT\"";
+                    self.problem(place, message.into());
+                }
+            }
+        }
+        places
     }
 
     /// Whether all that is asked is allowed, and what a script answers.
@@ -470,7 +520,7 @@ impl Checker<'_> {
     }
 
     fn expected(&mut self, app: &file::App, folder: &Path, until: Duration) -> Expect {
-        let default = if app.background {
+        let default = if app.is_in_background() {
             Exit::WithWorld
         } else {
             Exit::Code(0)
@@ -482,8 +532,12 @@ impl Checker<'_> {
             };
         };
         let expect = given.get_ref();
-        if app.background && expect.within.is_some() {
+        if app.is_in_background() && expect.within.is_some() {
             let message = "an app in the background is ended with the world, whenever that is";
+            self.problem(given.span(), message.into());
+        }
+        if app.serve.is_none() && !expect.access.is_empty() {
+            let message = "only an app that serves has an access log: serve = PORT";
             self.problem(given.span(), message.into());
         }
         let exit = match expect
@@ -492,6 +546,13 @@ impl Checker<'_> {
             .map(|exit| (exit.span(), exit.get_ref()))
         {
             None => default,
+            Some((place, file::Exit::Code(code)))
+                if app.serve.is_some() && ![Host, Refused].map(Kind::exit_code).contains(code) =>
+            {
+                let message = "an app that serves ends with its world, unless it cannot listen (1), is refused (77) or that is left open (\"any\")";
+                self.problem(place, message.into());
+                Exit::Any
+            }
             Some((_, file::Exit::Code(code))) => Exit::Code(*code),
             Some((_, file::Exit::Word(word))) if word == "any" => Exit::Any,
             Some((place, file::Exit::Word(_))) => {
@@ -521,6 +582,7 @@ impl Checker<'_> {
                 .golden
                 .as_ref()
                 .map(|name| folder.join(name.get_ref())),
+            access: expect.access.clone(),
             denied,
         }
     }

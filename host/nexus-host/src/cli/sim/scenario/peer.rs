@@ -10,6 +10,11 @@
 //! ]
 //!
 //! [[node.peer]]
+//! call = "server:80"                 # it makes one connection, and the world waits for it
+//! start = "10ms"                     # so long after its machine has booted
+//! script = [{ send = "hello\r\n" }, { expect-until = "\r\n" }]
+//!
+//! [[node.peer]]
 //! udp = 123
 //! answers = [{ to = "ping", with = ["pong"], after = "10ms" }]   # without `to`: to every datagram
 //!
@@ -41,6 +46,7 @@ use nexus_sim::peers::{
 use nexus_types::{HostName, IpAddr};
 use toml::Spanned;
 
+use super::call::Call;
 use super::file;
 use crate::cli::values::{parse_duration, parse_size};
 use crate::cli::world::Checker;
@@ -58,6 +64,7 @@ pub(in crate::cli) struct Peer {
 #[derive(Clone, Debug)]
 pub(in crate::cli::sim) enum Script {
     Tcp(TcpScript),
+    Call(Call),
     Udp(UdpScript),
     Http(HttpScript),
     Dns(DnsZone),
@@ -68,6 +75,7 @@ impl Script {
     pub(in crate::cli::sim) const fn takes(&self) -> (bool, bool) {
         match self {
             Self::Tcp(_) | Self::Http(_) => (true, false),
+            Self::Call(_) => (false, false),
             Self::Udp(_) => (false, true),
             Self::Dns(_) => (true, true),
         }
@@ -77,6 +85,7 @@ impl Script {
     pub(in crate::cli::sim) const fn kind(&self) -> &'static str {
         match self {
             Self::Tcp(_) => "tcp",
+            Self::Call(_) => "call",
             Self::Udp(_) => "udp",
             Self::Http(_) => "http",
             Self::Dns(_) => "dns",
@@ -91,31 +100,37 @@ impl Checker<'_> {
         let parts = [
             (
                 "script",
-                "tcp",
-                said.tcp.is_some(),
+                "tcp = PORT or call = \"NODE:PORT\"",
+                said.tcp.is_some() || said.call.is_some(),
                 said.script.as_ref().map(Spanned::span),
             ),
             (
+                "start",
+                "call = \"NODE:PORT\"",
+                said.call.is_some(),
+                said.start.as_ref().map(Spanned::span),
+            ),
+            (
                 "at-once",
-                "tcp",
+                "tcp = PORT",
                 said.tcp.is_some(),
                 said.at_once.as_ref().map(Spanned::span),
             ),
             (
                 "answers",
-                "udp",
+                "udp = PORT",
                 said.udp.is_some(),
                 said.answers.as_ref().map(Spanned::span),
             ),
             (
                 "route",
-                "http",
+                "http = PORT",
                 said.http.is_some(),
                 said.route.as_ref().map(Spanned::span),
             ),
             (
                 "zone",
-                "dns",
+                "dns = PORT",
                 said.dns.is_some(),
                 said.zone.as_ref().map(Spanned::span),
             ),
@@ -124,7 +139,7 @@ impl Checker<'_> {
             if let Some(span) = span
                 && !is_kind
             {
-                let message = format!("`{key}` is of a peer with {kind} = PORT");
+                let message = format!("`{key}` is of a peer with {kind}");
                 self.problem(span, message);
             }
         }
@@ -132,13 +147,15 @@ impl Checker<'_> {
             let message = "`requests` is of a peer with http = PORT";
             self.problem(place.clone(), message.into());
         }
-        let (port, script) = match (said.tcp, said.udp, said.http, said.dns) {
-            (Some(port), None, None, None) => (port, self.tcp(said)),
-            (None, Some(port), None, None) => (port, self.udp(said)),
-            (None, None, Some(port), None) => (port, self.http(said)),
-            (None, None, None, Some(port)) => (port, self.dns(said)),
+        let kinds = (said.tcp, said.udp, said.http, said.dns, &said.call);
+        let (port, script) = match kinds {
+            (Some(port), None, None, None, None) => (port, self.tcp(said)),
+            (None, Some(port), None, None, None) => (port, self.udp(said)),
+            (None, None, Some(port), None, None) => (port, self.http(said)),
+            (None, None, None, Some(port), None) => (port, self.dns(said)),
+            (None, None, None, None, Some(to)) => self.call(said, to),
             _ => {
-                let message = "a peer is one of tcp = PORT, udp = PORT, http = PORT, dns = PORT";
+                let message = "a peer is one of tcp = PORT, udp = PORT, http = PORT, dns = PORT, call = \"NODE:PORT\"";
                 self.problem(place, message.into());
                 return None;
             }
@@ -173,9 +190,10 @@ impl Checker<'_> {
         }
     }
 
-    fn tcp(&mut self, said: &file::Peer) -> Option<Script> {
+    /// What is done on a connection: nothing, unless said.
+    pub(super) fn steps(&mut self, said: &file::Peer) -> Option<TcpScript> {
         let Some(script) = &said.script else {
-            return Some(Script::Tcp(TcpScript::silent()));
+            return Some(TcpScript::silent());
         };
         let mut steps = Vec::new();
         for step in script.get_ref() {
@@ -184,7 +202,11 @@ impl Checker<'_> {
                 Err(wanted) => self.problem(step.span(), wanted),
             }
         }
-        let script = self.made(script.span(), TcpScript::new(steps))?;
+        self.made(script.span(), TcpScript::new(steps))
+    }
+
+    fn tcp(&mut self, said: &file::Peer) -> Option<Script> {
+        let script = self.steps(said)?;
         match &said.at_once {
             None => Some(Script::Tcp(script)),
             Some(most) => {

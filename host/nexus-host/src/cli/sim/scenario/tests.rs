@@ -117,7 +117,7 @@ fn reject_mistakes_with_their_line() {
             "\"a.wasm\"",
             "\"a.wasm\"\nbackground = true",
             1,
-            "no app to wait for",
+            "nothing to wait for",
         ),
         (
             "\"a.wasm\"",
@@ -134,6 +134,84 @@ fn reject_mistakes_with_their_line() {
             "{to}: {error}"
         );
         assert!(error.contains(says), "{to}: {error}");
+    }
+}
+
+/// Goal: where an app is served is said in short or as `--listen` has it, and is at the addresses its node has. Method:
+/// each form, on nodes of one family and of both.
+#[test]
+fn an_app_is_served_at_addresses_of_its_node() {
+    let waits = "[[node.peer]]\ncall = \"a:80\"\n";
+    for (addresses, serve, places) in [
+        ("[\"10.0.0.1/24\"]", "80", &["0.0.0.0:80"][..]),
+        ("[\"fd00::1/64\"]", "80", &["[::]:80"]),
+        (
+            "[\"10.0.0.1/24\", \"fd00::1/64\"]",
+            "\"stack:80\"",
+            &["0.0.0.0:80", "[::]:80"],
+        ),
+        (
+            "[\"10.0.0.1/24\"]",
+            "[\"stack:10.0.0.1:80\", \"stack:[fd00::1]:81\"]",
+            &["10.0.0.1:80", "[fd00::1]:81"],
+        ),
+    ] {
+        let text = LEAST
+            .replace("[\"10.0.0.1/24\"]", addresses)
+            .replace("\"a.wasm\"", &format!("\"a.wasm\"\nserve = {serve}"));
+        let caller = "[[node]]\nname = \"p\"\nlink = \"lan\"\naddresses = [\"10.0.0.9/24\", \"fd00::9/64\"]\n";
+        let scenario = parse(&format!("{text}{caller}{waits}")).unwrap();
+        let app = &scenario.nodes[0].apps[0];
+        let found: Vec<_> = app.serve.iter().map(ToString::to_string).collect();
+        assert_eq!(found, places);
+        assert!(app.background && app.expect.exit == Exit::WithWorld);
+        assert_eq!(scenario.guests(), limits::SERVE_REQUESTS);
+    }
+}
+
+#[test]
+fn reject_apps_that_cannot_be_served() {
+    let world = "a simulated world has no ports of this machine";
+    for (of_app, line, says) in [
+        ("serve = 0", 9, "port 0 is nowhere"),
+        ("serve = 65536", 9, "a port of the app's node"),
+        ("serve = true", 9, "a port of the app's node"),
+        ("serve = []", 9, "is empty"),
+        ("serve = \"80\"", 9, "`80` is not ADDR:PORT"),
+        ("serve = \"127.0.0.1:80\"", 9, world),
+        ("serve = [\"stack:80\", \"stack:80\"]", 9, "said twice"),
+        (
+            "serve = 80\n[node.app.expect]\nexit = 0",
+            11,
+            "ends with its world",
+        ),
+        (
+            "serve = 80\n[node.app.expect]\nwithin = \"1s\"",
+            10,
+            "is ended with the world",
+        ),
+        ("[node.app.expect]\naccess = []", 0, ""),
+        (
+            "[node.app.expect]\naccess = [\"GET /\"]",
+            9,
+            "only an app that serves",
+        ),
+        ("serve = 80", 1, "nothing to wait for"),
+    ] {
+        let text = LEAST.replacen("\"a.wasm\"", &format!("\"a.wasm\"\n{of_app}"), 1);
+        let read = parse(&text).map(|_| ());
+        if line == 0 {
+            read.unwrap();
+            continue;
+        }
+        let error = read.expect_err(of_app);
+        let begin = format!("s.toml:{line}:");
+        assert!(
+            error
+                .lines()
+                .any(|one| one.starts_with(&begin) && one.contains(says)),
+            "{of_app}: {error}"
+        );
     }
 }
 
@@ -364,7 +442,7 @@ fn the_scenarios_of_the_guide_are_scenarios() {
             count += 1;
         }
     }
-    assert_eq!(count, 3);
+    assert_eq!(count, 4);
 }
 
 #[test]
@@ -436,6 +514,24 @@ fn reject_peers_that_are_none() {
         (
             "[[node.peer]]\ntcp = 1\nanswers = []\n",
             "`answers` is of a peer with udp",
+        ),
+        (
+            "[[node.peer]]\ntcp = 1\nstart = \"1s\"\n",
+            "`start` is of a peer with call",
+        ),
+        (
+            "[[node.peer]]\ncall = \"a:1\"\nat-once = 1\n",
+            "`at-once` is of a peer with tcp",
+        ),
+        ("[[node.peer]]\ncall = \"a:0\"\n", "port 0 is nowhere"),
+        ("[[node.peer]]\ncall = \"a\"\n", "`a` is not NODE:PORT"),
+        (
+            "[[node.peer]]\ncall = \"b:1\"\n",
+            "no [[node]] of this link is called `b`",
+        ),
+        (
+            "[[node.peer]]\ncall = \"a:1\"\ntcp = 1\n",
+            "a peer is one of tcp",
         ),
         (
             "[[node.peer]]\ntcp = 1\nrequests = []\n",

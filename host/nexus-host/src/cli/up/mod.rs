@@ -1,5 +1,7 @@
 //! `nexus-host up`: several apps, on one or more nodes, in one process.
 
+mod started;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,20 +13,21 @@ use nexus_types::{HostName, Instant, IpAddr, limits};
 use nexus_usernet::Resolvers;
 use serde_json::{Value, json};
 
-use super::admitting;
-use super::app::{Candidate, GrantArgs};
-use super::consent::{AskArgs, Asking};
-use super::mode::ModeArgs;
-use super::obey::Files;
-use super::observing::ObserveArgs;
-use super::policies::Policies;
-use super::recording::Recording;
-use super::run::{Done, conclude, reported, told};
-use super::start::{self, Given, Host};
-use super::trust::TrustArgs;
-use super::values::parse_duration;
-use super::world::{Attachment, World};
-use super::{CliError, Common, Kind, Output, StateArgs};
+use crate::cli::admitting;
+use crate::cli::app::{Candidate, GrantArgs};
+use crate::cli::consent::{AskArgs, Asking};
+use crate::cli::listen::Listen;
+use crate::cli::mode::ModeArgs;
+use crate::cli::obey::Files;
+use crate::cli::observing::ObserveArgs;
+use crate::cli::policies::Policies;
+use crate::cli::recording::Recording;
+use crate::cli::run::{Done, conclude, reported};
+use crate::cli::start::{self, Given, Host};
+use crate::cli::trust::TrustArgs;
+use crate::cli::values::parse_duration;
+use crate::cli::world::{App, Attachment, World};
+use crate::cli::{CliError, Common, Kind, Output, StateArgs};
 use crate::driver::Network;
 use crate::observe::report;
 use crate::runtime::engine::{EngineOptions, HostEngine};
@@ -32,6 +35,7 @@ use crate::runtime::load::read_text;
 use crate::runtime::shown;
 use crate::runtime::signals::Signals;
 use crate::runtime::stdio::say;
+use started::Started;
 
 const EXAMPLES: &str = "Examples:
   nexus-host up world.toml --allow-manifest
@@ -47,6 +51,11 @@ A world file:
   [[node.app]]
   component = \"tcp-echo.wasm\"       # relative to the file; so is manifest = \"...\"
   background = true                 # ended when the other apps have ended
+
+  [[node.app]]
+  component = \"http-api.wasm\"       # answers HTTP, in the background
+  serve = [\"127.0.0.1:8080\", \"stack:80\"]   # as --listen of `nexus-host serve`; 80 is \"stack:80\"
+  tls = { cert = \"cert.pem\", key = \"key.pem\" }   # if wanted
 
   [[node]]
   name = \"client\"
@@ -100,6 +109,9 @@ struct Placed {
     consent: Consent,
     arguments: Vec<String>,
     background: bool,
+    /// Where it is served, if it is.
+    serve: Vec<Listen>,
+    tls: Option<[PathBuf; 2]>,
 }
 
 /// What a world that did not start was refused, one report an app.
@@ -135,7 +147,8 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
         .map_err(|error| CliError::new(Kind::Config, error))?;
     let policies = Policies::read(args.grants.policy.as_deref())?;
     policies.warn();
-    let apps: usize = world.nodes.iter().map(|node| node.apps.len()).sum();
+    let apps = world.nodes.iter().flat_map(|node| &node.apps);
+    let apps: usize = apps.map(instances).sum();
     let engine = HostEngine::new(EngineOptions {
         instances: u32::try_from(apps).unwrap_or(u32::MAX),
         memory_bytes_cap: policies.memory_bytes_cap(),
@@ -151,7 +164,7 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     gate.set_mode(args.mode.mode());
     gate.set_auditor(recording.auditor());
     let publishers = policies.publishers();
-    let mut placed = Vec::with_capacity(apps);
+    let mut placed = Vec::new();
     let mut refusals = Vec::new();
     for (index, node) in world.nodes.iter().enumerate() {
         for app in &node.apps {
@@ -175,6 +188,8 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
                 consent,
                 arguments: app.arguments.clone(),
                 background: app.background,
+                serve: app.serve.clone(),
+                tls: app.tls.clone(),
             });
         }
     }
@@ -191,6 +206,15 @@ fn attempt(args: &UpArgs, refused: &mut Refused) -> Result<Done, CliError> {
     host.set_mode(args.mode.mode());
     host.observe(wanted)?;
     launch(args, &world, (placed, asking), host, refused, quiet)
+}
+
+/// How many instances of an app there may be at once.
+fn instances(app: &App) -> usize {
+    if app.serve.is_empty() {
+        1
+    } else {
+        limits::SERVE_REQUESTS
+    }
 }
 
 /// What is said of an app that may not start; its report goes to the others.
@@ -300,36 +324,25 @@ fn launch(
     let mut started = Vec::with_capacity(placed.len());
     let mut foreground = FuturesUnordered::new();
     let mut background = FuturesUnordered::new();
-    for (index, app) in placed.into_iter().enumerate() {
-        let ready = host.ready(
-            nodes[app.node],
-            app.candidate,
-            Given {
-                arguments: app.arguments,
-                consent: app.consent,
-                timeout: args.timeout,
-                memory_bytes_max: None,
-                stdin: None,
-                outputs: outputs.clone(),
-                roots: roots.clone(),
-            },
-        )?;
-        started.push((
-            ready.identity.clone(),
-            nodes[app.node],
-            ready.instance,
-            ready.limits,
-            ready.quota,
-            app.background,
-        ));
-        let task = host.task(ready, app.background);
-        let ended = host.driver().spawn(task);
+    for (index, mut app) in placed.into_iter().enumerate() {
+        let given = Given {
+            arguments: std::mem::take(&mut app.arguments),
+            consent: app.consent.clone(),
+            timeout: args.timeout,
+            memory_bytes_max: None,
+            stdin: None,
+            outputs: outputs.clone(),
+            roots: roots.clone(),
+        };
+        let node = nodes[app.node];
+        let (app, ended) = Started::start(&mut host, node, app, given, args)?;
         let numbered = async move { (index, ended.await) };
         if app.background {
             background.push(numbered);
         } else {
             foreground.push(numbered);
         }
+        started.push(app);
     }
     let mut stop = host.stop_handle();
     let everyone = foreground.is_empty();
@@ -353,24 +366,16 @@ fn launch(
     let mut code = 0;
     let mut reports = Vec::new();
     let mut closing = host.rest_of_denials();
-    for ((_, ended), (identity, node, instance, limits, quota, background)) in
-        ended.into_iter().zip(&started)
-    {
-        let Ok(ended) = ended else {
+    for ((_, went), app) in ended.into_iter().zip(&started) {
+        let Ok(went) = went else {
             continue;
         };
-        if args.common.output == Output::Text {
-            // Of all apps: said once, at the end.
-            closing.push_str(&told(args.quiet, &identity.id, &ended, 0));
+        let (own, report, said) = app.ended(&mut host, went, args);
+        closing.push_str(&said);
+        if code == 0 && !app.background {
+            code = own;
         }
-        if code == 0 && !background {
-            code = ended.outcome.code();
-        }
-        let refusals = host.refusals(*node, *instance);
-        if args.common.output == Output::Text {
-            closing.push_str(&refusals.passed.summary(&identity.id));
-        }
-        reports.push(report::of_run(identity, limits, quota, &ended, refusals));
+        reports.push(report);
     }
     let report = json!({"code": code, "apps": reports});
     Ok(Done {
