@@ -77,7 +77,7 @@ pub(super) fn send(
 }
 
 fn timeouts(asked: RequestOptions) -> client::Timeouts {
-    let longest = client::Timeouts::default();
+    let longest = client::Timeouts::LONGEST;
     let or = |asked: Option<Duration>, longest| asked.unwrap_or(longest);
     client::Timeouts {
         connect: or(asked.connect_timeout, longest.connect),
