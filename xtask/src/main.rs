@@ -13,6 +13,7 @@ mod peers;
 mod polyglot;
 mod real;
 mod running;
+mod servers;
 mod setup;
 mod step;
 mod test;

@@ -263,7 +263,10 @@ probes! {
         .within(Duration::from_secs(30));
     optional_denied: run().only(&["--net", "none"]).stdout("still running\n");
 
-    // HTTP: tests/serve.rs asks them; there is nothing to run.
+    // HTTP: tests/http_client.rs and tests/real tell them what to ask for, and tests/serve.rs asks those that serve.
+    http_request: run().only(&["--allow-manifest"]).code(1).stderr("usage");
+    http_request_p2: run().only(&["--allow-manifest"]).code(1).stderr("usage");
+    http_request_p3: run().only(&["--allow-manifest"]).code(1).stderr("usage");
     http_serve_p2: run().code(1).stderr("nexus-host serve");
     http_serve_p3: run().code(1).stderr("nexus-host serve");
 

@@ -68,6 +68,7 @@ fn bounded(manifest: &Manifest) {
     let asked = manifest.limits();
     assert!(asked.memory != Some(0) && asked.bytes_in_flight != Some(0));
     assert!(asked.sockets != Some(0) && asked.handles != Some(0));
+    assert!(asked.request_body != Some(0) && asked.response_body != Some(0));
 }
 
 /// The manifest in the one order of everything.

@@ -77,5 +77,8 @@ pub(crate) fn limits(limits: &LimitsAsked) -> String {
     line("bytes-in-flight", limits.bytes_in_flight.map(bytes));
     let millis = |time: nexus_types::Duration| format!("\"{}ms\"", time.as_millis());
     line("timeout", limits.timeout.map(millis));
+    line("request-body", limits.request_body.map(bytes));
+    line("response-body", limits.response_body.map(bytes));
+    line("request-timeout", limits.request_timeout.map(millis));
     out
 }

@@ -19,7 +19,7 @@ use crate::gate::{AppIdentity, Gate};
 use crate::grounds::Grounds;
 use crate::index::RuleIndex;
 use crate::judge::Cause;
-use crate::limits::Limits;
+use crate::limits::{Limits, OverCap};
 use crate::manifest::Manifest;
 use crate::policy::Verdict;
 use crate::publisher::Publisher;
@@ -836,9 +836,8 @@ impl Examiner<'_> {
             .collect();
         Limits::settle(self.manifest.limits(), &caps).unwrap_or_else(|over| {
             for over in over {
-                let (asked, cap) = (over.show(over.asked), over.show(over.cap));
-                let key = over.key;
-                let whose = match &over.file {
+                let OverCap { key, asked, cap, file } = over;
+                let whose = match file {
                     Some(file) => format!("{file} allows {cap} at most ([limits] {key})"),
                     None => format!("{cap} is the most, unless the operator's policy says otherwise ([limits] {key})"),
                 };

@@ -266,6 +266,21 @@ pub static LIMITS: Table = Table {
             Value::Duration,
             "Wall time of a run, host calls included, as in \"30s\".",
         ),
+        may(
+            "request-body",
+            Value::Size,
+            "Bytes of the body of a request over HTTP, as in \"64MiB\".",
+        ),
+        may(
+            "response-body",
+            Value::Size,
+            "Bytes of the body of a response to it, as sent and as decoded.",
+        ),
+        may(
+            "request-timeout",
+            Value::Duration,
+            "From a request to its response's last byte, redirects and retries included, as in \"5m\".",
+        ),
     ],
 };
 

@@ -16,6 +16,7 @@
 //!
 //! [limits]
 //! memory = "64MiB"                    # also: sockets handles bytes-in-flight timeout
+//!                                     # request-body response-body request-timeout
 //! ```
 //!
 //! `class = "app"` is a promise to ask for no system-class capability, and the manifest is held

@@ -120,7 +120,7 @@ fn reject_unknown_keys_with_a_suggestion() {
         ),
         (
             &with_app("[limits]\nfuel = 1\n"),
-            "the keys here are `memory`, `sockets`, `handles`, `bytes-in-flight` and `timeout`",
+            "the keys here are `memory`, `sockets`, `handles`, `bytes-in-flight`, `timeout`, `request-body`, `response-body` and `request-timeout`",
         ),
         (
             &with_app(

@@ -1,12 +1,10 @@
 //! Why a rule is granted in part, and whose word each limit is: what `check` says beside the verdicts.
 
-use nexus_types::limits;
-
 use crate::admission::LimitReport;
 use crate::capability::Capability;
 use crate::examine::Examiner;
 use crate::gate::Gate;
-use crate::limits::{LimitsAsked, show};
+use crate::limits::KEYS;
 use crate::policy::Verdict;
 use crate::rule::Rule;
 use crate::standing::{allows_all, may_concern};
@@ -60,56 +58,19 @@ impl Examiner<'_> {
 
     /// Each limit, whose word it is, and whose bound.
     pub(crate) fn limits_by(&self) -> Vec<LimitReport> {
-        type Of = fn(&LimitsAsked) -> Option<u64>;
-        // Default and bound where nobody has written anything; a deadline has neither.
-        let keys: [(&'static str, Of, Option<u64>, Option<u64>); 5] = [
-            (
-                "memory",
-                |l| l.memory,
-                Some(limits::MEMORY_BYTES),
-                Some(limits::MEMORY_BYTES_CAP),
-            ),
-            (
-                "sockets",
-                |l| l.sockets.map(u64::from),
-                Some(limits::SOCKETS.into()),
-                Some(limits::SOCKETS.into()),
-            ),
-            (
-                "handles",
-                |l| l.handles.map(u64::from),
-                Some(limits::HANDLES.into()),
-                Some(limits::HANDLES.into()),
-            ),
-            (
-                "bytes-in-flight",
-                |l| l.bytes_in_flight,
-                Some(limits::BYTES_IN_FLIGHT),
-                Some(limits::BYTES_IN_FLIGHT),
-            ),
-            (
-                "timeout",
-                |l| {
-                    let millis = l.timeout?.as_millis();
-                    Some(u64::try_from(millis).unwrap_or(u64::MAX))
-                },
-                None,
-                None,
-            ),
-        ];
-        let reports = keys.into_iter().map(|(key, of, default, bound)| {
+        let reports = KEYS.into_iter().map(|key| {
             let written = self
                 .gate
                 .policies()
                 .iter()
-                .filter_map(|policy| Some((of(policy.limits())?, policy.source()?)))
+                .filter_map(|policy| Some(((key.asked)(policy.limits())?, policy.source()?)))
                 .min();
             let (cap, cap_by) = match written {
                 Some((cap, file)) => (Some(cap), file),
-                None => (bound, "the host"),
+                None => (key.most, "the host"),
             };
             let manifest = self.manifest.source().unwrap_or("the manifest");
-            let (value, by) = match (of(self.manifest.limits()), default) {
+            let (value, by) = match ((key.asked)(self.manifest.limits()), key.default) {
                 (Some(asked), _) if cap.is_none_or(|cap| asked <= cap) => (Some(asked), manifest),
                 (None, Some(default)) if cap.is_none_or(|cap| default <= cap) => {
                     (Some(default), "the host's default")
@@ -117,9 +78,9 @@ impl Examiner<'_> {
                 (None, None) if cap.is_none() => (None, "nobody"),
                 _ => (cap, cap_by),
             };
-            let shown = |value: Option<u64>| value.map(|value| show(key, value));
+            let shown = |value: Option<u64>| value.map(|value| key.show(value));
             LimitReport {
-                key,
+                key: key.name,
                 value: shown(value).unwrap_or_else(|| "none".to_owned()),
                 by: by.to_owned(),
                 cap: shown(cap),

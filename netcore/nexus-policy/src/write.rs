@@ -2,7 +2,7 @@
 
 use core::fmt::Write as _;
 
-use crate::limits::show;
+use crate::limits::KEYS;
 use crate::manifest::Manifest;
 
 impl Manifest {
@@ -44,19 +44,11 @@ impl Manifest {
 
     fn write_limits(&self, out: &mut String) {
         let limits = self.limits();
-        let size = |key, value: Option<u64>| Some((key, format!("\"{}\"", show(key, value?))));
-        let count = |key, value: Option<u32>| Some((key, value?.to_string()));
-        let timeout = limits
-            .timeout
-            .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
-        let lines = [
-            size("memory", limits.memory),
-            count("sockets", limits.sockets),
-            count("handles", limits.handles),
-            size("bytes-in-flight", limits.bytes_in_flight),
-            size("timeout", timeout),
-        ];
-        let mut lines = lines.into_iter().flatten().peekable();
+        let lines = KEYS.into_iter().filter_map(|key| {
+            let value = (key.asked)(limits)?;
+            Some((key.name, key.write(value)))
+        });
+        let mut lines = lines.peekable();
         if lines.peek().is_some() {
             out.push_str(if out.is_empty() {
                 "[limits]\n"
@@ -100,7 +92,7 @@ mod tests {
     fn what_is_written_is_read_back() {
         let app = "[app]\nid = \"a\"\n";
         for rest in [
-            "[wasi]\ndirs = [{ host = \"./da\\\"ta\", guest = \"/d\\\\x\", mode = \"rw\" }, { host = \".\", guest = \"/e\", mode = \"ro\" }]\nenv = { A = \"a\\n\\t\\u007f\\\"\\\\ü\", B = \"\" }\n[limits]\nmemory = \"65MiB\"\nsockets = 7\nhandles = 9\nbytes-in-flight = \"1025B\"\ntimeout = \"90s\"\n",
+            "[wasi]\ndirs = [{ host = \"./da\\\"ta\", guest = \"/d\\\\x\", mode = \"rw\" }, { host = \".\", guest = \"/e\", mode = \"ro\" }]\nenv = { A = \"a\\n\\t\\u007f\\\"\\\\ü\", B = \"\" }\n[limits]\nmemory = \"65MiB\"\nsockets = 7\nhandles = 9\nbytes-in-flight = \"1025B\"\ntimeout = \"90s\"\nrequest-body = \"3MiB\"\nresponse-body = \"1B\"\nrequest-timeout = \"2h\"\n",
             "[limits]\ntimeout = \"1500ms\"\n",
             "[wasi]\nenv = { A = \"b\" }\n",
             "",

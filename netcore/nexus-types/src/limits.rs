@@ -263,16 +263,20 @@ limits! {
         "Stops an app from making a server work with a request of nothing but headers; one more is refused.";
     HTTP_REQUEST_HEAD_BYTES: usize = 16 << 10, "http request head", "bytes of header fields",
         "Stops headers from filling the host's memory; more is refused.";
-    HTTP_REQUEST_BODY_BYTES: u64 = 1 << 20, "http request body", "bytes",
+    HTTP_REQUEST_BODY_BYTES: u64 = 1 << 20, "request-body", "bytes a request to others",
         "Stops an app from sending out more than its grant was meant for; at one byte more the request ends.";
+    HTTP_REQUEST_BODY_BYTES_CAP: u64 = 1 << 30, "request-body, most a manifest may ask", "bytes a request to others",
+        "Stops a manifest from asking for an upload without end; the operator's policy may set another cap.";
     HTTP_RESPONSE_FIELDS: usize = 64, "http response head", "header fields",
         "Stops a flood of headers; at one more the response is refused.";
     HTTP_RESPONSE_HEAD_BYTES: usize = 16 << 10, "http response head", "bytes",
         "Stops a head that never ends from filling memory; at one byte more the response is refused.";
     HTTP_INTERIM: u32 = 4, "http interim responses", "a request",
         "Stops a server that answers `100` for ever; at one more the response is refused.";
-    HTTP_RESPONSE_BODY_BYTES: u64 = 8 << 20, "http response body", "bytes, both as sent and as decoded",
+    HTTP_RESPONSE_BODY_BYTES: u64 = 8 << 20, "response-body", "bytes, both as sent and as decoded",
         "Stops a server from filling an app with more than it was meant to fetch; at one byte more the response ends with an error, never a shortened body.";
+    HTTP_RESPONSE_BODY_BYTES_CAP: u64 = 1 << 30, "response-body, most a manifest may ask", "bytes, both as sent and as decoded",
+        "Stops a manifest from asking for a download without end; the operator's policy may set another cap.";
     HTTP_FRAMING_BYTES: u64 = 64 << 10, "http framing", "bytes, and 16 a byte of body",
         "Stops chunk sizes of endless zeros, chunk extensions and trailers, which are no body and cost time; the response is refused.";
     HTTP_BUFFER_BYTES: usize = 32 << 10, "http buffer", "bytes a connection, each way",
@@ -307,8 +311,10 @@ limits! {
         "Stops a server that answers never, or a byte at a time, from holding a request; it times out.";
     HTTP_BETWEEN_BYTES_MICROS: u64 = 15_000_000, "http between bytes of a body", "microseconds",
         "Stops a server that sends or takes a body a byte at a time from holding a request; it times out.";
-    HTTP_TOTAL_MICROS: u64 = 60_000_000, "http request, all of it", "microseconds",
+    HTTP_TOTAL_MICROS: u64 = 60_000_000, "request-timeout, all of a request", "microseconds",
         "Stops a server that is just fast enough for the other limits from holding a request for ever; it times out.";
+    HTTP_TOTAL_MICROS_CAP: u64 = 3_600_000_000, "request-timeout, most a manifest may ask", "microseconds",
+        "Stops a manifest from asking for a request that never ends; the operator's policy may set another cap.";
 }
 
 // The whole of one app's sockets, at default buffers, fits what it may have in flight.

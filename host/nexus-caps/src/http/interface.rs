@@ -95,7 +95,7 @@ fn options(asked: &http::Options) -> Options {
     let millis = |asked: Option<u32>, default| {
         asked.map_or(default, |millis| Duration::from_millis(millis.into()))
     };
-    let (times, longest) = (&asked.timeouts, Timeouts::default());
+    let (times, longest) = (&asked.timeouts, Timeouts::LONGEST);
     Options {
         redirects: match asked.redirects {
             http::Redirects::Refuse => Redirects::Refuse,

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
-use nexus_services::http::{Caller, Client, Drive, Error, Request, Response};
+use nexus_services::http::{Caller, Client, Drive, Error, Limits, Request, Response};
 use nexus_types::Seed;
 use wasmtime::component::{HasData, ResourceTable};
 
@@ -28,6 +28,7 @@ pub struct HttpCtx {
     net: NetCtx,
     seed: Seed,
     trust: Trust,
+    limits: Limits,
     /// Made when the app asks for something first.
     client: OnceLock<Client<NodeNetwork>>,
     work: Mutex<Work>,
@@ -48,12 +49,13 @@ struct Work {
 }
 
 impl HttpCtx {
-    /// For one app.
-    pub fn new(net: NetCtx, seed: Seed, trust: Trust) -> Self {
+    /// For one app, whose requests keep `limits`.
+    pub fn new(net: NetCtx, seed: Seed, trust: Trust, limits: Limits) -> Self {
         Self {
             net,
             seed,
             trust,
+            limits,
             client: OnceLock::new(),
             work: Mutex::default(),
         }
@@ -61,7 +63,7 @@ impl HttpCtx {
 
     fn client(&self) -> &Client<NodeNetwork> {
         self.client.get_or_init(|| {
-            let network = NodeNetwork::new(self.net.clone(), self.trust.clone());
+            let network = NodeNetwork::new(self.net.clone(), self.trust.clone(), self.limits);
             Client::new(network.into(), &self.seed)
         })
     }

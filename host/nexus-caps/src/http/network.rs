@@ -28,14 +28,16 @@ const PERMITS_MAX: usize = 16;
 pub struct NodeNetwork {
     ctx: NetCtx,
     trust: Trust,
+    limits: Limits,
     permits: Mutex<Vec<Permit>>,
 }
 
 impl NodeNetwork {
-    pub(super) fn new(ctx: NetCtx, trust: Trust) -> Self {
+    pub(super) fn new(ctx: NetCtx, trust: Trust, limits: Limits) -> Self {
         Self {
             ctx,
             trust,
+            limits,
             permits: Mutex::default(),
         }
     }
@@ -174,7 +176,7 @@ impl Network for NodeNetwork {
             // is, and no two apps share a client.
             key: 0,
             epoch: permit.epoch(),
-            limits: Limits::default(),
+            limits: self.limits,
             tls,
         })
     }

@@ -486,12 +486,11 @@ impl Host {
             })?;
         let limits = AppLimits {
             memory_bytes,
-            handles: admission.limits.handles,
             deadline: [given.timeout, admission.limits.timeout]
                 .into_iter()
                 .flatten()
                 .min(),
-            ..AppLimits::default()
+            ..AppLimits::of(&admission.limits)
         };
         let quota = Quota {
             sockets: admission.limits.sockets,

@@ -111,6 +111,9 @@ fn limits_of(of_app: &AppLimits, quota: &Quota) -> Value {
         "bytes_in_flight": quota.bytes_in_flight,
         "cpu_slice_us": limits::EPOCH_TICK_MICROS,
         "deadline_ms": of_app.deadline.map(|deadline| deadline.as_millis() as u64),
+        "request_body_bytes": of_app.requests.request_body,
+        "response_body_bytes": of_app.requests.response_body,
+        "request_timeout_ms": of_app.requests.timeouts.total.as_millis() as u64,
     })
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nexus_policy::Limits;
+use nexus_services::http;
 use nexus_types::limits;
 use wasmtime::ResourceLimiter;
 
@@ -18,6 +20,29 @@ pub struct AppLimits {
     pub hostcall_bytes: u64,
     /// How long it may run, host calls included.
     pub deadline: Option<Duration>,
+    /// What a request of its over HTTP may take.
+    pub requests: http::Limits,
+}
+
+impl AppLimits {
+    /// What an app's admission gives it.
+    pub(crate) fn of(admitted: &Limits) -> Self {
+        Self {
+            memory_bytes: admitted.memory,
+            handles: admitted.handles,
+            deadline: admitted.timeout,
+            requests: http::Limits {
+                request_body: admitted.request_body,
+                response_body: admitted.response_body,
+                timeouts: http::Timeouts {
+                    total: admitted.request_timeout,
+                    ..http::Timeouts::default()
+                },
+                ..http::Limits::default()
+            },
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for AppLimits {
@@ -28,6 +53,7 @@ impl Default for AppLimits {
             handles: limits::HANDLES,
             hostcall_bytes: limits::HOSTCALL_BYTES,
             deadline: None,
+            requests: http::Limits::default(),
         }
     }
 }

@@ -191,7 +191,8 @@ impl AppState {
         };
         let trust = Trust::new(Arc::new(clock), start.roots.clone());
         let seed = start.seed.split("http");
-        Arc::new(HttpCtx::new(net.clone(), seed, trust))
+        let limits = start.limits.requests;
+        Arc::new(HttpCtx::new(net.clone(), seed, trust, limits))
     }
 
     /// The shard it runs on.

@@ -1,4 +1,4 @@
-//! TLS for those who come: 1.2 and 1.3 by rustls with ring, `http/1.1` alone.
+//! TLS for those who come: 1.2 and 1.3 by rustls with ring, `http/1.1` and `http/1.0`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -67,7 +67,9 @@ impl Tls {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .map_err(|_| TlsError::Mismatch)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // A client that wants 1.0 says so (curl does), and one that is offered nothing it knows must be turned away
+        // (RFC 7301 section 3.2).
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
@@ -82,6 +84,9 @@ impl Tls {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
 
     fn made() -> (String, String) {
@@ -107,6 +112,57 @@ mod tests {
         ] {
             let made = Tls::new(certificate.as_bytes(), key.as_bytes());
             assert_eq!(made.expect_err("refused"), error);
+        }
+    }
+
+    /// Goal: who speaks 1.0 or 1.1, or does not say, is served; who speaks neither is not. Method: handshakes in memory,
+    /// and what they agree on.
+    #[test]
+    fn reject_clients_of_other_protocols() {
+        use rustls::pki_types::ServerName;
+
+        let (certificate, key) = made();
+        let tls = Tls::new(certificate.as_bytes(), key.as_bytes()).expect("a certificate");
+        let mut roots = rustls::RootCertStore::empty();
+        let trusted = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM");
+        roots.add(trusted).expect("a root");
+        let agreed = |offered: &[&str]| {
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let mut config = rustls::ClientConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[&TLS13, &TLS12])
+                .expect("versions")
+                .with_root_certificates(roots.clone())
+                .with_no_client_auth();
+            config.alpn_protocols = offered
+                .iter()
+                .map(|name| name.as_bytes().to_vec())
+                .collect();
+            let client = tokio_rustls::TlsConnector::from(Arc::new(config));
+            let (near, far) = tokio::io::duplex(16 << 10);
+            let name = ServerName::try_from("localhost").expect("a name");
+            let mut both = pin!(futures::future::join(
+                client.connect(name, near),
+                tls.accept(far),
+            ));
+            // Neither waits for anything but the other.
+            let mut cx = Context::from_waker(Waker::noop());
+            let (client, server) = loop {
+                if let Poll::Ready(ended) = both.as_mut().poll(&mut cx) {
+                    break ended;
+                }
+            };
+            assert_eq!(client.is_ok(), server.is_some(), "{offered:?}");
+            let stream = client.ok()?;
+            let agreed = stream.get_ref().1.alpn_protocol().unwrap_or_default();
+            Some(String::from_utf8_lossy(agreed).into_owned())
+        };
+        for (offered, said) in [
+            (&["h2", "http/1.1"][..], Some("http/1.1")),
+            (&["http/1.0"], Some("http/1.0")),
+            (&[], Some("")),
+            (&["h2"], None),
+        ] {
+            assert_eq!(agreed(offered).as_deref(), said, "{offered:?}");
         }
     }
 }

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use nexus_caps::{HttpCtx, NetCtx, NodeNetwork, Shard, Trust};
 use nexus_node::{Mesh, Quota};
 use nexus_policy::{AppIdentity, Consent, Manifest, Topology};
-use nexus_services::http::{Request, RequestBody, Response, WallClock};
+use nexus_services::http::{Limits, Request, RequestBody, Response, WallClock};
 use nexus_types::{Duration, InstanceId, Instant, NodeId, Seed};
 
 use crate::world::{self, Peer, THEIRS, Virtual, Woken, digest};
@@ -83,7 +83,7 @@ impl Stand {
                 instance,
             };
             let trust = Trust::new(Arc::new(NoDay), Vec::new());
-            HttpCtx::new(net, Seed::from_number(1), trust)
+            HttpCtx::new(net, Seed::from_number(1), trust, Limits::default())
         });
         Self {
             shard,

@@ -179,7 +179,8 @@ fn full(file: File) -> toml::Value {
     let text = fs::read_to_string(file.example()).expect("readable");
     let mut table = read(&text);
     if file == File::Policy {
-        let more = "sockets = 1\nhandles = 1\nbytes-in-flight = \"1B\"\n";
+        let more = "sockets = 1\nhandles = 1\nbytes-in-flight = \"1B\"\nrequest-body = \"1B\"\n\
+                    response-body = \"1B\"\nrequest-timeout = \"1s\"\n";
         let limits = table["limits"].as_table_mut().expect("a table");
         limits.extend(read(more));
     }

@@ -57,6 +57,16 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
+    /// None is shorter than a grant's: what an app asks for that asks for nothing.
+    pub const LONGEST: Self = Self {
+        resolve: Duration::MAX,
+        connect: Duration::MAX,
+        tls: Duration::MAX,
+        first_byte: Duration::MAX,
+        between_bytes: Duration::MAX,
+        total: Duration::MAX,
+    };
+
     /// The shorter of each: what an app asks for shortens what its grant gives, and never lengthens it.
     #[must_use]
     pub fn within(self, other: Self) -> Self {

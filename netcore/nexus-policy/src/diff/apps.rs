@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::admission::{Admission, Standing};
+use crate::limits;
 
 /// What changes for one app.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -51,24 +52,15 @@ impl AppDiff {
         for (before, after) in standings(old).into_iter().zip(standings(new)) {
             diff.standing(before, after);
         }
-        let of = |admission: &Admission| {
-            let limits = &admission.limits;
-            let timeout = limits.timeout.map(|timeout| timeout.as_millis() as u64);
-            [
-                ("memory", limits.memory),
-                ("sockets", limits.sockets.into()),
-                ("handles", limits.handles.into()),
-                ("bytes-in-flight", limits.bytes_in_flight),
-                ("timeout-ms", timeout.unwrap_or(u64::MAX)),
-            ]
-        };
-        for ((key, before), (_, after)) in of(old).into_iter().zip(of(new)) {
+        for key in limits::KEYS {
+            let of = |admission: &Admission| (key.given)(&admission.limits).unwrap_or(u64::MAX);
+            let (before, after) = (of(old), of(new));
             let show = |value: u64| match value {
                 u64::MAX => "none".to_owned(),
-                value => value.to_string(),
+                value => key.show(value),
             };
             let line = AppLine {
-                what: format!("limits {key}"),
+                what: format!("limits {}", key.name),
                 old: show(before),
                 new: show(after),
                 by: "[limits]".to_owned(),

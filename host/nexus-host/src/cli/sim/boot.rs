@@ -97,9 +97,7 @@ impl Prepared {
         let limits = AppLimits {
             memory_bytes: start::memory(&admission, manifest, None)
                 .map_err(|error| error.message)?,
-            handles: admission.limits.handles,
-            deadline: admission.limits.timeout,
-            ..AppLimits::default()
+            ..AppLimits::of(&admission.limits)
         };
         let quota = Quota {
             sockets: admission.limits.sockets,

@@ -2,6 +2,8 @@
 //!
 //! The keys ([`keys::LIMITS`]) are the ones the runtime enforces, and no others. Asking past the cap is refused at load, not cut in silence.
 
+mod each;
+
 use nexus_types::{Duration, limits};
 use serde::{Serialize, Serializer};
 use toml::Spanned;
@@ -10,6 +12,9 @@ use toml::de::{DeTable, DeValue};
 use crate::config::{Reader, get, join};
 use crate::explain::escape;
 use crate::keys;
+
+use each::millis;
+pub(crate) use each::{KEYS, Key};
 
 /// The `[limits]` of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -24,6 +29,12 @@ pub struct LimitsAsked {
     pub bytes_in_flight: Option<u64>,
     /// `timeout = "30s"`
     pub timeout: Option<Duration>,
+    /// `request-body = "64MiB"`
+    pub request_body: Option<u64>,
+    /// `response-body = "64MiB"`
+    pub response_body: Option<u64>,
+    /// `request-timeout = "5m"`
+    pub request_timeout: Option<Duration>,
 }
 
 /// What an app gets.
@@ -39,8 +50,15 @@ pub struct Limits {
     /// Bytes in socket buffers at once.
     pub bytes_in_flight: u64,
     /// Wall time, host calls included; none: no deadline.
-    #[serde(serialize_with = "millis", rename = "timeout-ms")]
+    #[serde(serialize_with = "millis_or_none", rename = "timeout-ms")]
     pub timeout: Option<Duration>,
+    /// Bytes of the body of a request over HTTP.
+    pub request_body: u64,
+    /// Bytes of a response's, as sent and as decoded.
+    pub response_body: u64,
+    /// From a request to its response's last byte, redirects and retries included.
+    #[serde(serialize_with = "as_millis", rename = "request-timeout-ms")]
+    pub request_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -49,6 +67,8 @@ impl Default for Limits {
     /// assert_eq!((limits.memory, limits.sockets, limits.handles), (64 << 20, 256, 4_096));
     /// assert_eq!(limits.bytes_in_flight, 64 << 20);
     /// assert_eq!(limits.timeout, None);
+    /// assert_eq!((limits.request_body, limits.response_body), (1 << 20, 8 << 20));
+    /// assert_eq!(limits.request_timeout.as_secs(), 60);
     /// ```
     fn default() -> Self {
         Self {
@@ -57,6 +77,9 @@ impl Default for Limits {
             handles: limits::HANDLES,
             bytes_in_flight: limits::BYTES_IN_FLIGHT,
             timeout: None,
+            request_body: limits::HTTP_REQUEST_BODY_BYTES,
+            response_body: limits::HTTP_RESPONSE_BODY_BYTES,
+            request_timeout: Duration::from_micros(limits::HTTP_TOTAL_MICROS),
         }
     }
 }
@@ -66,38 +89,12 @@ impl Default for Limits {
 pub struct OverCap {
     /// The key.
     pub key: &'static str,
-    /// What the manifest asks.
-    pub asked: u64,
+    /// What the manifest asks, in the unit a person would write.
+    pub asked: String,
     /// The most it may ask.
-    pub cap: u64,
+    pub cap: String,
     /// The policy file that says so; none: the host's own.
     pub file: Option<String>,
-}
-
-impl OverCap {
-    /// A value of this key, in the unit a person would write.
-    pub(crate) fn show(&self, value: u64) -> String {
-        show(self.key, value)
-    }
-}
-
-/// A value of `key`, in the unit a person would write.
-pub(crate) fn show(key: &str, value: u64) -> String {
-    let largest = |units: &[(&'static str, u64)]| {
-        let unit = units
-            .iter()
-            .rev()
-            .find(|(_, size)| value.is_multiple_of(*size));
-        unit.map_or_else(
-            || value.to_string(),
-            |(name, size)| format!("{}{name}", value / size),
-        )
-    };
-    match key {
-        "memory" | "bytes-in-flight" => largest(&UNITS),
-        "timeout" => largest(&TIMES),
-        _ => value.to_string(),
-    }
 }
 
 impl Limits {
@@ -107,67 +104,42 @@ impl Limits {
     /// makes a run end sooner.
     pub fn settle(asked: &LimitsAsked, caps: &[(&str, LimitsAsked)]) -> Result<Self, Vec<OverCap>> {
         let mut over = Vec::new();
-        let default = Self::default();
-        let mut settle = |key: &'static str,
-                          asked: Option<u64>,
-                          default: u64,
-                          most: u64,
-                          cap: fn(&LimitsAsked) -> Option<u64>| {
+        let mut settle = |key: Key| {
             // An operator's cap replaces the host's; of two operators' the lower holds.
             let written = caps
                 .iter()
-                .filter_map(|(file, caps)| Some((cap(caps)?, *file)))
+                .filter_map(|(file, caps)| Some(((key.asked)(caps)?, *file)))
                 .min();
+            let most = key.most.unwrap_or(u64::MAX);
             let (cap, file) =
                 written.map_or((most, None), |(cap, file)| (cap, Some(file.to_owned())));
-            match asked {
+            match (key.asked)(asked) {
                 Some(asked) if asked > cap => {
                     over.push(OverCap {
-                        key,
-                        asked,
-                        cap,
+                        key: key.name,
+                        asked: key.show(asked),
+                        cap: key.show(cap),
                         file,
                     });
                     cap
                 }
                 Some(asked) => asked,
-                None => default.min(cap),
+                None => key.default.unwrap_or(u64::MAX).min(cap),
             }
         };
         let limits = Self {
-            memory: settle(
-                "memory",
-                asked.memory,
-                default.memory,
-                limits::MEMORY_BYTES_CAP,
-                |c| c.memory,
-            ),
-            sockets: settle(
-                "sockets",
-                asked.sockets.map(u64::from),
-                default.sockets.into(),
-                default.sockets.into(),
-                |c| c.sockets.map(u64::from),
-            ) as u32,
-            handles: settle(
-                "handles",
-                asked.handles.map(u64::from),
-                default.handles.into(),
-                default.handles.into(),
-                |c| c.handles.map(u64::from),
-            ) as u32,
-            bytes_in_flight: settle(
-                "bytes-in-flight",
-                asked.bytes_in_flight,
-                default.bytes_in_flight,
-                default.bytes_in_flight,
-                |c| c.bytes_in_flight,
-            ),
+            memory: settle(each::MEMORY),
+            sockets: settle(each::SOCKETS) as u32,
+            handles: settle(each::HANDLES) as u32,
+            bytes_in_flight: settle(each::BYTES_IN_FLIGHT),
             timeout: caps
                 .iter()
                 .filter_map(|(_, caps)| caps.timeout)
                 .chain(asked.timeout)
                 .min(),
+            request_body: settle(each::REQUEST_BODY),
+            response_body: settle(each::RESPONSE_BODY),
+            request_timeout: Duration::from_millis(settle(each::REQUEST_TIMEOUT)),
         };
         if over.is_empty() {
             Ok(limits)
@@ -191,6 +163,9 @@ impl LimitsAsked {
             handles: value(reader, table, "handles", count),
             bytes_in_flight: value(reader, table, "bytes-in-flight", bytes),
             timeout: value(reader, table, "timeout", duration),
+            request_body: value(reader, table, "request-body", bytes),
+            response_body: value(reader, table, "response-body", bytes),
+            request_timeout: value(reader, table, "request-timeout", duration),
         }
     }
 }
@@ -284,11 +259,16 @@ fn duration(value: &Spanned<DeValue<'_>>) -> Result<Duration, String> {
     }
 }
 
-fn millis<S: Serializer>(timeout: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    match timeout {
-        Some(timeout) => {
-            serializer.serialize_u64(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
-        }
+fn as_millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(millis(*time))
+}
+
+fn millis_or_none<S: Serializer>(
+    time: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => as_millis(time, serializer),
         None => serializer.serialize_none(),
     }
 }
@@ -310,8 +290,8 @@ mod tests {
         assert_eq!(Limits::settle(&memory(cap), &[]).unwrap().memory, cap);
         let over = Limits::settle(&memory(cap + 1), &[]).unwrap_err();
         assert_eq!(
-            (over[0].key, over[0].cap, over[0].file.clone()),
-            ("memory", cap, None)
+            (over[0].key, over[0].cap.as_str(), over[0].file.clone()),
+            ("memory", "1GiB", None)
         );
         let sockets = |sockets| LimitsAsked {
             sockets: Some(sockets),
@@ -345,10 +325,8 @@ mod tests {
         );
         let over = Limits::settle(&memory(16 << 20), &caps).unwrap_err();
         assert_eq!(over[0].file.as_deref(), Some("etc"));
-        assert_eq!(
-            (over[0].show(over[0].asked), over[0].show(over[0].cap)),
-            ("16MiB".to_owned(), "10MiB".to_owned())
-        );
+        let over = (over[0].asked.as_str(), over[0].cap.as_str());
+        assert_eq!(over, ("16MiB", "10MiB"));
     }
 
     #[test]
@@ -370,5 +348,56 @@ mod tests {
             settle(&LimitsAsked::default(), &[("p", seconds(10))]),
             Some(Duration::from_secs(10))
         );
+    }
+
+    /// Goal: what a request may take is asked for and capped as the rest is: a longer time, too, is refused and not
+    /// shortened, since it is more than an app had that did not ask. Method: at the host's own cap, one past it, at
+    /// and past an operator's, and nothing asked for.
+    #[test]
+    fn a_requests_limits_are_given_at_the_cap_and_refused_over_it() {
+        let asked = |request_body, response_body, millis| LimitsAsked {
+            request_body: Some(request_body),
+            response_body: Some(response_body),
+            request_timeout: Some(Duration::from_millis(millis)),
+            ..LimitsAsked::default()
+        };
+        let got = |limits: Limits| {
+            let Limits {
+                request_body,
+                response_body,
+                request_timeout,
+                ..
+            } = limits;
+            (request_body, response_body, millis(request_timeout))
+        };
+        let (most, longest) = (1 << 30, 3_600_000);
+        let at = asked(most, most, longest);
+        assert_eq!(
+            got(Limits::settle(&at, &[]).unwrap()),
+            (most, most, longest)
+        );
+        let over = asked(most + 1, most + 1, longest + 1);
+        let refused = |asked: &LimitsAsked, caps: &[(&str, LimitsAsked)]| -> Vec<_> {
+            let over = Limits::settle(asked, caps).unwrap_err();
+            over.into_iter().map(|over| (over.key, over.cap)).collect()
+        };
+        let said = |size: &str, time: &str| {
+            [
+                ("request-body", size.to_owned()),
+                ("response-body", size.to_owned()),
+                ("request-timeout", time.to_owned()),
+            ]
+        };
+        assert_eq!(refused(&over, &[]), said("1GiB", "1h"));
+        // The operator may allow less, of the default too, and more.
+        let (few, many) = (asked(10, 10, 2_000), asked(most + 1, most + 1, longest + 1));
+        assert_eq!(refused(&at, &[("p", few)]), said("10B", "2s"));
+        let nothing = LimitsAsked::default();
+        let given = Limits::settle(&nothing, &[("p", few)]).unwrap();
+        assert_eq!(got(given), (10, 10, 2_000));
+        let given = Limits::settle(&over, &[("p", many)]).unwrap();
+        assert_eq!(got(given), (most + 1, most + 1, longest + 1));
+        let given = Limits::settle(&nothing, &[("p", many)]).unwrap();
+        assert_eq!(got(given), (1 << 20, 8 << 20, 60_000));
     }
 }
