@@ -12,6 +12,7 @@ mod instructions;
 mod peers;
 mod polyglot;
 mod real;
+mod servers;
 mod setup;
 mod step;
 mod test;

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::build;
 use crate::instructions;
+use crate::servers;
 use crate::step::{Step, run, run_quietly};
 use crate::test::Tally;
 use crate::workspace::Workspace;
@@ -25,6 +26,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("dnsmasq", "dnsmasq-base"),
     ("iperf3", "iperf3"),
     ("tshark", "tshark"),
+    ("curl", "curl"),
+    ("node", "nodejs"),
+    ("openssl", "openssl"),
+    ("python3", "python3"),
+    ("wrk", "wrk"),
 ];
 
 /// The crates that have such tests, in a file called real.
@@ -33,10 +39,11 @@ const CRATES: &[&str] = &["nexus-nic", "nexus-host"];
 /// Runs all, or the tests whose name contains `only`.
 pub(crate) fn run_all(workspace: &Workspace, only: Option<&str>) -> Result<()> {
     prepare()?;
+    servers::unpack(workspace)?;
     build::guests(workspace)?;
     let mut tally = Tally::default();
     for name in CRATES {
-        let step = Step::begin(format!("{name} on real interfaces"), "3 min");
+        let step = Step::begin(format!("{name} on real interfaces"), "8 min");
         // What a test prints when it passes are figures.
         let cargo = ["test", "--release", "-p", name, "--test", "real", "--"];
         tally.run(
@@ -107,7 +114,8 @@ fn install(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn is_there(program: &str) -> bool {
+/// Whether PATH has it.
+pub(crate) fn is_there(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
     })

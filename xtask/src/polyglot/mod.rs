@@ -140,7 +140,7 @@ fn read(path: &Path) -> Result<String> {
 
 /// Makes a folder of tools be what a pinned list says: `install` fills it when it is missing or was made from
 /// another list. A folder that was not finished is made again.
-fn tools(folder: &Path, list: &str, install: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(crate) fn tools(folder: &Path, list: &str, install: impl FnOnce() -> Result<()>) -> Result<()> {
     let stamp = folder.join("installed-from.txt");
     if fs::read_to_string(&stamp).is_ok_and(|old| old == list) {
         return Ok(());

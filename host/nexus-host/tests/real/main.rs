@@ -13,6 +13,7 @@ mod conformance;
 mod connect;
 mod echo;
 mod forwarder;
+mod http;
 mod iperf;
 mod languages;
 mod lifecycle;

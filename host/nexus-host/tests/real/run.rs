@@ -118,11 +118,17 @@ impl Run {
     }
 
     /// Ends it as a supervisor would, so that it closes what it has open.
-    pub(crate) fn end(mut self) {
+    pub(crate) fn end(self) {
+        let (code, err) = self.terminate();
+        assert_eq!(code, 143, "{err}");
+    }
+
+    /// The same; its exit code and what it said.
+    pub(crate) fn terminate(mut self) -> (i32, String) {
         let process = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
         let status = self.ended(PATIENCE);
-        assert_eq!(status.code(), Some(143), "{}", self.heard);
+        (status.code().unwrap_or(-1), std::mem::take(&mut self.heard))
     }
 
     /// Waits until both its pipes have ended, then for itself.
