@@ -30,6 +30,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(200)
             self.send_header("transfer-encoding", "chunked")
             self.end_headers()
+            if self.command == "HEAD":
+                return
             for at in range(0, len(PAGE), 100_003):
                 part = PAGE[at : at + 100_003]
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
