@@ -1,4 +1,4 @@
-//! The servers of `cargo xtask test --real`, unpacked to `target/tools/servers` and not installed: an installed one
+//! The servers of `cargo xtask test --real` and `bench http`, unpacked to `target/tools/servers` and not installed: an installed one
 //! would start at once, and with the machine.
 
 use std::fs;
@@ -17,6 +17,20 @@ const SERVERS: [&str; 2] = ["nginx", "haproxy"];
 
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(300);
 const UNPACK_LIMIT: Duration = Duration::from_secs(60);
+
+/// One of them, unpacked or in PATH.
+pub(crate) fn command(workspace: &Workspace, name: &str) -> Result<Command> {
+    unpack(workspace)?;
+    if is_there(name) {
+        return Ok(Command::new(name));
+    }
+    let folder = workspace.target.join("tools").join("servers");
+    let mut command = Command::new(folder.join("usr/sbin").join(name));
+    // Libraries it needs and this machine has not, unpacked with it.
+    let libraries = folder.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH));
+    command.env("LD_LIBRARY_PATH", libraries);
+    Ok(command)
+}
 
 /// Sees to it that each is in PATH or unpacked, with the libraries that this machine does not have.
 pub(crate) fn unpack(workspace: &Workspace) -> Result<()> {

@@ -43,7 +43,7 @@ pub(crate) const PARTS: &[Part] = &[
     },
 ];
 
-/// Those of `bench http`. wrk and nginx are the distribution's, installed as root where they are missing.
+/// Those of `bench http`. wrk and nginx are the distribution's; wrk is installed (as root) where it is missing.
 pub(crate) const HTTP: &[Part] = &[
     Part {
         name: "serve",
@@ -53,7 +53,7 @@ pub(crate) const HTTP: &[Part] = &[
     Part {
         name: "egress",
         usual: "6 min",
-        work: |workspace| http::egress::run(&Programs::find(workspace)?),
+        work: |workspace| http::egress::run(workspace, &Programs::find(workspace)?),
     },
     Part {
         name: "tls",

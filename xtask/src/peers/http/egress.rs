@@ -14,6 +14,7 @@ use super::wire::{self, Wire};
 use super::{SLACK, number, report};
 use crate::bench::measured::fact;
 use crate::step::run_quietly;
+use crate::workspace::Workspace;
 
 /// How long a short turn is and how many there are, and how long the one is that has to last.
 const SHORT: u64 = 5;
@@ -26,8 +27,8 @@ const SIDES: [&str; 2] = ["nexus_host", "wasmtime"];
 /// Requests a second and the 99th percentile in microseconds.
 type Turn = (f64, f64);
 
-pub(in crate::peers) fn run(programs: &Programs) -> Result<()> {
-    let nginx = nginx::start(&programs.scratch, 1, None)?;
+pub(in crate::peers) fn run(workspace: &Workspace, programs: &Programs) -> Result<()> {
+    let nginx = nginx::start(workspace, programs, 1, None)?;
     let target = &programs.target;
     let loopback = Server {
         nginx: &nginx,
@@ -63,7 +64,7 @@ pub(in crate::peers) fn run(programs: &Programs) -> Result<()> {
     )?;
     drop(nginx);
     let wire = Wire::new()?;
-    let nginx = nginx::start(&programs.scratch, 1, Some(&wire))?;
+    let nginx = nginx::start(workspace, programs, 1, Some(&wire))?;
     let elsewhere = Server {
         nginx: &nginx,
         wire: Some(&wire),

@@ -1,15 +1,16 @@
 //! nginx of the distribution, with files to fetch: the server that neither side wrote.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::ensure_program;
+use super::super::Programs;
 use super::wire::Wire;
 use crate::running::{Running, free_port};
+use crate::servers;
+use crate::workspace::Workspace;
 
 /// A server, until it goes out of scope.
 pub(super) struct Nginx {
@@ -24,9 +25,14 @@ pub(super) struct Nginx {
 
 /// Starts it on the loopback, or at the server's end of a wire, with `small` (6 bytes) and `bulk` (so many bytes) to
 /// fetch.
-pub(super) fn start(scratch: &Path, bulk: usize, wire: Option<&Wire>) -> Result<Nginx> {
-    ensure_program("nginx", "nginx")?;
-    let folder = scratch.join("nginx");
+pub(super) fn start(
+    workspace: &Workspace,
+    programs: &Programs,
+    bulk: usize,
+    wire: Option<&Wire>,
+) -> Result<Nginx> {
+    let mut command = servers::command(workspace, "nginx")?;
+    let folder = programs.scratch.join("nginx");
     fs::create_dir_all(folder.join("www"))
         .with_context(|| format!("cannot make {}", folder.display()))?;
     fs::write(folder.join("www/small"), "hello\n")?;
@@ -65,7 +71,6 @@ pub(super) fn start(scratch: &Path, bulk: usize, wire: Option<&Wire>) -> Result<
     );
     let file = folder.join("nginx.conf");
     fs::write(&file, text)?;
-    let mut command = Command::new("nginx");
     command.arg("-e").arg(folder.join("error.log"));
     command.arg("-c").arg(&file);
     // It says nothing when it is ready, but its file is there then.

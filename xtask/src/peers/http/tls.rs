@@ -30,7 +30,7 @@ pub(in crate::peers) fn run(workspace: &Workspace, programs: &Programs) -> Resul
         "--bin",
         "https-client",
     ]))?;
-    let nginx = nginx::start(&programs.scratch, BULK_BYTES, None)?;
+    let nginx = nginx::start(workspace, programs, BULK_BYTES, None)?;
     let ask = |side: usize| {
         let mut command = if side == 0 {
             let authority = format!("host.internal:{}", nginx.https);
