@@ -120,7 +120,7 @@ impl Draft {
     fn repeat(&mut self, length: usize, times: usize) {
         let from = self.bytes.len().saturating_sub(length);
         let piece = self.bytes[from..].to_vec();
-        let times = times.min((ANSWER_BYTES - self.bytes.len()) / piece.len().max(1));
+        let times = times.min(ANSWER_BYTES.saturating_sub(self.bytes.len()) / piece.len().max(1));
         self.bytes.extend(piece.repeat(times));
     }
 }

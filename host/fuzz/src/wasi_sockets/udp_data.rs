@@ -93,7 +93,11 @@ impl Run {
         };
         let number_of = |data: &[u8]| usize::from(data[0]) | usize::from(data[1]) << 8;
         let at = if data.len() < 2 {
-            self.datagrams.iter().position(its)
+            // Several may look alike: one that must come, rather than one that was lost, perhaps.
+            let alike = |at: &usize| its(&self.datagrams[*at]) && data == payload(*at, data.len());
+            (0..self.datagrams.len())
+                .filter(alike)
+                .min_by_key(|at| self.datagrams[*at].must != Some(number))
         } else {
             Some(number_of(data)).filter(|at| self.datagrams.get(*at).is_some_and(its))
         };

@@ -135,6 +135,8 @@ impl Nic for End {
 pub(super) struct World {
     time: Arc<AtomicU64>,
     shard: Shard,
+    /// What is on the wire to each side.
+    queues: [Queue; 2],
     apps: [(NetCtx, ResourceTable, Resource<Network>); 2],
 }
 
@@ -185,7 +187,12 @@ impl World {
             (ctx, table, network)
         };
         let apps = [app(0), app(1)];
-        Self { time, shard, apps }
+        Self {
+            time,
+            shard,
+            queues,
+            apps,
+        }
     }
 
     /// The host's functions, as the app of a side calls them, and the handle on the network.
@@ -203,11 +210,18 @@ impl World {
     pub(super) fn pass(&mut self, duration: Duration) {
         let end = self.shard.now() + duration;
         loop {
-            // Frames that were sent to it are due for a node, which only it can say.
+            // Frames that were sent to it are due for a node, which only it can say; what one of them sends as it is
+            // asked, the other does not know of yet.
             let nodes = [self.apps[0].0.node, self.apps[1].0.node];
             self.shard
                 .enter(|mesh, _| nodes.map(|node| mesh.touch_nic(node)));
-            match self.shard.poll_timeout().filter(|due| *due <= end) {
+            let arrives = |queue: &Queue| {
+                let queue = queue.lock().expect("no panic");
+                queue.front().map(|(at, _)| *at)
+            };
+            let arrives = self.queues.iter().filter_map(arrives);
+            let due = arrives.chain(self.shard.poll_timeout()).min();
+            match due.filter(|due| *due <= end) {
                 None => break,
                 Some(due) => {
                     let now = self.shard.now().max(due);

@@ -1,5 +1,6 @@
 //! Headers: what an app may set, what a response may say, and what crosses to another origin.
 
+use bytes::BytesMut;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use nexus_types::limits;
 
@@ -198,4 +199,18 @@ pub(super) fn framing(
         headers.remove(header::CONTENT_LENGTH);
     }
     Ok(Framing { length, gzip })
+}
+
+/// Copies the values out of what they were read into: hyper's are slices of its buffer, and a head that an app keeps
+/// would keep the whole of it, 32 KiB and more for a status and a date.
+pub(super) fn detach(headers: &mut HeaderMap) {
+    let bytes = headers.values().map(HeaderValue::len).sum();
+    let mut all = BytesMut::with_capacity(bytes);
+    for value in headers.values_mut() {
+        all.extend_from_slice(value.as_bytes());
+        // It was a value before.
+        if let Ok(own) = HeaderValue::from_maybe_shared(all.split().freeze()) {
+            *value = own;
+        }
+    }
 }

@@ -195,6 +195,7 @@ impl<N: Network> Run<'_, N> {
             grant.limits.response_body,
         )
         .map_err(|error| (error, true))?;
+        headers::detach(&mut headers);
         Ok(Answer {
             status: parts.status,
             headers,

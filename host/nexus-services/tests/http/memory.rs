@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use allocation_counter::measure;
-use nexus_services::http::{Coding, Error, Options};
+use nexus_services::http::{Coding, Error, Options, Request};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::world::head;
-use crate::support::{World, get_with};
+use crate::support::{World, body, get_with};
 
 /// The most a request may hold: hyper's buffer both ways (64 KiB), the filter's (16 KiB), the stream's own in these
 /// tests (64 KiB each way), a decoder (some 64 KiB), and the small change of futures and tables.
@@ -91,4 +91,33 @@ fn reject_floods_in_bounded_memory() {
         println!("{name}: {error}: {most} bytes at most");
         assert!(most < MOST, "{name}: {most} bytes");
     }
+}
+
+/// Goal: a head that an app keeps costs what it says, and not the buffer it was read into. Method: 16 small heads before
+/// bodies larger than that buffer are kept, and the allocator says how much comes back when they are dropped.
+#[test]
+fn reject_heads_that_hold_the_buffer_they_came_in() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 40000\r\na: b\r\nset-cookie: c=d\r\nset-cookie: e=f\r\n\r\n";
+    let answer = [head.as_bytes(), &[b'x'; 40_000]].concat();
+    let world = World::answering(answer, false);
+    let kept: Vec<_> = (0..16)
+        .map(|_| {
+            let asked = world.ask(1, Request::new("GET", "http://server.example/"));
+            world.run(async {
+                let mut response = asked.await.unwrap();
+                let headers = std::mem::take(&mut response.headers);
+                assert_eq!(body(response).await.unwrap().len(), 40_000);
+                headers
+            })
+        })
+        .collect();
+    for headers in &kept {
+        assert_eq!(headers["a"], "b");
+        let cookies: Vec<_> = headers.get_all("set-cookie").iter().collect();
+        assert_eq!(cookies, ["c=d", "e=f"]);
+    }
+    let count = i64::try_from(kept.len()).unwrap();
+    let each = -measure(|| drop(kept)).bytes_current / count;
+    println!("{each} bytes a head");
+    assert!((1..2_048).contains(&each), "{each} bytes a head");
 }

@@ -151,7 +151,7 @@ mod tests {
     use nexus_types::{AppDigest, InstanceId};
 
     use super::*;
-    use crate::observe::audit::{RECORD_BYTES_MAX, Record};
+    use super::super::{RECORD_BYTES_MAX, Record};
 
     const LINK: Link = Link {
         seq: u64::MAX,
