@@ -150,8 +150,8 @@ mod tests {
     use nexus_policy::{AppIdentity, Capability, PublisherKey, Recorded};
     use nexus_types::{AppDigest, InstanceId};
 
-    use super::*;
     use super::super::{RECORD_BYTES_MAX, Record};
+    use super::*;
 
     const LINK: Link = Link {
         seq: u64::MAX,
