@@ -75,11 +75,11 @@ limits! {
         "Stops an upload without end; answered 413 where it says so, else the app's read fails. `--max-body` sets another.";
     SERVE_DEADLINE_MICROS: u64 = 30_000_000, "request", "microseconds",
         "Stops an app that hangs, and a client that never takes its response, from holding an instance: 504 before the head was sent, a reset after. `--timeout` sets another.";
-    SERVE_REQUESTS: usize = 128, "requests in flight", "requests a host",
+    SERVE_REQUESTS: usize = 128, "requests in flight", "requests an app",
         "Stops a flood from starting an instance each; the next waits. `--max-requests` sets another.";
     SERVE_WAIT_MICROS: u64 = 5_000_000, "request that waits for its turn", "microseconds",
         "Stops clients from waiting behind an app that does not keep up; answered 503.";
-    SERVE_CONNECTIONS: usize = 1_024, "connections served", "connections a host",
+    SERVE_CONNECTIONS: usize = 1_024, "connections served", "connections an app",
         "Stops idle connections from filling memory; the next waits in the backlog. `--max-connections` sets another.";
     SERVE_BACKLOG: i32 = 1_024, "connections that wait to be served", "connections a listener",
         "Stops connections nobody accepts from piling up; a SYN past it is dropped, so the client tries again.";
