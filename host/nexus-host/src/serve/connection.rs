@@ -273,7 +273,7 @@ impl Connection {
     fn fail(&self, mut entry: Entry, failure: &Failure) -> Response<Sent> {
         entry.answered_for(failure);
         if let Failure::Error(why) | Failure::BadAnswer(why) = failure {
-            self.server.0.pool.tell(failure.word(), why);
+            self.server.0.pool.tell(failure, why);
         }
         self.text(entry)
     }

@@ -174,8 +174,8 @@ impl Pool {
     }
 
     /// Tells the operator what an app did wrong; not each time.
-    pub(super) fn tell(&self, what: &str, text: &str) {
-        if what == Failure::NoInstance.word()
+    pub(super) fn tell(&self, failure: &Failure, text: &str) {
+        if *failure == Failure::NoInstance
             && let Some(to) = self.lack.borrow_mut().take()
         {
             // Whoever asked may be gone.
@@ -193,6 +193,7 @@ impl Pool {
                 .take(LINES)
                 .map(|line| shown::line(line, LINE_CHARS));
             let text = lines.collect::<Vec<_>>().join("\n  ");
+            let what = failure.word();
             stderr.say(&format!("{what}  {}: {text}\n", self.name));
         }
     }

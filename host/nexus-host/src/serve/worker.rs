@@ -93,7 +93,7 @@ async fn serve(pool: &Rc<Pool>, number: Number, first: Job) {
     let mut store = match pool.app().store() {
         Ok(store) => store,
         Err(why) => {
-            pool.tell(Failure::NoInstance.word(), &why);
+            pool.tell(&Failure::NoInstance, &why);
             // Nobody else answers it.
             let _ = first.answer.send(Err(Failure::NoInstance));
             return;
@@ -126,7 +126,7 @@ async fn serve(pool: &Rc<Pool>, number: Number, first: Job) {
         for exchange in shared.exchanges.borrow().iter() {
             exchange.failure.borrow_mut().get_or_insert(failure.clone());
         }
-        pool.tell(failure.word(), &text);
+        pool.tell(&failure, &text);
     }
     pool.app().ended(cpu, &store);
 }
