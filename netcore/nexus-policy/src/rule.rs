@@ -25,7 +25,7 @@ use nexus_types::{HostName, HostNameError};
 
 use crate::address::{AddressClass, Network, canonical, class_named_by, class_of};
 use crate::capability::{Capability, Parameter};
-use crate::explain::escape;
+use crate::explain::{escape, is_hidden};
 use crate::parameter::label::{self, LabelPattern};
 use crate::parameter::peer::{FunctionRule, PeerPattern, PurposeRule};
 use crate::parameter::scopes::ScopesRule;
@@ -126,10 +126,13 @@ impl RuleError {
         }
     }
 
+    /// `meant` may have in it what was written. With a character that cannot be shown it is no rule either, and is not
+    /// proposed.
     pub(crate) fn new(message: impl Into<String>, meant: impl Into<String>) -> Self {
+        let meant = meant.into();
         Self {
             message: message.into(),
-            meant: Some(meant.into()),
+            meant: Some(meant).filter(|meant| !meant.chars().any(is_hidden)),
         }
     }
 }

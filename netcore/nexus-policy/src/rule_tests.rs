@@ -337,3 +337,20 @@ fn a_class_word_in_another_spelling_is_the_class() {
     assert!(rule("localhost.:80").is_err());
     assert!(rule("private.:80").is_err());
 }
+
+/// Goal: what cannot be shown is not shown, in advice either. Method: ports that turn a line around, or begin another,
+/// behind each word that gets advice (found by tests/any_text.rs, of 2,000 random texts a run).
+#[test]
+fn reject_advice_that_cannot_be_shown() {
+    for (capability, words) in [
+        (TCP, &["*", "private", "localhost", "fd00::/8", "publc"][..]),
+        (LISTEN, &["*", "0.0.0.0", "localhost", "[::]"]),
+    ] {
+        for word in words {
+            for ports in ["\u{202e}", "\u{1b}[2J", "443\n"] {
+                let said = error(capability, &format!("{word}:{ports}"));
+                assert!(!said.chars().any(is_hidden), "{said:?}");
+            }
+        }
+    }
+}
